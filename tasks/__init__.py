@@ -1,0 +1,36 @@
+"""What a HEAR task is: the paper's ten tasks, the directory format, resampling, sample tasks, builders.
+
+Command lines: `python -m tasks.sample` writes the sample tasks, `python -m tasks.build` a task from raw
+recordings.
+"""
+
+from tasks.audio import decode, read_clip, resample, write_clip
+from tasks.digest import task_digest
+from tasks.errors import TaskError
+from tasks.find import find_tasks, resolve
+from tasks.format import Clip, Event, Task, TaskMetadata, read_metadata, read_task, write_task
+from tasks.info import TaskInfo
+from tasks.paper import PAPER_TASKS
+from tasks.resample import resample_task, source_rate
+
+__all__ = [
+    "PAPER_TASKS",
+    "Clip",
+    "Event",
+    "Task",
+    "TaskError",
+    "TaskInfo",
+    "TaskMetadata",
+    "decode",
+    "find_tasks",
+    "read_clip",
+    "read_metadata",
+    "read_task",
+    "resample",
+    "resample_task",
+    "resolve",
+    "source_rate",
+    "task_digest",
+    "write_clip",
+    "write_task",
+]

@@ -1,0 +1,80 @@
+"""From what a user types (`all`, `esc50`, `NS-5h`, a path) to task directories."""
+
+from collections.abc import Callable, Iterable
+from pathlib import Path
+
+from tasks.errors import TaskError
+from tasks.format import METADATA_FILE, TaskMetadata, read_metadata
+from tasks.paper import PAPER_TASKS
+
+
+def find_tasks(directory: Path | str) -> list[Path]:
+    """Task directories directly in `directory`: the paper's tasks in its order, then the others by name.
+
+    Raises TaskError when `directory` does not exist or a task's metadata cannot be read.
+    """
+    directory = Path(directory)
+    if not directory.is_dir():
+        raise TaskError(f"the tasks directory {directory} does not exist; check the path.")
+    found = [path.parent for path in directory.glob(f"*/{METADATA_FILE}")]
+    visible = [path for path in found if not path.name.startswith(".")]
+    return sorted(visible, key=lambda path: (_paper_rank(read_metadata(path)), path.name))
+
+
+def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
+    """Task directories for `names`, in the order given and each once.
+
+    A name is "all", a directory's name, a task's name ("esc50"), a short name ("ESC-50"), or the path of a
+    task directory. The name of a task also finds its sample or part. Raises TaskError for a name that
+    nothing or more than one thing in `directory` answers to.
+    """
+    names = list(names)
+    paths = [path for name in names if (path := _as_path(name))]
+    if len(paths) == len(names):
+        return list(dict.fromkeys(paths))
+    present = {path: read_metadata(path) for path in find_tasks(directory)}
+    chosen: list[Path] = []
+    for name in names:
+        chosen += _matches(name, present, Path(directory))
+    return list(dict.fromkeys(chosen))
+
+
+def _paper_rank(metadata: TaskMetadata) -> int:
+    names = [task.metadata.task_name for task in PAPER_TASKS]
+    return names.index(metadata.base_name) if metadata.base_name in names else len(names)
+
+
+def _as_path(name: str) -> Path | None:
+    path = Path(name)
+    return path if name != "all" and (path / METADATA_FILE).is_file() else None
+
+
+def _matches(name: str, present: dict[Path, TaskMetadata], directory: Path) -> list[Path]:
+    if name == "all" and present:
+        return list(present)
+    rules: tuple[Callable[[Path, TaskMetadata], bool], ...] = (
+        lambda path, _: path.name == name,
+        lambda path, _: path.name == _directory_of(name),
+        lambda _, metadata: metadata.task_name == name,
+        lambda _, metadata: metadata.base_name in (name, _task_name_of(name)),
+    )
+    for rule in rules:
+        found = [path for path, metadata in present.items() if rule(path, metadata)]
+        if len(found) == 1:
+            return found
+        if found:
+            several = ", ".join(path.name for path in found)
+            raise TaskError(f"{name!r} may mean {several} in {directory}; give the directory's name.")
+    if path := _as_path(name):
+        return [path]
+    there = ", ".join(path.name for path in present) or "no task"
+    raise TaskError(f"there is no task {name!r} in {directory}, which holds: {there}.")
+
+
+def _directory_of(short_name: str) -> str | None:
+    return next((t.directory for t in PAPER_TASKS if t.short_name.lower() == short_name.lower()), None)
+
+
+def _task_name_of(short_name: str) -> str | None:
+    names = ((t.short_name.lower(), t.metadata.task_name) for t in PAPER_TASKS)
+    return dict(names).get(short_name.lower())
