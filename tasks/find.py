@@ -1,5 +1,6 @@
 """From what a user types (`all`, `esc50`, `NS-5h`, a path) to task directories."""
 
+import os
 from collections.abc import Callable, Iterable
 from pathlib import Path
 
@@ -25,17 +26,12 @@ def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
     """Task directories for `names`, in the order given and each once.
 
     A name is "all", a directory's name, a task's name ("esc50"), a short name ("ESC-50"), or the path of a
-    task directory. The name of a task also finds its sample or part. Raises TaskError for a name that
+    task directory (with a slash, as in ./mine). The name of a task also finds its sample or part. Raises TaskError for a name that
     nothing or more than one thing in `directory` answers to.
     """
-    names = list(names)
-    paths = [path for name in names if (path := _as_path(name))]
-    if len(paths) == len(names):
-        return list(dict.fromkeys(paths))
-    present = {path: read_metadata(path) for path in find_tasks(directory)}
     chosen: list[Path] = []
     for name in names:
-        chosen += _matches(name, present, Path(directory))
+        chosen += [Path(name)] if _is_path(name) else _matches(name, Path(directory))
     return list(dict.fromkeys(chosen))
 
 
@@ -44,12 +40,12 @@ def _paper_rank(metadata: TaskMetadata) -> int:
     return names.index(metadata.base_name) if metadata.base_name in names else len(names)
 
 
-def _as_path(name: str) -> Path | None:
-    path = Path(name)
-    return path if name != "all" and (path / METADATA_FILE).is_file() else None
+def _is_path(name: str) -> bool:
+    return os.sep in name and (Path(name) / METADATA_FILE).is_file()
 
 
-def _matches(name: str, present: dict[Path, TaskMetadata], directory: Path) -> list[Path]:
+def _matches(name: str, directory: Path) -> list[Path]:
+    present = {path: read_metadata(path) for path in find_tasks(directory)}
     if name == "all" and present:
         return list(present)
     rules: tuple[Callable[[Path, TaskMetadata], bool], ...] = (
@@ -65,8 +61,6 @@ def _matches(name: str, present: dict[Path, TaskMetadata], directory: Path) -> l
         if found:
             several = ", ".join(path.name for path in found)
             raise TaskError(f"{name!r} may mean {several} in {directory}; give the directory's name.")
-    if path := _as_path(name):
-        return [path]
     there = ", ".join(path.name for path in present) or "no task"
     raise TaskError(f"there is no task {name!r} in {directory}, which holds: {there}.")
 

@@ -17,8 +17,10 @@ def shuffled(keys: Collection[str], seed: str) -> list[str]:
     return order
 
 
-def new_folds(labels: Mapping[str, Collection[str]], nfolds: int = 5) -> dict[str, tuple[str, ...]]:
-    """Divide keys (file stems) into `nfolds` parts, each of which has every label.
+def new_folds(
+    labels: Mapping[str, Collection[str]], nfolds: int = 5, *, every_label: bool = True
+) -> dict[str, tuple[str, ...]]:
+    """Divide keys (file stems) into `nfolds` parts, each of which has every label if `every_label`.
 
     Parameters: `labels` maps every key to its labels. Returns fold name ("fold00", ...) -> keys.
     The seed text is "split_k_folds", and where a fold lacks a label "split_k_folds_retry_0", 1, ... in
@@ -27,7 +29,7 @@ def new_folds(labels: Mapping[str, Collection[str]], nfolds: int = 5) -> dict[st
     seeds = ["split_k_folds", *(f"split_k_folds_retry_{i}" for i in range(_RETRIES))]
     for seed in seeds:
         parts = np.array_split(np.array(shuffled(labels, seed), dtype=object), nfolds)
-        if lacking(parts, labels) is None:
+        if not every_label or lacking(parts, labels) is None:
             return {fold_name(i): tuple(part) for i, part in enumerate(parts)}
     raise TaskError(
         f"no division into {nfolds} folds gives each of them the label {lacking(parts, labels)!r}; "

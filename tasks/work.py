@@ -1,4 +1,4 @@
-"""What every long job here shares: all cores, progress, and directories that appear complete or not at all."""
+"""What long jobs here share: all cores, progress, directories that appear complete or not at all."""
 
 import contextlib
 import os
