@@ -1,0 +1,189 @@
+"""Everything about one model in one frozen dataclass, and the models of Table 1 by name.
+
+The same `ModelConfig` describes a model to the embedding package, to pre-training and in the exported file.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from hear_mwmae.errors import UserError
+
+FRONT_END_BANDS = {"log_mel_80": 80}
+POSITION_CODES = ("trained", "fixed")
+
+
+@dataclass(frozen=True)
+class ModelConfig:
+    """Shape of a masked autoencoder (paper sections 3 and 4.1, Table 4).
+
+    Sizes are in (time, frequency) order: frames of 10 ms by mel bands. Head counts must divide their widths
+    and patches must tile the input.
+
+    Raises:
+        UserError: sizes that do not fit each other.
+    """
+
+    input_size: tuple[int, int] = (200, 80)
+    patch_size: tuple[int, int] = (4, 16)
+    front_end: str = "log_mel_80"
+    width: int = 768
+    depth: int = 12
+    heads: int = 12
+    mlp_ratio: int = 4
+    class_token: bool = False
+    """The plain MAE has one, the MW-MAE has none."""
+    position_codes: str = "trained"
+    """"trained" as in the released code (they start as sinusoids), or "fixed" as the paper words it."""
+    decoder_width: int = 384
+    decoder_depth: int = 4
+    decoder_heads: int = 8
+    decoder_windows: tuple[int, ...] = ()
+    """One window length in tokens per decoder head, 0 for a global head; empty for plain attention."""
+    relative_position_bias: bool = True
+    """Whether windowed heads add a learned bias per relative position."""
+    mask_ratio: float = 0.8
+    norm_pix_loss: bool = False
+
+    def __post_init__(self) -> None:
+        problem = self._problem()
+        if problem:
+            raise UserError(f"Model configuration: {problem}.")
+
+    def _problem(self) -> str:
+        if self.front_end not in FRONT_END_BANDS:
+            return f"front_end {self.front_end!r} is unknown, use one of {sorted(FRONT_END_BANDS)}"
+        bands = FRONT_END_BANDS[self.front_end]
+        if self.input_size[1] != bands:
+            return f"input_size {self.input_size} does not have the {bands} bands of its front end"
+        numbers = (*self.input_size, *self.patch_size, self.width, self.depth, self.heads, self.mlp_ratio)
+        if min(*numbers, self.decoder_width, self.decoder_depth, self.decoder_heads) < 1:
+            return "every size, depth and head count must be at least 1"
+        if any(size % patch for size, patch in zip(self.input_size, self.patch_size, strict=True)):
+            return f"patch_size {self.patch_size} does not tile input_size {self.input_size}"
+        if self.width % self.heads or self.decoder_width % self.decoder_heads:
+            return "the head count must divide the width, in the encoder and in the decoder"
+        if self.decoder_windows and len(self.decoder_windows) != self.decoder_heads:
+            return f"{len(self.decoder_windows)} decoder_windows for {self.decoder_heads} decoder_heads"
+        if any(window < 0 or (window and self.tokens % window) for window in self.decoder_windows):
+            return f"every one of decoder_windows must divide the {self.tokens} tokens or be 0"
+        if self.position_codes not in POSITION_CODES:
+            return f"position_codes {self.position_codes!r} is unknown, use one of {POSITION_CODES}"
+        if not 0 < self.mask_ratio < 1:
+            return f"mask_ratio {self.mask_ratio} is not between 0 and 1"
+        return ""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Patches along (time, frequency)."""
+        return self.input_size[0] // self.patch_size[0], self.input_size[1] // self.patch_size[1]
+
+    @property
+    def tokens(self) -> int:
+        """Patches in one input, the class token not counted."""
+        return self.grid[0] * self.grid[1]
+
+    @property
+    def embedding_size(self) -> int:
+        """Length of one embedding: the tokens of one time column, concatenated."""
+        return self.grid[1] * self.width
+
+    def to_json(self) -> str:
+        """Write the configuration as a JSON object with sorted keys."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True)
+
+    @classmethod
+    def from_json(cls, text: str, *, source: str = "model configuration") -> "ModelConfig":
+        """Read what `to_json` wrote; `source` names the file in error messages.
+
+        Raises:
+            UserError: not a JSON object, an unknown key, or a value of the wrong type.
+        """
+        try:
+            values = json.loads(text)
+        except json.JSONDecodeError as error:
+            raise UserError(f"{source}: the model configuration is not JSON ({error}).") from None
+        if not isinstance(values, dict):
+            raise UserError(f"{source}: the model configuration is not a JSON object.")
+        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        unknown = sorted(set(values) - set(defaults))
+        if unknown:
+            raise UserError(
+                f"{source}: unknown key {unknown[0]!r} in the model configuration; "
+                "it may come from a newer version of this package: update it."
+            )
+        return cls(**{key: _typed(key, value, defaults[key], source) for key, value in values.items()})
+
+
+def _typed(key: str, value: object, default: object, source: str) -> object:
+    """Return a JSON value as the type of the field's default, or refuse it."""
+    if isinstance(default, tuple):
+        fits = isinstance(value, list) and all(type(item) is int for item in value)
+        fits = fits and (not default or len(value) == len(default))
+        value = tuple(value) if fits else value
+    elif isinstance(default, float):
+        fits = type(value) in (int, float)
+    else:
+        fits = type(value) is type(default)
+    if not fits:
+        raise UserError(f"{source}: {key} = {value!r} in the model configuration has the wrong type.")
+    return value
+
+
+def paper_windows(tokens: int) -> tuple[int, ...]:
+    """Window of every decoder head by the paper's rule: the proper divisors above 1, then two global heads.
+
+    >>> paper_windows(250)
+    (2, 5, 10, 25, 50, 125, 0, 0)
+    """
+    return (*(window for window in range(2, tokens) if tokens % window == 0), 0, 0)
+
+
+@dataclass(frozen=True)
+class NamedModel:
+    """A model that has a HEAR module of its own."""
+
+    config: ModelConfig
+    row: str
+    """Row of the paper's tables."""
+    released_directory: str = ""
+    """Directory that the authors of the paper released, where there is one."""
+
+
+BASE = ModelConfig()
+LARGE = dataclasses.replace(BASE, width=1024, depth=24, heads=16, decoder_depth=8)
+TINY = dataclasses.replace(BASE, width=192, heads=3)
+BASE_5X5 = dataclasses.replace(BASE, patch_size=(5, 5), decoder_heads=16)
+
+
+def _mae(config: ModelConfig) -> ModelConfig:
+    return dataclasses.replace(config, class_token=True)
+
+
+def _mw_mae(config: ModelConfig) -> ModelConfig:
+    return dataclasses.replace(config, decoder_windows=paper_windows(config.tokens))
+
+
+NAMED_MODELS = {
+    "mae_b": NamedModel(_mae(BASE), "MAE-B-4x16-4l", "mae_base_200_4x16_8x128_default_run1"),
+    "mae_b_5x5": NamedModel(_mae(BASE_5X5), "MAE-B-5x5-4l"),
+    "mae_l_8l": NamedModel(_mae(LARGE), "MAE-L-4x16-8l"),
+    "mw_mae_b": NamedModel(
+        _mw_mae(BASE), "MW-MAE-B-4x16-4l", "mwmae_base_200_4x16_8x128_default_bfloat16_run1"
+    ),
+    "mw_mae_b_5x5": NamedModel(_mw_mae(BASE_5X5), "MW-MAE-B-5x5-4l"),
+    "mw_mae_l_8l": NamedModel(_mw_mae(LARGE), "MW-MAE-L-4x16-8l"),
+    "mae_t": NamedModel(_mae(TINY), "ViT-T MAE (Table 8)"),
+    "mw_mae_t": NamedModel(_mw_mae(TINY), "ViT-T MW-MAE (Table 8)"),
+}
+
+
+def named_model(name: str) -> NamedModel:
+    """Look a model up by name.
+
+    Raises:
+        UserError: no such model.
+    """
+    if name not in NAMED_MODELS:
+        raise UserError(f"There is no model {name!r}; use one of {', '.join(NAMED_MODELS)}.")
+    return NAMED_MODELS[name]

@@ -1,0 +1,131 @@
+"""The vision-transformer encoder of MAE and MW-MAE (paper sections 3.1 and 4.1), from torch's own layers.
+
+Tokens are time-major: token `t * bands + f` is the patch at time column t and frequency band f. Blocks
+normalise first (epsilon 1e-6) and use the tanh approximation of GELU.
+"""
+
+import math
+
+import torch
+from jaxtyping import Float
+from torch import Tensor, nn
+from torch.nn import functional as F
+
+from hear_mwmae.config import ModelConfig
+
+NORM_EPSILON = 1e-6
+TOKEN_STD = 0.02
+
+
+class Attention(nn.Module):
+    """softmax(q k^T / sqrt(d)) v in every head, between a fused input and an output projection."""
+
+    def __init__(self, width: int, heads: int) -> None:
+        super().__init__()
+        self.heads = heads
+        self.qkv = nn.Linear(width, 3 * width)
+        self.out = nn.Linear(width, width)
+
+    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+        batch, tokens, width = x.shape
+        qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
+        query, key, value = qkv.permute(2, 0, 3, 1, 4)
+        mixed = F.scaled_dot_product_attention(query, key, value)
+        return self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+
+
+class Mlp(nn.Module):
+    """Two linear layers with a GELU between them."""
+
+    def __init__(self, width: int, hidden: int) -> None:
+        super().__init__()
+        self.hidden = nn.Linear(width, hidden)
+        self.out = nn.Linear(hidden, width)
+
+    def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
+        return self.out(F.gelu(self.hidden(x), approximate="tanh"))
+
+
+class Block(nn.Module):
+    """x + attention(norm(x)), then x + mlp(norm(x))."""
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPSILON)
+        self.attention = Attention(config.width, config.heads)
+        self.norm2 = nn.LayerNorm(config.width, eps=NORM_EPSILON)
+        self.mlp = Mlp(config.width, config.mlp_ratio * config.width)
+
+    def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
+        x = x + self.attention(self.norm1(x))
+        return x + self.mlp(self.norm2(x))
+
+
+class Encoder(nn.Module):
+    """Patches, position codes, blocks, a last normalisation.
+
+    Parameters are left as torch makes them: load a state or call `initialise`.
+    """
+
+    def __init__(self, config: ModelConfig) -> None:
+        super().__init__()
+        self.config = config
+        rows = config.tokens + config.class_token
+        self.patch_embed = nn.Linear(math.prod(config.patch_size), config.width)
+        self.position_codes = nn.Parameter(torch.empty(rows, config.width))
+        self.class_token = nn.Parameter(torch.empty(config.width)) if config.class_token else None
+        self.blocks = nn.ModuleList(Block(config) for _ in range(config.depth))
+        self.norm = nn.LayerNorm(config.width, eps=NORM_EPSILON)
+
+    def patches(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch tokens pixels"]:
+        """Cut chunks into time-major patches; the pixels of a patch are time-major too."""
+        (columns, rows), (frames, bands) = self.config.grid, self.config.patch_size
+        tiles = chunks.reshape(len(chunks), columns, frames, rows, bands).transpose(2, 3)
+        return tiles.reshape(len(chunks), columns * rows, frames * bands)
+
+    def tokens(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch rows width"]:
+        """Encode chunks; the class token, where the model has one, comes first."""
+        x = self.patch_embed(self.patches(chunks).to(self.patch_embed.weight.dtype))
+        if self.class_token is not None:
+            x = torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1)
+        x = x + self.position_codes
+        for block in self.blocks:
+            x = block(x)
+        return self.norm(x)
+
+    def forward(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch columns size"]:
+        """Return one vector per time column: the tokens of its bands, concatenated; class token dropped."""
+        patch_tokens = self.tokens(chunks)[:, -self.config.tokens :]
+        return patch_tokens.reshape(len(chunks), self.config.grid[0], self.config.embedding_size)
+
+    @torch.no_grad()
+    def initialise(self, generator: torch.Generator) -> None:
+        """Draw the parameters as the released code does before training."""
+        for module in self.modules():
+            if isinstance(module, nn.Linear):
+                nn.init.xavier_uniform_(module.weight, generator=generator)
+                nn.init.zeros_(module.bias)
+            elif isinstance(module, nn.LayerNorm):
+                module.reset_parameters()
+        # The released code takes the patch kernel for a convolution, whose fan-out counts the pixels too.
+        pixels = self.patch_embed.in_features
+        bound = math.sqrt(6 / (pixels + pixels * self.config.width))
+        nn.init.uniform_(self.patch_embed.weight, -bound, bound, generator=generator)
+        self.position_codes.zero_()
+        self.position_codes[-self.config.tokens :] = sinusoids_2d(self.config.grid, self.config.width)
+        if self.class_token is not None:
+            nn.init.normal_(self.class_token, std=TOKEN_STD, generator=generator)
+
+
+def sinusoids_2d(grid: tuple[int, int], width: int) -> Float[Tensor, "tokens width"]:
+    """Position codes before training: half the channels code the band, the other half the time column."""
+    columns, rows = grid
+    column, row = torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="ij")
+    halves = [_sinusoids(index.flatten(), width // 2) for index in (row, column)]
+    return torch.cat(halves, dim=1).float()
+
+
+def _sinusoids(position: Tensor, width: int) -> Float[Tensor, "tokens width"]:
+    rate = 10000.0 ** (-torch.arange(width // 2, dtype=torch.float64) / (width // 2))
+    angle = position[:, None] * rate
+    return torch.cat([angle.sin(), angle.cos()], dim=1)

@@ -1,0 +1,8 @@
+"""The one exception that means "the input is wrong", as opposed to "the program is wrong"."""
+
+
+class UserError(ValueError):
+    """A mistake in what was given: one sentence that names the thing and the remedy.
+
+    The command line prints the sentence without a traceback and exits with status 2.
+    """

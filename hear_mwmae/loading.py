@@ -1,0 +1,110 @@
+"""From a name or a path to a model that is ready to embed."""
+
+import warnings
+from pathlib import Path
+
+import torch
+
+from hear_mwmae.config import ModelConfig, named_model
+from hear_mwmae.convert import convert_checkpoint
+from hear_mwmae.embedding import EmbeddingModel
+from hear_mwmae.encoder import Encoder
+from hear_mwmae.errors import UserError
+from hear_mwmae.flax_checkpoint import checkpoint_file
+from hear_mwmae.weights import WEIGHTS_VARIABLE, Weights, build_encoder, find_weights, read_model_file
+
+RANDOM_SEED = 0
+ENCODER_FIELDS = (
+    "input_size", "patch_size", "front_end", "width", "depth", "heads", "mlp_ratio", "class_token",
+)  # fmt: skip
+
+
+def load_model(
+    model_file_path: str = "",
+    *,
+    model: str | None = None,
+    heads: int | None = None,
+    precision: str = "float32",
+    timestamps: str = "hear",
+) -> EmbeddingModel:
+    """Load a model from a file or directory, or a named model from where its weights are found.
+
+    Args:
+        model_file_path: a model file, a directory that holds one, or a checkpoint directory of the released
+            code. "" looks in $HEAR_MWMAE_WEIGHTS, the package and the user's cache; if nothing is there,
+            the named model has random weights of a fixed seed, a warning says so, and `pretrained` is
+            False.
+        model: a named model, which the file must fit; None takes the shape that the file states.
+        heads: the encoder's head count, which a checkpoint of the released code does not state.
+        precision: "float32", or "bf16" for the encoder's weights and activations.
+        timestamps: "hear" spreads the columns evenly over the clip, "centre" gives the true middle of each.
+
+    Raises:
+        UserError: a path that does not exist or does not fit, or neither a path nor a name.
+    """
+    config = named_model(model).config if model else None
+    if model_file_path:
+        path = Path(model_file_path)
+    elif model:
+        path = find_weights(model)
+    else:
+        raise UserError("No model was given: name a model file, a checkpoint directory, or a model.")
+    if path is None:
+        encoder = _random_encoder(model, config)
+    else:
+        encoder = build_encoder(read_weights(path, model=model, heads=heads), str(path))
+    return EmbeddingModel(
+        encoder,
+        weights_path="" if path is None else str(path),
+        precision=precision,
+        timestamps=timestamps,
+    )
+
+
+def read_weights(path: Path, *, model: str | None = None, heads: int | None = None) -> Weights:
+    """Read the encoder's weights from a model file, a directory that holds one, or a released checkpoint.
+
+    Raises:
+        UserError: nothing there, more than one thing there, or a shape other than that of `model`.
+    """
+    if not path.exists():
+        raise UserError(f"{path}: there is no such file or directory; correct the path of the weights.")
+    config = named_model(model).config if model else None
+    file = _model_file(path, model) if path.is_dir() else path
+    if file is None or file.suffix != ".safetensors":
+        return convert_checkpoint(path, config=config, heads=heads)
+    weights = read_model_file(file)
+    for field in ENCODER_FIELDS if config else ():
+        found, needed = getattr(weights.config, field), getattr(config, field)
+        if found != needed:
+            raise UserError(
+                f"{file}: holds a model with {field} {found} where {model} has {needed}; load it with the "
+                "module of the model that it is, or with hear_mwmae.from_checkpoint."
+            )
+    return weights
+
+
+def _model_file(directory: Path, model: str | None) -> Path | None:
+    """The model file in a directory: the one of that name or the only one; None for a released checkpoint."""
+    files = sorted(directory.glob("*.safetensors"))
+    named = [file for file in files if file.stem == model] or files
+    if len(named) == 1:
+        return named[0]
+    if not files and checkpoint_file(directory) is not None:
+        return None
+    raise UserError(
+        f"{directory}: holds {len(files)} model files and no way to choose; name one *.safetensors file, "
+        "or a directory with checkpoint_<step>."
+    )
+
+
+def _random_encoder(model: str, config: ModelConfig) -> Encoder:
+    warnings.warn(
+        f"No weights found for {model}: it has RANDOM weights and its embeddings serve only as a test. "
+        f"Give a path, or put {model}.safetensors into the folder that ${WEIGHTS_VARIABLE} names.",
+        stacklevel=3,
+    )
+    with torch.device("meta"):
+        encoder = Encoder(config)
+    encoder.to_empty(device="cpu").initialise(torch.Generator().manual_seed(RANDOM_SEED))
+    return encoder
