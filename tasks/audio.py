@@ -2,6 +2,7 @@
 
 import io
 import wave
+from collections.abc import Iterable
 from pathlib import Path
 
 import numpy as np
@@ -48,9 +49,20 @@ def write_clip(path: Path | str, audio: Float[np.ndarray, " samples"], sample_ra
     Path(path).write_bytes(content.getvalue())
 
 
-def quantise(audio: Float[np.ndarray, " samples"]) -> Float[np.ndarray, " samples"]:
-    """The values that 16-bit PCM keeps of `audio`."""
-    return (_to_int16(audio) / _FULL_SCALE).astype(np.float32)
+def write_at_rates(
+    root: Path,
+    split: str,
+    file: str,
+    audio: Float[np.ndarray, " samples"],
+    from_rate: int,
+    rates: Iterable[int],
+) -> None:
+    """Write one clip as `root/<rate>/split/file` for every rate (Hz), made from its 16-bit original."""
+    original = (_to_int16(audio) / _FULL_SCALE).astype(np.float32)
+    for rate in rates:
+        folder = root / str(rate) / split
+        folder.mkdir(parents=True, exist_ok=True)
+        write_clip(folder / file, resample(original, from_rate, rate), rate)
 
 
 def fit_length(

@@ -26,8 +26,8 @@ def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
     """Task directories for `names`, in the order given and each once.
 
     A name is "all", a directory's name, a task's name ("esc50"), a short name ("ESC-50"), or the path of a
-    task directory (with a slash, as in ./mine). The name of a task also finds its sample or part. Raises TaskError for a name that
-    nothing or more than one thing in `directory` answers to.
+    task directory (with a slash, as in ./mine). The name of a task also finds its sample or part. Raises
+    TaskError for a name that nothing or more than one thing in `directory` answers to.
     """
     chosen: list[Path] = []
     for name in names:

@@ -1,0 +1,37 @@
+"""What the command lines of this package share: a progress bar and failure in one sentence."""
+
+import contextlib
+import sys
+from collections.abc import Callable, Iterator
+
+from tqdm import tqdm
+
+from tasks.errors import TaskError
+from tasks.work import Progress
+
+
+@contextlib.contextmanager
+def progress_bar(title: str, unit: str) -> Iterator[Progress]:
+    """A progress bar with time left on the error stream; it appears with the first item."""
+    with contextlib.ExitStack() as stack:
+        bars: list[tqdm] = []
+
+        def progress(done: int, total: int) -> None:
+            if not bars:
+                bars.append(stack.enter_context(tqdm(desc=title, total=total, unit=unit)))
+            bars[0].update(done - bars[0].n)
+
+        yield progress
+
+
+def run_command(work: Callable[[], None]) -> int:
+    """Run `work`; return the exit status and say in one sentence what went wrong, without a traceback."""
+    try:
+        work()
+    except TaskError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 1
+    except KeyboardInterrupt:
+        print("stopped; nothing half-made was left: run the same command again.", file=sys.stderr)
+        return 130
+    return 0
