@@ -28,7 +28,7 @@ def run_command(work: Callable[[], None]) -> int:
     """Run `work`; return the exit status and say in one sentence what went wrong, without a traceback."""
     try:
         work()
-    except TaskError as error:
+    except (TaskError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 1
     except KeyboardInterrupt:

@@ -64,7 +64,11 @@ def _read_memo(memo: Path) -> dict[str, list]:
 
 
 def _write_memo(memo: Path, content: dict[str, list]) -> None:
-    memo.parent.mkdir(parents=True, exist_ok=True)
     temporary = memo.with_name(f".{memo.name}.{os.getpid()}")
-    temporary.write_text(json.dumps(content), encoding="utf-8")
-    temporary.replace(memo)
+    try:
+        memo.parent.mkdir(parents=True, exist_ok=True)
+        temporary.write_text(json.dumps(content), encoding="utf-8")
+        temporary.replace(memo)
+    except OSError as error:
+        temporary.unlink(missing_ok=True)
+        raise TaskError(f"{memo} cannot be written ({error.strerror}); make room and run again.") from error

@@ -21,7 +21,7 @@ from tasks.audio import write_at_rates
 from tasks.command import progress_bar, run_command
 from tasks.errors import TaskError
 from tasks.folds import new_folds
-from tasks.format import METADATA_FILE, Clip, TaskMetadata, read_metadata, write_task
+from tasks.format import Clip, TaskMetadata, read_metadata, write_task
 from tasks.info import FIVE_FOLDS
 from tasks.paper import PAPER_TASKS
 from tasks.synthesis import RATE, Sound
@@ -161,7 +161,7 @@ def write_sample_tasks(
     todo = [(sample, path) for sample, path in zip(chosen, paths, strict=True) if not _is_finished(path)]
     counts = [len(sample.subjects) * sample.takes for sample, _ in todo]
     for i, (sample, path) in enumerate(todo):
-        shutil.rmtree(path, ignore_errors=True)
+        _remove_older(path)
         with new_directory(path) as folder:
             _write_one(sample, folder, _offset(progress, sum(counts[:i]), sum(counts)))
     return paths
@@ -179,7 +179,18 @@ def _choose(names: Collection[str] | None) -> list[SampleTask]:
 
 
 def _is_finished(path: Path) -> bool:
-    return (path / METADATA_FILE).is_file() and read_metadata(path).version == VERSION
+    if not path.exists():
+        return False
+    metadata = read_metadata(path)
+    if not metadata.synthetic:
+        raise TaskError(f"{path} is not a synthetic task; move it away or choose another folder.")
+    return metadata.version == VERSION
+
+
+def _remove_older(path: Path) -> None:
+    """Remove the sample task of an older version; one that another process has just finished stays."""
+    if path.exists() and not _is_finished(path):
+        shutil.rmtree(path)
 
 
 def _offset(progress: Progress | None, before: int, total: int) -> Progress | None:

@@ -26,7 +26,7 @@ def run_parallel(
 
     Threads, because decoding, resampling and hashing leave the interpreter lock free.
     """
-    executor = ThreadPoolExecutor(max_workers=len(os.sched_getaffinity(0)))
+    executor = ThreadPoolExecutor(max_workers=_cores())
     try:
         futures = [executor.submit(function, item) for item in items]
         for done, future in enumerate(as_completed(futures), start=1):
@@ -64,6 +64,13 @@ def new_directory(target: Path | str) -> Iterator[Path]:
         ) from error
     finally:
         shutil.rmtree(temporary, ignore_errors=True)
+
+
+def _cores() -> int:
+    """How many cores this process may use."""
+    if hasattr(os, "sched_getaffinity"):
+        return len(os.sched_getaffinity(0))
+    return os.cpu_count() or 1
 
 
 def _rename(temporary: Path, target: Path) -> None:
