@@ -4,7 +4,7 @@ Command lines: `python -m tasks.sample` writes the sample tasks, `python -m task
 recordings.
 """
 
-from tasks.audio import decode, read_clip, resample, write_clip
+from tasks.audio import decode, read_clip, write_clip
 from tasks.digest import task_digest
 from tasks.errors import TaskError
 from tasks.find import find_tasks, resolve
@@ -26,7 +26,6 @@ __all__ = [
     "read_clip",
     "read_metadata",
     "read_task",
-    "resample",
     "resample_task",
     "resolve",
     "source_rate",

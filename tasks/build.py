@@ -62,6 +62,8 @@ def build_task(
     unknown name, for missing, unknown or bad recordings, or when another task is in the way.
     """
     builder = _find_builder(name)
+    if not Path(raw).is_dir():
+        raise TaskError(f"the folder of recordings {raw} does not exist; check --raw.")
     recordings = builder.list_recordings(Path(raw))
     splits = _divide(builder.info, recordings, say)
     metadata = _metadata(builder.info, splits)

@@ -62,8 +62,6 @@ def list_mridangam_tonic(raw: Path) -> list[Recording]:
 
 def _list_recordings(raw: Path, recording: Callable[[Path], Recording]) -> list[Recording]:
     """Every sound file below `raw` (hidden ones left out), sorted by name, each name once."""
-    if not raw.is_dir():
-        raise TaskError(f"the folder of recordings {raw} does not exist; check --raw.")
     sounds = [p for p in raw.rglob("*") if p.suffix.lower() in _SUFFIXES and not p.name.startswith(".")]
     if not sounds:
         raise TaskError(f"there is no sound file below {raw}; check --raw.")
