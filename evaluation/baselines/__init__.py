@@ -1,0 +1,1 @@
+"""HEAR modules of the systems that our models are compared with."""

@@ -1,0 +1,208 @@
+"""Any HEAR-API module, by name: torch, TensorFlow or Keras, called with numpy and answering with numpy.
+
+TensorFlow and Keras are never imported here: a model that needs them has imported them itself.
+"""
+
+import hashlib
+import importlib
+import importlib.util
+import json
+import sys
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+from jaxtyping import Float
+
+from evaluation.errors import EvaluationError
+
+Kind = Literal["torch", "tensorflow", "keras"]
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What the user asked for: a HEAR module, the weights for it (or "") and options of its `load_model`."""
+
+    module: str
+    weights: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+
+    @property
+    def label(self) -> str:
+        """The model's name in tables: `module` or `module@weights`."""
+        name = f"{self.module}@{Path(self.weights).name}" if self.weights else self.module
+        settings = ",".join(f"{key}={value}" for key, value in sorted(self.options.items()))
+        return f"{name}[{settings}]" if settings else name
+
+
+def parse_model(text: str, options: Mapping[str, Any] | None = None) -> ModelSpec:
+    """Read `MODULE` or `MODULE@WEIGHTS`; a weights path that does not exist raises EvaluationError."""
+    module, _, weights = text.partition("@")
+    if not module:
+        raise EvaluationError(f"'{text}' names no module; write MODULE or MODULE@WEIGHTS")
+    if weights and not Path(weights).expanduser().exists():
+        raise EvaluationError(f"the weights '{weights}' given for {module} do not exist; correct the path")
+    return ModelSpec(module, str(Path(weights).expanduser()) if weights else "", options or {})
+
+
+class HearModel:
+    """A loaded HEAR model: its attributes, checked, and its embeddings as float32 numpy arrays.
+
+    Attributes
+    ----------
+    spec, kind, sample_rate (Hz), scene_embedding_size
+        What it is.
+    pretrained
+        False only when the model itself says that its weights are random.
+    n_parameters
+        Number of weights (buffers included).
+    fingerprint
+        Hash of weights, module source, options and sample rate: models with equal fingerprints give
+        equal embeddings.
+    """
+
+    def __init__(self, spec: ModelSpec, device: str = "auto"):
+        """Import and load the model; raise EvaluationError, naming the module, for whatever it lacks."""
+        self.spec = spec
+        self._module = _import(spec.module)
+        self._model = _load(self._module, spec)
+        self.kind = _kind(self._model, spec.module)
+        self._device = torch_device(device)
+        if self.kind == "torch":
+            self._model.to(self._device).eval()
+        self.sample_rate = self._integer("sample_rate")
+        self.scene_embedding_size = self._integer("scene_embedding_size")
+        self.pretrained = getattr(self._model, "pretrained", True) is not False
+        weights = list(_weights(self._model, self.kind))
+        self.n_parameters = sum(array.size for _, array in weights)
+        self.fingerprint = _fingerprint(spec, self._module, weights, self.sample_rate)
+
+    def _integer(self, name: str) -> int:
+        value = getattr(self._model, name, None)
+        if not isinstance(value, int | np.integer) or value <= 0:
+            raise EvaluationError(
+                f"the model of {self.spec.module} has {name} = {value!r}; HEAR wants a positive integer"
+            )
+        return int(value)
+
+    def scene_embeddings(self, audio: Float[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips dim"]:
+        """Return the scene embeddings of equal-length clips; any exception of the module passes through."""
+        with torch.no_grad():
+            result = self._module.get_scene_embeddings(self._tensor(audio), self._model)
+        return _to_numpy(result)
+
+    def _tensor(self, audio: np.ndarray) -> Any:
+        if self.kind == "torch":
+            return torch.from_numpy(audio).to(self._device)
+        if self.kind == "keras":
+            return sys.modules["keras"].ops.convert_to_tensor(audio)
+        return sys.modules["tensorflow"].convert_to_tensor(audio)
+
+
+def _import(name: str) -> ModuleType:
+    try:
+        module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise EvaluationError(
+                f"there is no module '{name}'; install it, or put its folder on PYTHONPATH"
+            ) from error
+        raise EvaluationError(f"{name} needs the package '{error.name}'; install it") from error
+    except Exception as error:
+        raise EvaluationError(f"importing {name} failed: {_in_words(error)}") from error
+    for function in ("load_model", "get_scene_embeddings"):
+        if not callable(getattr(module, function, None)):
+            raise EvaluationError(f"{name} is not a HEAR module: it has no function {function}")
+    return module
+
+
+def _load(module: ModuleType, spec: ModelSpec) -> Any:
+    arguments = (spec.weights,) if spec.weights else ()
+    try:
+        return module.load_model(*arguments, **spec.options)
+    except Exception as error:
+        call = ", ".join([*map(repr, arguments), *(f"{k}={v!r}" for k, v in spec.options.items())])
+        raise EvaluationError(f"{spec.module}: load_model({call}) failed: {_in_words(error)}") from error
+
+
+def _in_words(error: BaseException) -> str:
+    """Return an exception of somebody else's code as one line."""
+    text = " ".join(str(error).split())
+    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+
+
+def _kind(model: Any, name: str) -> Kind:
+    if isinstance(model, torch.nn.Module):
+        return "torch"
+    bases = {base.__module__.partition(".")[0] for base in type(model).__mro__}
+    if "keras" in bases:
+        return "keras"
+    if "tensorflow" in bases:
+        return "tensorflow"
+    raise EvaluationError(
+        f"load_model of {name} returned a {type(model).__name__}; "
+        "it must be a torch.nn.Module, a tf.Module or a Keras model"
+    )
+
+
+def torch_device(device: str) -> torch.device:
+    """Return the device named, "auto" being CUDA if present; raise EvaluationError if it cannot be used."""
+    if device == "auto":
+        return torch.device("cuda" if torch.cuda.is_available() else "cpu")
+    try:
+        chosen = torch.device(device)
+        torch.empty(1, device=chosen)
+    except (RuntimeError, AssertionError) as error:
+        raise EvaluationError(f"the device '{device}' cannot be used: {_in_words(error)}") from error
+    return chosen
+
+
+def _to_numpy(result: Any) -> Float[np.ndarray, "..."]:
+    if isinstance(result, torch.Tensor):
+        return result.detach().float().cpu().numpy()
+    if hasattr(result, "numpy"):
+        result = result.numpy()
+    return np.asarray(result, dtype=np.float32)
+
+
+def _weights(model: Any, kind: Kind) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield every weight by name, as bytes-comparable numpy arrays."""
+    if kind == "torch":
+        for name, tensor in sorted(model.state_dict().items()):
+            if isinstance(tensor, torch.Tensor):
+                tensor = tensor.detach().cpu().contiguous()
+                yield f"{name} {tensor.dtype}", _bit_pattern(tensor)
+    else:
+        variables = model.weights if kind == "keras" else model.variables
+        for index, variable in enumerate(variables):
+            yield f"{index} {variable.name}", np.asarray(variable.numpy())
+
+
+def _bit_pattern(tensor: torch.Tensor) -> np.ndarray:
+    """Return the tensor as numpy; bfloat16, which numpy lacks, as 16-bit integers."""
+    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _fingerprint(
+    spec: ModelSpec, module: ModuleType, weights: list[tuple[str, np.ndarray]], sample_rate: int
+) -> str:
+    digest = hashlib.sha256()
+    digest.update(json.dumps([spec.module, sample_rate, dict(spec.options)], sort_keys=True).encode())
+    for path in _source_files(module):
+        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    for name, array in weights:
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def _source_files(module: ModuleType) -> list[Path]:
+    """Return the module's source and, for a module of a package, the Python files beside it."""
+    if not getattr(module, "__file__", None):
+        return []
+    path = Path(module.__file__)
+    return sorted(path.parent.glob("*.py")) if "." in module.__name__ else [path]

@@ -1,0 +1,104 @@
+"""The ledger: one line of JSON for every finished fit, appended and synced, so that nothing done is lost."""
+
+import json
+import os
+from collections.abc import Iterable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from evaluation.errors import EvaluationError
+
+
+@dataclass(frozen=True)
+class FitKey:
+    """What makes a fit this fit: the embeddings, the part tested on, the grid point and the seed.
+
+    `embedding` is the store's key and so covers weights, module, front end, task and sample rate.
+    """
+
+    embedding: str
+    test: str
+    config: str
+    seed: int
+
+
+@dataclass(frozen=True)
+class FitRecord:
+    """One line of the ledger.
+
+    `validation_score` and `scores` are on the metric's own scale (accuracy in 0..1); `primary` names the
+    score that selects and is reported; `epoch` is the 0-based epoch of the best check, `epochs` how many ran;
+    `stack_seconds` is the wall time of the whole stack of `stack_size` networks that this fit was part of.
+    """
+
+    key: FitKey
+    model: str
+    task: str
+    preset: str
+    primary: str
+    validation_score: float
+    scores: dict[str, float]
+    epoch: int
+    epochs: int
+    stack_seconds: float
+    stack_size: int
+    versions: dict[str, str]
+    finished: str
+
+
+class Ledger:
+    """The fits of one run directory, read once and appended to."""
+
+    def __init__(self, path: Path):
+        self.path = path
+        self.records: dict[FitKey, FitRecord] = {}
+        if path.exists():
+            self._read()
+
+    def _read(self) -> None:
+        """Read all whole lines; cut off a last one that was torn when the process died."""
+        content = self.path.read_bytes()
+        whole = content[: content.rfind(b"\n") + 1]
+        if len(whole) < len(content):
+            os.truncate(self.path, len(whole))
+        for number, line in enumerate(whole.splitlines(), 1):
+            try:
+                fields = json.loads(line)
+                record = FitRecord(**{**fields, "key": FitKey(**fields["key"])})
+            except (ValueError, TypeError, KeyError) as error:
+                raise EvaluationError(
+                    f"{self.path}, line {number} is not a record of this version; "
+                    "remove that line, or start another run with --run NAME"
+                ) from error
+            self.records.setdefault(record.key, record)
+
+    def __contains__(self, key: FitKey) -> bool:
+        return key in self.records
+
+    def __getitem__(self, key: FitKey) -> FitRecord:
+        return self.records[key]
+
+    def append(self, records: Iterable[FitRecord]) -> None:
+        """Write the records that are not there yet, and return only when they are on the disk."""
+        fresh = [record for record in records if record.key not in self.records]
+        lines = "".join(_line(record) for record in fresh)
+        self.path.parent.mkdir(parents=True, exist_ok=True)
+        with open(self.path, "a", encoding="utf-8") as file:
+            file.write(lines)
+            file.flush()
+            os.fsync(file.fileno())
+        self.records.update((record.key, record) for record in fresh)
+
+
+def _line(record: FitRecord) -> str:
+    return json.dumps(_strict(asdict(record)), allow_nan=False) + "\n"
+
+
+def _strict(value: Any) -> Any:
+    """Return the value with infinities and NaN as strings: strict JSON has neither (float() reads them)."""
+    if isinstance(value, dict):
+        return {name: _strict(item) for name, item in value.items()}
+    if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
+        return str(value)
+    return value

@@ -1,0 +1,91 @@
+"""HEAR's scene scores, vectorised over classes; checked against scikit-learn in the tests.
+
+All functions take `target` [clips, classes] multi-hot and `scores` [clips, classes], any values whose order
+within a class is that of the predicted probability, and return one float. Source: PROTOCOL of HEAR as in
+hear-eval-kit's score functions.
+"""
+
+import math
+from collections.abc import Callable, Mapping
+
+import numpy as np
+from jaxtyping import Float, Shaped
+from scipy.stats import norm, rankdata
+
+from evaluation.errors import EvaluationError
+
+Target = Shaped[np.ndarray, "clips classes"]
+Scores = Float[np.ndarray, "clips classes"]
+
+
+def top1_accuracy(target: Target, scores: Scores) -> float:
+    """Return the share of clips whose highest-scored class is the (first) true one."""
+    return float(np.mean(scores.argmax(1) == target.argmax(1)))
+
+
+def chroma_accuracy(target: Target, scores: Scores) -> float:
+    """Return the share of clips whose pitch class is right: class indices compared modulo 12."""
+    return float(np.mean(scores.argmax(1) % 12 == target.argmax(1) % 12))
+
+
+def average_precision(target: Target, scores: Scores) -> Float[np.ndarray, "classes"]:
+    r"""Return each class's average precision, $\sum_n (R_n - R_{n-1}) P_n$ over distinct thresholds.
+
+    Equal scores share one threshold. A class without positives has 0, as in scikit-learn.
+    """
+    order = np.argsort(-scores, axis=0, kind="stable")
+    hits = np.take_along_axis(target, order, 0).astype(np.float64)
+    ranked = np.take_along_axis(scores, order, 0)
+    count = np.arange(1, len(scores) + 1)[:, None]
+    ends_tie = np.vstack([ranked[1:] != ranked[:-1], np.ones((1, scores.shape[1]), bool)])
+    end = np.where(ends_tie, count - 1, len(scores))
+    end = np.minimum.accumulate(end[::-1], 0)[::-1]
+    precision = np.take_along_axis(np.cumsum(hits, 0) / count, end, 0)
+    return (hits * precision).sum(0) / np.maximum(hits.sum(0), 1)
+
+
+def mean_average_precision(target: Target, scores: Scores) -> float:
+    """Return the unweighted mean of the classes' average precision (mAP)."""
+    return float(average_precision(target, scores).mean())
+
+
+def roc_auc(target: Target, scores: Scores) -> Float[np.ndarray, "classes"]:
+    """Return each class's area under the ROC curve; NaN for a class that is always or never true."""
+    positives = target.sum(0).astype(np.float64)
+    negatives = len(target) - positives
+    rank_sum = (rankdata(scores, axis=0) * target).sum(0)
+    with np.errstate(invalid="ignore", divide="ignore"):
+        return (rank_sum - positives * (positives + 1) / 2) / (positives * negatives)
+
+
+def mean_roc_auc(target: Target, scores: Scores) -> float:
+    """Return the unweighted mean of the classes' area under the ROC curve."""
+    return float(roc_auc(target, scores).mean())
+
+
+def d_prime(target: Target, scores: Scores) -> float:
+    r"""Return the mean over classes of $\sqrt 2\, \Phi^{-1}(\mathrm{AUC})$; infinite if any AUC is 1."""
+    return float(math.sqrt(2.0) * np.mean(norm.ppf(roc_auc(target, scores))))
+
+
+Metric = Callable[[Target, Scores], float]
+
+METRICS: Mapping[str, Metric] = {
+    "top1_acc": top1_accuracy,
+    "pitch_acc": top1_accuracy,
+    "chroma_acc": chroma_accuracy,
+    "mAP": mean_average_precision,
+    "aucroc": mean_roc_auc,
+    "d_prime": d_prime,
+}
+"""HEAR's names of the scene scores. All are better when higher."""
+
+PERCENT = frozenset({"top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc"})
+"""The scores that tables print as per cent."""
+
+
+def metric_named(name: str) -> Metric:
+    """Return the metric that HEAR calls `name`; raise EvaluationError when it is not a scene score."""
+    if name not in METRICS:
+        raise EvaluationError(f"there is no scene metric '{name}'; known: {', '.join(METRICS)}")
+    return METRICS[name]

@@ -1,0 +1,68 @@
+"""What a run was made with: command, versions, git revision, hardware."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+from collections.abc import Mapping
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluation.files import write_atomically
+
+PACKAGES = ("hear-mwmae", "torch", "numpy", "scipy", "soundfile", "soxr")
+
+
+def versions() -> dict[str, str]:
+    """Return the versions of Python and of the packages that scores depend on."""
+    found = {"python": platform.python_version()}
+    for package in PACKAGES:
+        try:
+            found[package] = metadata.version(package)
+        except metadata.PackageNotFoundError:
+            found[package] = "not installed"
+    return found
+
+
+def git_revision() -> str | None:
+    """Return the revision of the checkout that this package is part of, with "+changes" when it has any."""
+    here = Path(__file__).resolve().parent
+    try:
+        revision = _git(here, "rev-parse", "HEAD")
+        return revision + ("+changes" if _git(here, "status", "--porcelain") else "")
+    except (OSError, subprocess.CalledProcessError):
+        return None
+
+
+def _git(directory: Path, *arguments: str) -> str:
+    command = ["git", "-C", str(directory), *arguments]
+    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+
+
+def hardware(device: torch.device) -> dict[str, Any]:
+    """Return processor, cores and threads, and the accelerator if one is used."""
+    found = {
+        "machine": platform.machine(),
+        "system": f"{platform.system()} {platform.release()}",
+        "cores": os.cpu_count(),
+        "torch_threads": torch.get_num_threads(),
+        "device": str(device),
+    }
+    if device.type == "cuda":
+        found["accelerator"] = torch.cuda.get_device_name(device)
+    return found
+
+
+def write_run_file(path: Path, content: Mapping[str, Any]) -> None:
+    """Write `run.json`: `content` with command, versions, revision; replaced as a whole."""
+    whole = {
+        "command": [sys.executable, "-m", "evaluation.run", *sys.argv[1:]],
+        "versions": versions(),
+        "git_revision": git_revision(),
+        **content,
+    }
+    write_atomically(path, json.dumps(whole, indent=1))

@@ -1,0 +1,205 @@
+"""The command line: any HEAR module x HEAR tasks x seeds -> tables with intervals and s(m)."""
+
+import argparse
+import errno
+import json
+import os
+import re
+import shlex
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from tqdm import tqdm
+
+from evaluation.errors import EvaluationError
+from evaluation.hear_module import parse_model
+from evaluation.protocol import PRESETS, preset_named
+from evaluation.session import LEDGER_FILE, RunOptions, execute, finish, plan_text, prepare
+from evaluation.store import cache_directory
+from tasks import Task, TaskError, read_task, resolve
+from tasks.sample import write_sample_tasks
+
+DEFAULT_MODELS = ("hear_mwmae.mw_mae_t", "evaluation.baselines.hear_naive")
+
+EPILOG = """\
+examples:
+  python -m evaluation.run --tasks all
+      ten synthetic sample tasks, a bundled model and HEAR-Naive: no data and no network needed
+  python -m evaluation.run --tasks all --tasks-dir /data/hear/tasks --models my_model@weights.pt
+      every task in that directory with the paper's protocol, ten seeds
+  python -m evaluation.run --tasks esc50 NS-5h --tasks-dir D --models a b@c.safetensors --run first
+      two tasks, two models; run it again to go on where it stopped
+
+A run is a folder results/RUN with run.json, ledger.jsonl (every finished fit) and tables/. The same command
+again does only what is missing. Embeddings are kept in the cache ($HEAR_MWMAE_CACHE) and shared by all runs.
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the argument parser."""
+    result = argparse.ArgumentParser(
+        prog="python -m evaluation.run",
+        description="Evaluate HEAR modules: embed, train the shallow classifiers of every seed, tabulate.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    what = result.add_argument_group("what to evaluate")
+    what.add_argument(
+        "--tasks",
+        nargs="+",
+        default=["all"],
+        metavar="TASK",
+        help="all (default), names (esc50, ESC-50, a directory's name) or paths of task directories",
+    )
+    what.add_argument(
+        "--tasks-dir",
+        type=Path,
+        default=os.environ.get("HEAR_TASKS_DIR"),
+        metavar="D",
+        help="folder of HEAR task directories (default: $HEAR_TASKS_DIR, else the sample tasks)",
+    )
+    what.add_argument(
+        "--models",
+        nargs="+",
+        metavar="MODULE[@WEIGHTS]",
+        help=f"importable HEAR modules, each with optional weights (default: {' '.join(DEFAULT_MODELS)})",
+    )
+    what.add_argument(
+        "--model-options", default="{}", metavar="JSON", help="keyword arguments for every load_model"
+    )
+    what.add_argument(
+        "--allow-random-init", action="store_true", help="accept models without trained weights, marked so"
+    )
+    how = result.add_argument_group("how")
+    how.add_argument("--seeds", type=int, default=10, metavar="N", help="seeds 0 .. N-1 (default: 10)")
+    how.add_argument(
+        "--preset",
+        metavar="NAME",
+        help="; ".join(f"{p.name}: {p.description}" for p in PRESETS).replace("%", "%%")
+        + " (default: mwmae, but quick on sample tasks)",
+    )
+    how.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: cuda if present)")
+    how.add_argument(
+        "--max-memory", type=float, default=1.5, metavar="GB", help="for one stack of networks (default: 1.5)"
+    )
+    where = result.add_argument_group("where")
+    where.add_argument("--run", metavar="NAME", help="name of the run (default: default, or sample)")
+    where.add_argument(
+        "--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept"
+    )
+    where.add_argument("--cache", type=Path, metavar="DIR", help=f"default: {cache_directory()}")
+    where.add_argument(
+        "--resume",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="go on with what the run's ledger holds (default); --no-resume sets the old ledger aside",
+    )
+    where.add_argument("--plan-only", action="store_true", help="print the plan and stop")
+    return result
+
+
+def options_from(arguments: argparse.Namespace) -> RunOptions:
+    """Turn the command line into values; raise EvaluationError or TaskError for what cannot be meant."""
+    cache = arguments.cache or cache_directory()
+    tasks = _tasks(arguments, cache)
+    synthetic = all(task.metadata.synthetic for task in tasks)
+    if arguments.seeds < 1:
+        raise EvaluationError(f"--seeds {arguments.seeds}: at least one seed is needed")
+    name = arguments.run or ("sample" if synthetic else "default")
+    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
+        raise EvaluationError(f"--run '{name}': use letters, digits, '.', '_' and '-' only")
+    model_options = _json_object(arguments.model_options)
+    models = [parse_model(text, model_options) for text in arguments.models or DEFAULT_MODELS]
+    return RunOptions(
+        models=list({model.label: model for model in models}.values()),
+        tasks=tasks,
+        preset=preset_named(arguments.preset or ("quick" if synthetic else "mwmae")),
+        n_seeds=arguments.seeds,
+        directory=arguments.results / name,
+        cache=cache,
+        device=arguments.device,
+        max_bytes=arguments.max_memory * 1e9,
+        # The demonstration on synthetic tasks cannot be mistaken for a result, so it may start untrained.
+        allow_random_init=arguments.allow_random_init or (synthetic and not arguments.models),
+    )
+
+
+def _tasks(arguments: argparse.Namespace, cache: Path) -> list[Task]:
+    directory = arguments.tasks_dir
+    if directory is None:
+        directory = cache / "sample-tasks"
+        with tqdm(desc="sample tasks", unit="clip", leave=False) as bar:
+
+            def progress(done: int, total: int) -> None:
+                bar.total = total
+                bar.update(done - bar.n)
+
+            write_sample_tasks(directory, progress=progress)
+    return [read_task(path) for path in resolve(arguments.tasks, directory)]
+
+
+def _json_object(text: str) -> dict:
+    try:
+        value = json.loads(text)
+    except ValueError as error:
+        raise EvaluationError(f"--model-options is not JSON ({error}); example: '{{\"name\": 1}}'") from error
+    if not isinstance(value, dict):
+        raise EvaluationError("--model-options must be a JSON object such as '{\"name\": 1}'")
+    return value
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, or 1 when a job failed, 2 for a mistake, 130 after Ctrl-C."""
+    arguments = parser().parse_args(argv)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    try:
+        options = options_from(arguments)
+        if not arguments.resume:
+            _set_aside(options.directory / LEDGER_FILE)
+        session = prepare(options)
+        print(plan_text(session), flush=True)
+        if arguments.plan_only:
+            return 0
+        try:
+            execute(session)
+        finally:
+            if session.ledger.records:
+                print(finish(session))
+    except (EvaluationError, TaskError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(f"\nStopped; what was finished is kept. To go on: {_command(argv)}", file=sys.stderr)
+        return 130
+    except OSError as error:
+        print(f"error: {_disk_sentence(error, argv)}", file=sys.stderr)
+        return 2
+    for failure in session.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return 1 if session.failures else 0
+
+
+def _set_aside(ledger: Path) -> None:
+    if not ledger.exists():
+        return
+    number = 1
+    while (old := ledger.with_name(f"ledger.{number}.jsonl")).exists():
+        number += 1
+    ledger.rename(old)
+
+
+def _command(argv: Sequence[str] | None) -> str:
+    return shlex.join(["python", "-m", "evaluation.run", *(sys.argv[1:] if argv is None else argv)])
+
+
+def _disk_sentence(error: OSError, argv: Sequence[str] | None) -> str:
+    where = f" while writing {error.filename}" if error.filename else ""
+    if error.errno in (errno.ENOSPC, errno.EDQUOT):
+        return f"the disk is full{where}; make room, then go on with: {_command(argv)}"
+    return f"{error.strerror or error}{where}; what was finished is kept, go on with: {_command(argv)}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())

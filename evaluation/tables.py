@@ -1,0 +1,165 @@
+"""From one score per seed to the tables: CSV for programs, Markdown for people and the screen."""
+
+import csv
+import io
+import math
+import textwrap
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.files import write_atomically
+from evaluation.metrics import PERCENT
+from evaluation.statistics import Interval, overall_scores, t_interval
+
+
+@dataclass(frozen=True)
+class Column:
+    """A task as a table shows it: its name and the metric of its cells."""
+
+    task: str
+    metric: str
+    short: str
+
+    def scale(self, score: float) -> float:
+        """Return the score as printed: per cent where the metric is a share."""
+        return 100 * score if self.metric in PERCENT else score
+
+
+@dataclass(frozen=True)
+class Results:
+    """All that the tables of a run are made from.
+
+    `scores` maps model -> task -> primary score per seed; what is not finished is absent. `marks` maps a
+    model to what every table must say of it ("random init"). `notes` are sentences printed with every table.
+    """
+
+    models: Sequence[str]
+    columns: Sequence[Column]
+    scores: Mapping[str, Mapping[str, Sequence[float]]]
+    marks: Mapping[str, str]
+    notes: Sequence[str]
+
+    def name(self, model: str) -> str:
+        """Return the model's name with its mark."""
+        return f"{model} ({self.marks[model]})" if model in self.marks else model
+
+    def interval(self, model: str, column: Column) -> Interval | None:
+        """Return mean and 95 % interval over seeds as printed, or None when the cell is not finished."""
+        seeds = self.scores.get(model, {}).get(column.task)
+        return t_interval([column.scale(score) for score in seeds]) if seeds else None
+
+    def average(self, model: str) -> float | None:
+        """Return the plain average of a complete row, None otherwise."""
+        cells = [self.interval(model, column) for column in self.columns]
+        return None if None in cells else sum(cell.mean for cell in cells) / len(cells)
+
+    def pool(self) -> list[str]:
+        """Return the models that s(m) compares: those with every task."""
+        complete = {column.task for column in self.columns}
+        return [model for model in self.models if set(self.scores.get(model, {})) == complete]
+
+
+def write_tables(results: Results, directory: Path) -> None:
+    """Write `scores.csv`, `summary.csv` and `table.md` (models down, tasks across, as in the paper)."""
+    directory.mkdir(parents=True, exist_ok=True)
+    _write_csv(directory / "scores.csv", _score_rows(results))
+    _write_csv(directory / "summary.csv", _summary_rows(results))
+    write_atomically(directory / "table.md", markdown(results))
+
+
+def markdown(results: Results) -> str:
+    """Return the notes and the table as Markdown."""
+    return "".join(f"{note}\n\n" for note in _all_notes(results)) + _aligned(_grid(results))
+
+
+def screen(results: Results) -> str:
+    """Return the notes and the table for a terminal: tasks down, models across."""
+    transposed = [list(column) for column in zip(*_grid(results), strict=True)]
+    notes = "".join(f"{textwrap.fill(note, 100)}\n" for note in _all_notes(results))
+    return f"{notes}\n{_aligned(transposed)}"
+
+
+def _grid(results: Results) -> list[list[str]]:
+    overall = _overall(results)
+    header = ["model", *(f"{c.short} ({c.metric})" for c in results.columns), "average", *overall]
+    rows = []
+    for model in results.models:
+        average = results.average(model)
+        cells = [_cell(results.interval(model, column)) for column in results.columns]
+        tail = [_cell(scores.get(model)) for scores in overall.values()]
+        rows.append([results.name(model), *cells, "" if average is None else f"{average:.1f}", *tail])
+    return [header, *rows]
+
+
+def _all_notes(results: Results) -> list[str]:
+    return [*results.notes, _pool_note(results)]
+
+
+def _overall(results: Results) -> dict[str, dict[str, Interval]]:
+    complete = {model: results.scores[model] for model in results.pool()}
+    return {f"s(m) {extremes}": overall_scores(complete, extremes=extremes) for extremes in ("runs", "means")}
+
+
+def _pool_note(results: Results) -> str:
+    pool = results.pool()
+    if len(pool) < 2:
+        return "s(m) needs at least two models with every task; it is left empty."
+    names = ", ".join(results.name(model) for model in pool)
+    return (
+        f"s(m) compares the models of this run only (pool: {names}): 100 is the best and 0 the worst of the "
+        "pool on each task, taken over single runs (`s(m) runs`) or over means (`s(m) means`)."
+    )
+
+
+def _cell(interval: Interval | None) -> str:
+    if interval is None:
+        return ""
+    if math.isnan(interval.half_width):
+        return f"{interval.mean:.1f}"
+    return f"{interval.mean:.1f} ± {interval.half_width:.1f}"
+
+
+def _aligned(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table whose columns also line up as plain text."""
+    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
+    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
+    lines = [f"| {' | '.join(row)} |" for row in padded]
+    rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
+    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
+
+
+def _score_rows(results: Results) -> list[list]:
+    rows: list[list] = [["model", "mark", "task", "metric", "seed", "score"]]
+    for model in results.models:
+        for column in results.columns:
+            for seed, score in enumerate(results.scores.get(model, {}).get(column.task, [])):
+                rows.append([model, results.marks.get(model, ""), column.task, column.metric, seed, score])
+    return rows
+
+
+def _summary_rows(results: Results) -> list[list]:
+    rows: list[list] = [["model", "mark", "task", "metric", "n_seeds", "mean", "half_width_95"]]
+    for model in results.models:
+        mark = results.marks.get(model, "")
+        for column in results.columns:
+            if (cell := results.interval(model, column)) is not None:
+                half = _number(cell.half_width)
+                rows.append([model, mark, column.task, column.metric, cell.n, cell.mean, half])
+        if (average := results.average(model)) is not None:
+            rows.append([model, mark, "average", "", "", average, ""])
+        for name, scores in _overall(results).items():
+            if model in scores:
+                cell = scores[model]
+                rows.append([model, mark, name, "", cell.n, cell.mean, _number(cell.half_width)])
+    return rows
+
+
+def _number(value: float) -> float | str:
+    return "" if math.isnan(value) else value
+
+
+def _write_csv(path: Path, rows: Sequence[Sequence]) -> None:
+    text = io.StringIO()
+    csv.writer(text).writerows(rows)
+    write_atomically(path, text.getvalue())
