@@ -10,6 +10,7 @@ from numpy.random import Generator
 from tasks.synthesis import (
     CONSONANTS,
     PHONES,
+    RATE,
     VOWELS,
     Sound,
     clock,
@@ -136,7 +137,7 @@ def command(subject: tuple[str, ...], rng: Generator) -> Sound:
     phones = [(PHONES[p], (0.06 if p in CONSONANTS else 0.13) * tempo) for p in spelling]
     seconds = sum(length for _, length in phones) + 0.02
     base = rng.uniform(90, 230)
-    pitch = base * (1 + 0.12 * smooth_path(rng, seconds, 3)) * np.linspace(1.08, 0.92, round(seconds * 44100))
+    pitch = base * (1 + 0.12 * smooth_path(rng, seconds, 3)) * np.linspace(1.08, 0.92, round(seconds * RATE))
     spoken = speak(phones, pitch, rng, tract=_tract(base, rng), effort=rng.uniform(0.5, 0.7))
     return _record(place([(rng.uniform(0.05, 0.3), spoken)], 1.0), rng, snr=(5, 20))
 
@@ -168,7 +169,7 @@ def language(subject: tuple[str, ...], rng: Generator) -> Sound:
 
 def _record(sound: Sound, rng: Generator, *, snr: tuple[float, float], gain: float = 1.0) -> Sound:
     """`sound` as a microphone has it: coloured noise at a random SNR (dB), random gain, never clipped."""
-    hum = noise(len(sound) / 44100, rng, (50, 9000), slope=rng.uniform(0, 2))
+    hum = noise(len(sound) / RATE, rng, (50, 9000), slope=rng.uniform(0, 2))
     noisy = level(sound) + hum * 10 ** (-rng.uniform(*snr) / 20)
     return _limit(noisy * (0.06 * gain * 10 ** (rng.uniform(-8, 6) / 20)))
 
@@ -239,7 +240,7 @@ def _repeat(one: Sound, seconds: float, rng: Generator, *, every: float, jitter:
 
 def _bark(rng: Generator, seconds: float) -> Sound:
     length = rng.uniform(0.12, 0.25)
-    pitch = rng.uniform(250, 600) * np.linspace(1.2, 0.7, round(length * 44100))
+    pitch = rng.uniform(250, 600) * np.linspace(1.2, 0.7, round(length * RATE))
     call = speak([(VOWELS["a"], length)], pitch, rng, tract=rng.uniform(1.0, 1.5), effort=0.4)
     return _repeat(fade(call, 0.03), seconds, rng, every=rng.uniform(0.4, 0.9), jitter=0.03)
 
@@ -267,7 +268,7 @@ def _crow(rng: Generator, seconds: float) -> Sound:
 
 
 def _sneeze(rng: Generator, seconds: float) -> Sound:
-    inhale = 0.2 * noise(0.4, rng, (800, 5000)) * np.linspace(0, 1, round(0.4 * 44100))
+    inhale = 0.2 * noise(0.4, rng, (800, 5000)) * np.linspace(0, 1, round(0.4 * RATE))
     burst = noise(0.4, rng, (500, rng.uniform(5000, 9000))) * np.exp(-clock(0.4) / rng.uniform(0.05, 0.12))
     start = rng.uniform(0, seconds / 4)
     return place([(start, inhale), (start + rng.uniform(0.4, 0.6) * min(1.0, seconds), burst)], seconds)
@@ -275,7 +276,7 @@ def _sneeze(rng: Generator, seconds: float) -> Sound:
 
 def _clicks(rng: Generator, seconds: float, rate: float) -> Sound:
     """Short random clicks, `rate` a second: crackling, drops."""
-    out = np.zeros(round(seconds * 44100))
+    out = np.zeros(round(seconds * RATE))
     hits = rng.integers(0, len(out), max(1, rng.poisson(rate * seconds)))
     out[hits] += rng.exponential(1.0, len(hits)) * rng.choice([-1, 1], len(hits))
     ring = np.exp(-clock(0.004) / 0.0008) * np.sin(2 * np.pi * rng.uniform(1500, 4000) * clock(0.004))
@@ -355,7 +356,7 @@ def _singing(rng: Generator, seconds: float) -> Sound:
 
 
 def _speech(rng: Generator, seconds: float) -> Sound:
-    return _speaker(rng)[: round(seconds * 44100)]
+    return _speaker(rng)[: round(seconds * RATE)]
 
 
 def _water(rng: Generator, seconds: float) -> Sound:

@@ -4,7 +4,7 @@ Source-filter speech after Fant (1960), glottal pulse after Rosenberg (1971); ev
 additive and subtractive synthesis. Randomness comes only from the generator that is passed in.
 """
 
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 
 import numpy as np
@@ -12,7 +12,8 @@ from jaxtyping import Float
 from numpy.random import Generator
 from scipy.fft import irfft, next_fast_len, rfft, rfftfreq
 
-Sound = Float[np.ndarray, " samples"]
+Sound = Float[np.ndarray, " _"]
+"""Samples of one channel; every sound has its own length."""
 
 RATE = 44100
 """Sample rate of everything here, in Hz."""
@@ -73,9 +74,9 @@ def place(sounds: Sequence[tuple[float, Sound]], seconds: float) -> Sound:
 
 
 def partials(
-    frequencies: Sequence[float],
-    amplitudes: Sequence[float],
-    decays: Sequence[float],
+    frequencies: Iterable[float],
+    amplitudes: Iterable[float],
+    decays: Iterable[float],
     seconds: float,
     rng: Generator,
     *,

@@ -40,12 +40,12 @@ def test_a_sine_stays_that_sine(from_rate, to_rate):
     assert len(after) == to_rate
     assert after.dtype == np.float32
     middle = slice(to_rate // 10, -to_rate // 10)
-    assert np.abs(after - exact)[middle].max() < 2e-5
+    assert np.abs(after - exact)[middle].max() < 5e-6
 
 
-def test_what_the_new_rate_cannot_hold_is_removed():
+def test_what_the_new_rate_cannot_hold_falls_below_one_16_bit_step():
     before = np.sin(2 * np.pi * 12000 * np.arange(48000) / 48000).astype(np.float32)
-    assert np.abs(resample(before, 48000, 16000)[2000:-2000]).max() < 1e-5
+    assert np.abs(resample(before, 48000, 16000)[2000:-2000]).max() < 0.5 / 32768
 
 
 def test_a_present_rate_needs_no_work(tmp_path):
