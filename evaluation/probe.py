@@ -150,18 +150,21 @@ class _Stack:
             _initial(self.widths, fit.config.initialization, generator)
             for fit, generator in zip(fits, self.generators, strict=True)
         ]
-        self.parameters = [torch.stack(tensors).requires_grad_() for tensors in zip(*networks, strict=True)]
+        self.parameters = _trainable([torch.stack(tensors) for tensors in zip(*networks, strict=True)])
         hidden = (len(fits), config.hidden_dim)
         self.running = [
             (torch.zeros(hidden, device=device), torch.ones(hidden, device=device))
             for _ in range(config.hidden_layers)
         ]
         self.best = [tensor.detach().clone() for tensor in self._state()]
-        self.optimizer = torch.optim.Adam(self.parameters, lr=config.lr, fused=True)
+        self.optimizer = torch.optim.Adam(self._trained(), lr=config.lr, fused=True)
 
     def _state(self) -> list[Tensor]:
         """Return everything that a trained network consists of: parameters and running statistics."""
         return [*self.parameters, *[tensor for pair in self.running for tensor in pair]]
+
+    def _trained(self) -> list[Tensor]:
+        return [parameter for parameter in self.parameters if parameter.requires_grad]
 
     def step(self, batch: Rows) -> None:
         """Make one Adam step of every network on one batch."""
@@ -203,11 +206,11 @@ class _Stack:
         self.members = [self.members[row] for row in rows]
         if not rows:
             return
-        state = [self.optimizer.state.pop(parameter) for parameter in self.parameters]
-        self.parameters = [parameter[rows].requires_grad_() for parameter in self.parameters]
+        state = [self.optimizer.state.pop(parameter) for parameter in self._trained()]
+        self.parameters = _trainable([parameter[rows] for parameter in self.parameters])
         self.running = [(mean[rows], var[rows]) for mean, var in self.running]
-        self.optimizer.param_groups[0]["params"] = self.parameters
-        for parameter, moments in zip(self.parameters, state, strict=True):
+        self.optimizer.param_groups[0]["params"] = self._trained()
+        for parameter, moments in zip(self._trained(), state, strict=True):
             moments["exp_avg"] = moments["exp_avg"][rows]
             moments["exp_avg_sq"] = moments["exp_avg_sq"][rows]
             self.optimizer.state[parameter] = moments
@@ -219,6 +222,19 @@ class _Stack:
         statistics = self.best[len(self.parameters) :]
         running = list(zip(statistics[0::2], statistics[1::2], strict=True))
         return _forward(parameters, running, x, None).cpu().numpy()
+
+
+def _trainable(parameters: list[Tensor]) -> list[Tensor]:
+    """Let gradients flow to all but the hidden layers' biases.
+
+    Batch normalisation takes a bias out again, so its true gradient is zero; Adam would scale the rounding
+    error found in its place to full steps, and a result would depend on the company it was computed in.
+    """
+    for index, parameter in enumerate(parameters[:-2]):
+        parameter.requires_grad_(index % 4 != 1)
+    for parameter in parameters[-2:]:
+        parameter.requires_grad_()
+    return parameters
 
 
 def _initial(widths: Sequence[int], initialization: str, generator: torch.Generator) -> list[Tensor]:

@@ -52,8 +52,8 @@ def overall_scores(
 
     Returns
     -------
-    model -> mean and, for "runs", interval over seeds. Empty when fewer than two models are complete. A task on which
-    all models score the same says nothing and is left out.
+    model -> mean and, for "runs", interval over seeds. Empty when fewer than two models are complete. A
+    task on which all models score the same says nothing and is left out.
     """
     tasks = sorted({task for row in scores.values() for task in row})
     pool = {model: row for model, row in scores.items() if set(row) == set(tasks)}

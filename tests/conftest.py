@@ -1,0 +1,33 @@
+"""Fixtures that many tests share: the reference folder, sample tasks, a cache of their own."""
+
+from pathlib import Path
+
+import pytest
+
+from tasks.sample import write_sample_tasks
+
+SHARED = Path(__file__).resolve().parents[2] / "shared"
+
+
+@pytest.fixture
+def shared() -> Path:
+    """The folder of references and real audio beside the checkout."""
+    if not SHARED.is_dir():
+        pytest.skip("the folder of reference outputs and real audio is not beside this checkout")
+    return SHARED
+
+
+@pytest.fixture(autouse=True)
+def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.MonkeyPatch) -> None:
+    """No test reads or writes the user's cache, or sees the user's tasks and weights."""
+    monkeypatch.setenv("HEAR_MWMAE_CACHE", str(tmp_path_factory.mktemp("cache")))
+    monkeypatch.delenv("HEAR_TASKS_DIR", raising=False)
+    monkeypatch.delenv("HEAR_MWMAE_WEIGHTS", raising=False)
+
+
+@pytest.fixture(scope="session")
+def sample_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A folder with all ten sample tasks, written once."""
+    directory = tmp_path_factory.mktemp("sample-tasks")
+    write_sample_tasks(directory)
+    return directory

@@ -1,0 +1,32 @@
+"""A HEAR module that does on request what a module must not do."""
+
+import torch
+
+
+class Faulty(torch.nn.Module):
+    sample_rate = 16000
+    scene_embedding_size = 3
+
+    def __init__(self, fault: str):
+        super().__init__()
+        self.fault = fault
+        self.pretrained = fault != "untrained"
+        if fault == "no rate":
+            self.sample_rate = None
+
+
+def load_model(model_file_path: str = "", *, fault: str = "none") -> Faulty:
+    if fault == "load":
+        raise RuntimeError("size mismatch for\nencoder.weight")
+    return "no model" if fault == "type" else Faulty(fault)
+
+
+def get_scene_embeddings(audio: torch.Tensor, model: Faulty) -> torch.Tensor:
+    if model.fault == "crash":
+        raise RuntimeError("kernel too large")
+    embeddings = audio[:, :3].clone()
+    if model.fault == "nan":
+        embeddings[-1] = torch.nan
+    if model.fault == "neighbours":
+        embeddings += audio.mean()
+    return embeddings[:, :2] if model.fault == "size" else embeddings
