@@ -62,7 +62,10 @@ class ModelConfig:
         if any(size % patch for size, patch in zip(self.input_size, self.patch_size, strict=True)):
             return f"patch_size {self.patch_size} does not tile input_size {self.input_size}"
         if self.width % self.heads or self.decoder_width % self.decoder_heads:
-            return "the head count must divide the width, in the encoder and in the decoder"
+            return (
+                f"the head counts {self.heads} and {self.decoder_heads} of encoder and decoder do not divide "
+                f"their widths {self.width} and {self.decoder_width}"
+            )
         if self.decoder_windows and len(self.decoder_windows) != self.decoder_heads:
             return f"{len(self.decoder_windows)} decoder_windows for {self.decoder_heads} decoder_heads"
         if any(window < 0 or (window and self.tokens % window) for window in self.decoder_windows):

@@ -227,7 +227,7 @@ def _check_shapes(
     path: Path, tensors: dict[str, Tensor], expected: dict[str, tuple[int, ...]], *, decoder: bool
 ) -> None:
     """Refuse a checkpoint of another shape; without `decoder` one that lacks decoder parameters passes."""
-    for name in sorted(expected.keys() | tensors.keys()):
+    for name in [*expected, *sorted(tensors.keys() - expected.keys())]:
         absent_decoder = name not in tensors and name.startswith(DECODER_PREFIX) and not decoder
         found = tuple(tensors[name].shape) if name in tensors else None
         if found != expected.get(name) and not absent_decoder:

@@ -19,7 +19,7 @@ from hear_mwmae.frontend import HOP_MS, SAMPLE_RATE, LogMel, frame_count, split_
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 TIMESTAMPS = ("hear", "centre")
 # Chunks per encoder pass. On a CPU more only evicts the cache, on an accelerator fewer leave it idle.
-CPU_BATCH = 8
+CPU_BATCH = 4
 ACCELERATOR_BATCH = 128
 
 
@@ -113,6 +113,8 @@ class EmbeddingModel(nn.Module):
         self, clips: Sequence[Float[Tensor, " _"]]
     ) -> tuple[Float[Tensor, "chunks frames bands"], list[int]]:
         """Standardised log-mel chunks of all clips, and how many each clip has."""
+        if len(clips) == 0:
+            raise UserError("No clips were given: give at least one.")
         of_clip: list[Tensor] = [torch.empty(0)] * len(clips)
         by_length: dict[int, list[int]] = {}
         for index, clip in enumerate(clips):

@@ -15,7 +15,7 @@ import numpy as np
 
 from hear_mwmae.errors import UserError
 
-ARRAY_EXTENSION = 1
+ARRAY_EXTENSIONS = (1, 3)
 LARGEST_BUFFER = 2**31 - 1
 
 
@@ -54,7 +54,7 @@ def read_flax_checkpoint(path: Path) -> FlaxCheckpoint:
     try:
         state = dict(_entries(file, {"params", "step"}))
         params = dict(_leaves(state["params"]))
-        step = int(state["step"]) if isinstance(state.get("step"), int) else -1
+        step = int(state["step"])
     except (ValueError, KeyError, TypeError, AttributeError, msgpack.UnpackException) as error:
         raise UserError(f"{file}: not a checkpoint of the released code, or damaged ({error!r}).") from None
     except OSError as error:
@@ -77,7 +77,7 @@ def _entries(file: Path, wanted: set[str]) -> Iterator[tuple[str, object]]:
 
 
 def _array(code: int, data: bytes) -> object:
-    if code != ARRAY_EXTENSION:
+    if code not in ARRAY_EXTENSIONS:
         return msgpack.ExtType(code, data)
     shape, dtype, content = msgpack.unpackb(data)
     if dtype == "bfloat16":

@@ -49,7 +49,11 @@ def write_model_file(path: Path, weights: Weights) -> None:
     }
     temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
     try:
+        # safetensors makes a file that only its owner may read, whatever the umask says.
+        temporary.touch()
+        mode = temporary.stat().st_mode
         save_file({k: t.contiguous() for k, t in weights.tensors.items()}, temporary, metadata)
+        temporary.chmod(mode)
         temporary.replace(path)
     except (OSError, SafetensorError) as error:
         raise UserError(f"{path}: cannot be written ({error}).") from None

@@ -1,0 +1,54 @@
+"""Sound files of any rate, length and channel count as mono waveforms at the rate of a model."""
+
+from collections.abc import Iterable
+from pathlib import Path
+
+import numpy as np
+import soundfile
+import soxr
+from jaxtyping import Float
+
+from hear_mwmae.errors import UserError
+
+# Those that cannot be decoded here are listed too, so that a folder's files are never left out in silence.
+AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
+AUDIO_SUFFIXES |= {".caf", ".w64", ".rf64", ".m4a", ".mp4", ".aac", ".wma", ".webm"}
+
+
+def find_audio(paths: Iterable[Path]) -> list[Path]:
+    """List files as they are given and the sound files in folders, at any depth, in sorted order; none twice.
+
+    Raises:
+        UserError: a path that does not exist, or a folder without sound files.
+    """
+    found: dict[Path, None] = {}
+    for path in paths:
+        files = [path]
+        if path.is_dir():
+            files = sorted(p for p in path.rglob("*") if p.suffix.lower() in AUDIO_SUFFIXES and p.is_file())
+            if not files:
+                raise UserError(f"{path}: the folder holds no sound files; name another one.")
+        elif not path.exists():
+            raise UserError(f"{path}: there is no such file or folder; correct the path.")
+        found |= dict.fromkeys(files)
+    return list(found)
+
+
+def read_audio(path: Path, sample_rate: int) -> Float[np.ndarray, " samples"]:
+    """Decode a file, average its channels, and resample it with soxr's high quality.
+
+    Raises:
+        UserError: a file that cannot be decoded, is empty, or holds NaN or infinite samples.
+    """
+    try:
+        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+    except (OSError, soundfile.SoundFileError) as error:
+        raise UserError(f"{path}: cannot be decoded as sound ({error}).") from None
+    if len(audio) == 0:
+        raise UserError(f"{path}: holds no samples.")
+    if not np.isfinite(audio).all():
+        raise UserError(f"{path}: holds NaN or infinite samples.")
+    mono = audio.mean(axis=1)
+    resampled = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    # A few samples at a high rate are less than one sample at the model's.
+    return resampled if len(resampled) else mono[:1]

@@ -1,0 +1,102 @@
+"""How much of the bare encoder's speed arrives at the user: `python -m hear_mwmae.bench`.
+
+The encoder takes 2 s per chunk, and its rate counts 2 s of sound for every chunk. A 10 s clip has 1001 frames
+and fills six chunks, hence the end-to-end rate is given both per chunk and per second of sound.
+"""
+
+import argparse
+import subprocess
+import sys
+import tempfile
+import time
+import warnings
+from collections.abc import Callable
+from pathlib import Path
+
+import torch
+
+from hear_mwmae.config import NAMED_MODELS
+from hear_mwmae.embedding import CPU_BATCH, EmbeddingModel, get_scene_embeddings
+from hear_mwmae.loading import load_model
+from hear_mwmae.weights import Weights, write_model_file
+
+CLIP_SECONDS = 10
+# VmHWM and not getrusage: the latter counts the parent's memory from before the exec.
+LOAD = """
+import sys, time
+from pathlib import Path
+start = time.perf_counter()
+import torch
+from hear_mwmae import load_model
+
+def report():
+    seconds = time.perf_counter() - start
+    status = dict(line.split(":", 1) for line in Path("/proc/self/status").read_text().splitlines())
+    print(seconds, int(status["VmHWM"].split()[0]) / 1024)
+
+model = load_model(sys.argv[1])
+report()
+model.scene_embeddings([torch.zeros(160000)])
+report()
+"""
+
+
+def seconds_of(work: Callable[[], object], repeats: int) -> float:
+    """Shortest time in s of some runs, after one to warm up."""
+    work()
+    times = []
+    for _ in range(repeats):
+        start = time.perf_counter()
+        work()
+        times.append(time.perf_counter() - start)
+    return min(times)
+
+
+@torch.no_grad()
+def rates(model: EmbeddingModel, *, clips: int, repeats: int) -> tuple[float, float, float]:
+    """Times real time: bare encoder, end to end per chunk, end to end per second of sound."""
+    frames, bands = model.config.input_size
+    chunk_seconds = frames / 100
+    batch = torch.randn(CPU_BATCH, frames, bands)
+    bare = CPU_BATCH * chunk_seconds / seconds_of(lambda: model.encoder(batch), repeats * clips)
+    audio = torch.rand(clips, CLIP_SECONDS * model.sample_rate) * 2 - 1
+    chunks = -(-model.column_count(audio.shape[1]) // model.config.grid[0])
+    elapsed = seconds_of(lambda: get_scene_embeddings(audio, model), repeats)
+    return bare, clips * chunks * chunk_seconds / elapsed, clips * CLIP_SECONDS / elapsed
+
+
+def load_cost(model: EmbeddingModel) -> list[tuple[float, float]]:
+    """Seconds and peak resident MiB of a fresh process (Linux): model ready, first 10 s clip embedded."""
+    tensors = {f"encoder.{name}": tensor for name, tensor in model.encoder.state_dict().items()}
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.safetensors"
+        write_model_file(path, Weights(model.config, tensors))
+        command = [sys.executable, "-c", LOAD, str(path)]
+        lines = subprocess.run(command, check=True, capture_output=True, text=True).stdout.splitlines()
+    return [(float(seconds), float(mib)) for seconds, mib in map(str.split, lines)]
+
+
+def main() -> None:
+    """Measure and print one table."""
+    parser = argparse.ArgumentParser(prog="python -m hear_mwmae.bench", description=__doc__)
+    parser.add_argument("--model", choices=NAMED_MODELS, default="mw_mae_b")
+    parser.add_argument("--threads", type=int, default=2)
+    parser.add_argument("--clips", type=int, default=4, help="10 s clips per call")
+    parser.add_argument("--repeats", type=int, default=3)
+    options = parser.parse_args()
+    torch.set_num_threads(options.threads)
+    warnings.simplefilter("ignore")
+    print(f"{options.model}, random weights, {options.threads} threads; rates in times real time")
+    print(f"{'':10}{'bare encoder':>14}{'end to end, per chunk':>24}{'share':>8}{'per second of sound':>22}")
+    for precision in ("float32", "bf16"):
+        model = load_model(model=options.model, precision=precision)
+        bare, chunks, sound = rates(model, clips=options.clips, repeats=options.repeats)
+        print(f"{precision:10}{bare:14.2f}{chunks:24.2f}{chunks / bare:8.0%}{sound:22.2f}", flush=True)
+    for when, (seconds, mib) in zip(
+        ("ready", "first clip"), load_cost(load_model(model=options.model)), strict=True
+    ):
+        print(f"{when} after {seconds:.2f} s, {mib:.0f} MiB resident at most")
+
+
+if __name__ == "__main__":
+    main()

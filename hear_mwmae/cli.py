@@ -1,0 +1,261 @@
+"""The command `hear-mwmae`: embed sound files, list the models, convert released checkpoints."""
+
+import argparse
+import math
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+import numpy as np
+import torch
+from tqdm import tqdm
+
+from hear_mwmae.audio import find_audio, read_audio
+from hear_mwmae.config import NAMED_MODELS, named_model
+from hear_mwmae.convert import convert_checkpoint, decoder_shapes, encoder_shapes
+from hear_mwmae.embedding import PRECISIONS, TIMESTAMPS, EmbeddingModel
+from hear_mwmae.errors import UserError
+from hear_mwmae.frontend import HOP_MS
+from hear_mwmae.loading import load_model
+from hear_mwmae.outputs import Output, open_output
+from hear_mwmae.weights import WEIGHTS_VARIABLE, find_weights, user_cache, write_model_file
+
+# Sound per call to the model: enough to fill its batches, little enough to keep in memory.
+SECONDS_AT_ONCE = 120.0
+
+EMBED_HELP = f"""Embed sound files of any length, rate and channel count.
+
+One row per file (the mean over time), or with --timestamps one row per patch length of sound (40 ms for 4x16
+models). All files are read once before the work starts, so that a bad one is named before anything is lost.
+
+  hear-mwmae embed recordings/ --model mw_mae_b --weights mw_mae_b.safetensors --out scenes.npz
+  hear-mwmae embed a.wav b.mp3 --model mw_mae_t --out frames.parquet --timestamps
+
+.npz holds files, embeddings, file_index (row -> file) and times_ms; .parquet holds file, time_ms, embedding.
+Without --weights the weights are looked for in ${WEIGHTS_VARIABLE}, the package, and the user's cache.
+"""
+CONVERT_HELP = """Convert a checkpoint directory of the released MW-MAE code into a model file.
+
+  hear-mwmae convert mwmae_base_200_4x16_8x128_default_bfloat16_run1 \\
+      --model mw_mae_b --out mw_mae_b.safetensors
+  hear-mwmae convert my_run --heads 6 --out my_run.safetensors
+
+Every parameter's shape is checked. Such a checkpoint does not state the encoder's head count, therefore name
+the model or give the count. Optimiser state is ignored. Tested on checkpoints that the released code wrote;
+the authors' own files were not at hand.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0, 1 (files left out), 2 (a mistake) or 130 (stopped)."""
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = _show_warning
+    try:
+        return options.run(options)
+    except UserError as error:
+        print(f"hear-mwmae: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print(
+            "hear-mwmae: stopped; nothing was written. Run the same command to start again.", file=sys.stderr
+        )
+        return 130
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"hear-mwmae: warning: {message}", file=sys.stderr)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hear-mwmae", description="Embeddings of sound from MAE and MW-MAE encoders."
+    )
+    commands = parser.add_subparsers(required=True, metavar="COMMAND")
+    raw = argparse.RawDescriptionHelpFormatter
+    embed = commands.add_parser(
+        "embed", help="embed sound files", description=EMBED_HELP, formatter_class=raw
+    )
+    _add_embed_options(embed)
+    models = commands.add_parser("models", help="list the named models and where their weights are")
+    models.set_defaults(run=run_models)
+    convert = commands.add_parser(
+        "convert", help="convert a released checkpoint", description=CONVERT_HELP, formatter_class=raw
+    )
+    convert.add_argument("checkpoint", type=Path, help="run directory, or one file checkpoint_<step>")
+    shape = convert.add_mutually_exclusive_group(required=True)
+    shape.add_argument("--model", choices=NAMED_MODELS, help="the named model that it is", metavar="NAME")
+    shape.add_argument(
+        "--heads", type=int, help="head count of the encoder; the rest is read off the parameters"
+    )
+    convert.add_argument("--out", type=Path, required=True, help="model file to write, *.safetensors")
+    convert.add_argument("--decoder", action="store_true", help="keep the decoder too")
+    convert.set_defaults(run=run_convert)
+    return parser
+
+
+def _add_embed_options(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument(
+        "paths", type=Path, nargs="+", metavar="FILE_OR_FOLDER", help="folders are searched at any depth"
+    )
+    parser.add_argument(
+        "--out", type=Path, required=True, help="*.npz or *.parquet; replaced only when complete"
+    )
+    shape = parser.add_mutually_exclusive_group()
+    shape.add_argument("--model", metavar="NAME", help="a named model, see `hear-mwmae models`")
+    shape.add_argument(
+        "--heads", type=int, help="of a released checkpoint that is no named model: head count"
+    )
+    parser.add_argument(
+        "--weights", default="", metavar="PATH", help="model file or released checkpoint directory"
+    )
+    parser.add_argument("--timestamps", action="store_true", help="one row per time instead of per file")
+    parser.add_argument("--times", choices=TIMESTAMPS, default="hear",
+                        help="spread evenly from 0 as the released code does, or true centres")  # fmt: skip
+    parser.add_argument("--precision", choices=PRECISIONS, default="float32",
+                        help="bf16: twice as fast where the processor has it, within 1 %%")  # fmt: skip
+    parser.add_argument("--device", help="torch device; default: cuda where there is one, else cpu")
+    parser.add_argument("--allow-random-init", action="store_true", help="go on without weights (for tests)")
+    parser.add_argument(
+        "--skip-bad", action="store_true", help="leave out unreadable files; list them, exit 1"
+    )
+    parser.set_defaults(run=run_embed)
+
+
+def run_embed(options: argparse.Namespace) -> int:
+    """Embed files; return 0, or 1 if bad files were left out.
+
+    Raises:
+        UserError: bad input; nothing has been written then.
+    """
+    if not options.weights and options.model:
+        named_model(options.model)
+        if find_weights(options.model) is None and not options.allow_random_init:
+            raise UserError(
+                f"There are no weights for {options.model}: give --weights, put {options.model}.safetensors "
+                f"into the folder ${WEIGHTS_VARIABLE}, or accept random ones with --allow-random-init."
+            )
+    files = find_audio(options.paths)
+    about = {"model": options.model or "", "weights": options.weights, "precision": options.precision}
+    with open_output(options.out, about) as output:
+        model = load_model(
+            options.weights,
+            model=options.model,
+            heads=options.heads,
+            precision=options.precision,
+            timestamps=options.times,
+        ).to(_device(options.device))
+        seconds, bad = _check_files(files, model.sample_rate)
+        if bad and (not options.skip_bad or not seconds):
+            raise UserError(_listing(bad, len(files)) + "\nRepair them, or leave them out with --skip-bad.")
+        _embed_files(seconds, model, output, timestamps=options.timestamps)
+    print(f"{options.out}: {len(seconds)} files, {sum(seconds.values()):.1f} s of sound.")
+    if bad:
+        print(f"hear-mwmae: {_listing(bad, len(files))}", file=sys.stderr)
+    return 1 if bad else 0
+
+
+def _device(name: str | None) -> torch.device:
+    try:
+        device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
+        torch.empty(1, device=device)
+    except (RuntimeError, AssertionError) as error:
+        raise UserError(f"--device {name}: cannot be used here ({str(error).splitlines()[0]}).") from None
+    return device
+
+
+def _check_files(files: Sequence[Path], sample_rate: int) -> tuple[dict[Path, float], list[str]]:
+    """Decode every file once; return the duration in s of the good ones, and a sentence for each bad one."""
+    seconds, bad = {}, []
+    for path in tqdm(files, desc="checking", unit="file", leave=False):
+        try:
+            seconds[path] = len(read_audio(path, sample_rate)) / sample_rate
+        except UserError as error:
+            bad.append(str(error))
+    return seconds, bad
+
+
+def _listing(bad: Sequence[str], total: int) -> str:
+    return "\n  ".join([f"{len(bad)} of {total} files cannot be used:", *bad])
+
+
+def _groups(seconds: dict[Path, float]) -> Iterator[list[Path]]:
+    """Files in order, as many at once as fill `SECONDS_AT_ONCE`."""
+    group: list[Path] = []
+    total = 0.0
+    for path, duration in seconds.items():
+        if group and total + duration > SECONDS_AT_ONCE:
+            yield group
+            group, total = [], 0.0
+        group.append(path)
+        total += duration
+    if group:
+        yield group
+
+
+def _embed_files(
+    seconds: dict[Path, float], model: EmbeddingModel, output: Output, *, timestamps: bool
+) -> None:
+    with tqdm(total=round(sum(seconds.values()), 2), desc="embedding", unit="s", unit_scale=True) as bar:
+        for group in _groups(seconds):
+            clips = [torch.from_numpy(read_audio(path, model.sample_rate)) for path in group]
+            if timestamps:
+                rows, times = model.timestamp_embeddings(clips)
+            else:
+                rows, times = model.scene_embeddings(clips).split(1), [None] * len(clips)
+            for path, embeddings, at in zip(group, rows, times, strict=True):
+                output.add(str(path), _array(embeddings), None if at is None else _array(at))
+            bar.update(sum(seconds[path] for path in group))
+
+
+def _array(tensor: torch.Tensor) -> np.ndarray:
+    return tensor.cpu().numpy()
+
+
+def run_models(_: argparse.Namespace) -> int:
+    """Print a table of the named models."""
+    print(f"{'model':14}{'encoder':>9}{'+decoder':>10}{'size':>7}{'per':>7}  {'in the paper':24}weights")
+    for name, model in NAMED_MODELS.items():
+        encoder, decoder = (
+            sum(math.prod(shape) for shape in shapes(model.config).values()) / 1e6
+            for shapes in (encoder_shapes, decoder_shapes)
+        )
+        column = f"{model.config.patch_size[0] * HOP_MS:.0f} ms"
+        print(
+            f"{name:14}{encoder:7.1f} M{encoder + decoder:8.1f} M{model.config.embedding_size:7}{column:>7}  "
+            f"{model.row:24}{find_weights(name) or 'none found'}"
+        )
+    print("\nParameters, length of an embedding, and the sound that one timestamp embedding stands for.")
+    print(
+        f"Weights are looked for as <model>.safetensors in ${WEIGHTS_VARIABLE}, the package, {user_cache()}."
+    )
+    for name, model in NAMED_MODELS.items():
+        if model.released_directory:
+            print(f"Released by the paper's authors for {name}: {model.released_directory} (see `convert`).")
+    return 0
+
+
+def run_convert(options: argparse.Namespace) -> int:
+    """Write a released checkpoint as a model file.
+
+    Raises:
+        UserError: bad input; nothing has been written then.
+    """
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"{options.out}: the name of a model file must end in .safetensors.")
+    if not options.checkpoint.exists():
+        raise UserError(f"{options.checkpoint}: there is no such file or directory; correct the path.")
+    config = named_model(options.model).config if options.model else None
+    weights = convert_checkpoint(
+        options.checkpoint, config=config, heads=options.heads, decoder=options.decoder
+    )
+    write_model_file(options.out, weights)
+    parameters = sum(tensor.numel() for tensor in weights.tensors.values()) / 1e6
+    print(
+        f"{options.out}: {parameters:.1f} M parameters, step {weights.provenance['step']}, {weights.config}."
+    )
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())
