@@ -90,16 +90,16 @@ class _Caller:
         self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
     ) -> Float[np.ndarray, "clips dim"]:
         if len(clips) > 1 and self._batches_work is None:
-            self._batches_work = self._try_batch(audio[:2])
+            self._batches_work = self._try_batch(clips[:2], audio[:2])
         if len(clips) > 1 and self._batches_work:
             return self._checked(clips, audio)
         rows = [self._checked([clip], audio[i : i + 1]) for i, clip in enumerate(clips)]
         return np.concatenate(rows)
 
-    def _try_batch(self, audio: Float[np.ndarray, "two samples"]) -> bool:
+    def _try_batch(self, clips: Sequence[Clip], audio: Float[np.ndarray, "two samples"]) -> bool:
         """Embed two clips together and alone; batches are used only if that makes no difference."""
         name = self._model.spec.module
-        alone = np.concatenate([self._model.scene_embeddings(audio[i : i + 1]) for i in range(2)])
+        alone = np.concatenate([self._checked([clip], audio[i : i + 1]) for i, clip in enumerate(clips)])
         try:
             together = self._model.scene_embeddings(audio)
         except Exception as error:

@@ -34,7 +34,7 @@ class ModelSpec:
     @property
     def label(self) -> str:
         """The model's name in tables: `module` or `module@weights`."""
-        name = f"{self.module}@{Path(self.weights).name}" if self.weights else self.module
+        name = f"{self.module}@{self.weights}" if self.weights else self.module
         settings = ",".join(f"{key}={value}" for key, value in sorted(self.options.items()))
         return f"{name}[{settings}]" if settings else name
 

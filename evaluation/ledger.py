@@ -64,8 +64,7 @@ class Ledger:
             os.truncate(self.path, len(whole))
         for number, line in enumerate(whole.splitlines(), 1):
             try:
-                fields = json.loads(line)
-                record = FitRecord(**{**fields, "key": FitKey(**fields["key"])})
+                record = _record(json.loads(line))
             except (ValueError, TypeError, KeyError) as error:
                 raise EvaluationError(
                     f"{self.path}, line {number} is not a record of this version; "
@@ -89,6 +88,13 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         self.records.update((record.key, record) for record in fresh)
+
+
+def _record(fields: dict[str, Any]) -> FitRecord:
+    scores = {name: float(score) for name, score in fields["scores"].items()}
+    validation_score = float(fields["validation_score"])
+    key = FitKey(**fields["key"])
+    return FitRecord(**{**fields, "key": key, "scores": scores, "validation_score": validation_score})
 
 
 def _line(record: FitRecord) -> str:

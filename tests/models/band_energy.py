@@ -1,5 +1,7 @@
 """A tiny HEAR module with real content: mean log energy in 32 bands of the spectrum."""
 
+from pathlib import Path
+
 import torch
 
 
@@ -19,7 +21,7 @@ class BandEnergy(torch.nn.Module):
 
 
 def load_model(model_file_path: str = "", *, offset: float = 1e-3) -> BandEnergy:
-    return BandEnergy(float(open(model_file_path).read()) if model_file_path else offset)
+    return BandEnergy(float(Path(model_file_path).read_text()) if model_file_path else offset)
 
 
 def get_scene_embeddings(audio: torch.Tensor, model: BandEnergy) -> torch.Tensor:
