@@ -64,8 +64,12 @@ def mean_roc_auc(target: Target, scores: Scores) -> float:
 
 
 def d_prime(target: Target, scores: Scores) -> float:
-    r"""Return the mean over classes of $\sqrt 2\, \Phi^{-1}(\mathrm{AUC})$; infinite if any AUC is 1."""
-    return float(math.sqrt(2.0) * np.mean(norm.ppf(roc_auc(target, scores))))
+    r"""Return the mean over classes of $\sqrt 2\, \Phi^{-1}(\mathrm{AUC})$; infinite if any AUC is 1.
+
+    An AUC of 1 beside one of 0 leaves it undefined (NaN).
+    """
+    with np.errstate(invalid="ignore"):
+        return float(math.sqrt(2.0) * np.mean(norm.ppf(roc_auc(target, scores))))
 
 
 Metric = Callable[[Target, Scores], float]

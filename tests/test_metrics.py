@@ -48,6 +48,12 @@ def test_a_class_without_positives_counts_as_zero_precision_and_undefined_auc() 
     assert math.isnan(metric_named("d_prime")(target, SCORES))
 
 
+def test_perfect_and_perfectly_wrong_classes_leave_d_prime_undefined() -> None:
+    target = np.array([[1, 1], [0, 0]])
+    assert math.isnan(metric_named("d_prime")(target, np.array([[0.9, 0.1], [0.1, 0.9]])))
+    assert metric_named("d_prime")(target, target.astype(float)) == math.inf
+
+
 def test_chroma_forgives_octaves_only() -> None:
     target, scores = np.eye(25)[[0, 1, 2]], np.eye(25)[[12, 13, 4]]
     assert metric_named("chroma_acc")(target, scores) == pytest.approx(2 / 3)
