@@ -196,7 +196,8 @@ def _groups(seconds: dict[Path, float]) -> Iterator[list[Path]]:
 def _embed_files(
     seconds: dict[Path, float], model: EmbeddingModel, output: Output, *, timestamps: bool
 ) -> None:
-    with tqdm(total=round(sum(seconds.values()), 2), desc="embedding", unit="s", unit_scale=True) as bar:
+    total = sum(seconds.values())
+    with tqdm(total=total, desc="embedding", unit="s of sound", unit_scale=True) as bar:
         for group in _groups(seconds):
             clips = [torch.from_numpy(read_audio(path, model.sample_rate)) for path in group]
             if timestamps:
@@ -205,7 +206,8 @@ def _embed_files(
                 rows, times = model.scene_embeddings(clips).split(1), [None] * len(clips)
             for path, embeddings, at in zip(group, rows, times, strict=True):
                 output.add(str(path), _array(embeddings), None if at is None else _array(at))
-            bar.update(sum(seconds[path] for path in group))
+            # The sum of the parts may exceed the total by a rounding error.
+            bar.update(min(sum(seconds[path] for path in group), total - bar.n))
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:

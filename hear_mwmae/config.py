@@ -126,6 +126,7 @@ def _typed(key: str, value: object, default: object, source: str) -> object:
         value = tuple(value) if fits else value
     elif isinstance(default, float):
         fits = type(value) in (int, float)
+        value = float(value) if fits else value
     else:
         fits = type(value) is type(default)
     if not fits:

@@ -8,7 +8,7 @@ call share encoder batches.
 from collections.abc import Iterator, Sequence
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
 from hear_mwmae.config import ModelConfig
@@ -157,9 +157,8 @@ def _check(audio: Float[Tensor, "clips samples"], indices: Sequence[int]) -> Non
         raise UserError(f"Clip {bad} holds NaN or infinite samples: repair it or leave it out.")
 
 
-def _clips(audio: Float[Tensor, "*clips samples"]) -> tuple[Float[Tensor, " samples"], ...]:
+def _clips(audio: Shaped[Tensor, "..."]) -> tuple[Float[Tensor, " samples"], ...]:
     """Rows of a HEAR batch; a single waveform counts as a batch of one."""
-    audio = torch.as_tensor(audio)
     if audio.ndim not in (1, 2) or not audio.is_floating_point() or audio.shape[0] == 0:
         raise UserError(
             f"The audio is {audio.dtype} of shape {tuple(audio.shape)}; give floating-point waveforms in "
@@ -168,10 +167,8 @@ def _clips(audio: Float[Tensor, "*clips samples"]) -> tuple[Float[Tensor, " samp
     return torch.atleast_2d(audio).unbind()
 
 
-def get_scene_embeddings(
-    audio: Float[Tensor, "*clips samples"], model: EmbeddingModel
-) -> Float[Tensor, "clips size"]:
-    """HEAR: embed a batch of equally long clips, one vector per clip.
+def get_scene_embeddings(audio: Shaped[Tensor, "..."], model: EmbeddingModel) -> Float[Tensor, "clips size"]:
+    """HEAR: embed floating-point clips of one length, (clips, samples) or (samples,), one vector per clip.
 
     Raises:
         UserError: audio that is not finite, empty, or not floating point of shape (clips, samples).
@@ -180,9 +177,9 @@ def get_scene_embeddings(
 
 
 def get_timestamp_embeddings(
-    audio: Float[Tensor, "*clips samples"], model: EmbeddingModel
+    audio: Shaped[Tensor, "..."], model: EmbeddingModel
 ) -> tuple[Float[Tensor, "clips columns size"], Float[Tensor, "clips columns"]]:
-    """HEAR: embed a batch of equally long clips, one vector per patch length of sound, and their times in ms.
+    """HEAR: embed floating-point clips of one length, one vector per patch length of sound; also times in ms.
 
     Raises:
         UserError: audio that is not finite, empty, or not floating point of shape (clips, samples).

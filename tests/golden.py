@@ -1,4 +1,4 @@
-"""What the released MW-MAE code computed on fixed inputs: a compact part here, the full set where it is at hand."""
+"""What the released MW-MAE code computed on fixed inputs: a compact part here, all where it is at hand."""
 
 from pathlib import Path
 
