@@ -59,8 +59,8 @@ PRESETS = (
     ),
     Preset(
         "quick",
-        "NOT the paper's protocol: 256 hidden units, rate 1e-3, 15 epochs, one grid point; for a first look",
-        (ProbeConfig(hidden_dim=256, lr=1e-3, max_epochs=15),),
+        "NOT the paper's protocol: 9 epochs of batches of 16, 256 hidden units, rate 3e-3, one grid point",
+        (ProbeConfig(hidden_dim=256, lr=3e-3, max_epochs=9, batch_size=16),),
     ),
 )
 
