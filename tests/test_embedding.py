@@ -128,7 +128,7 @@ def test_chunks_of_many_clips_fill_the_encoder_batches(monkeypatch: pytest.Monke
     sizes: list[int] = []
     model.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     model.scene_embeddings(random_clips(*[100] * 5, *[40000] * 3))
-    assert sizes == [4, 4, 3]
+    assert sizes == [8, 3]
 
 
 def test_a_single_waveform_counts_as_a_batch_of_one() -> None:
