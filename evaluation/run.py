@@ -164,9 +164,10 @@ def main(argv: Sequence[str] | None = None) -> int:
             return 0
         try:
             execute(session)
-        finally:
-            if session.ledger.records:
-                print(finish(session))
+        except KeyboardInterrupt:
+            print(finish(session))
+            raise
+        print(finish(session))
     except (EvaluationError, TaskError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

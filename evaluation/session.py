@@ -5,6 +5,7 @@ import ctypes
 import os
 import shutil
 import sys
+import warnings
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -186,10 +187,10 @@ def execute(session: Session) -> None:
         for card in session.cards:
             jobs = [job for job in session.jobs if job.model == card.spec.label]
             _embed_missing(session, card, jobs)
-            for job in jobs:
+            for number, job in enumerate(jobs, 1):
                 if is_embedded(job.entry, job.task):
                     with _noted(session, job):
-                        _train_missing(session, job, resources)
+                        _train_missing(session, job, resources, f"{number}/{len(jobs)}")
 
 
 def finish(session: Session) -> str:
@@ -203,22 +204,26 @@ def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> No
     waiting = [job for job in jobs if not is_embedded(job.entry, job.task)]
     if not waiting:
         return
-    model = HearModel(card.spec, session.options.device)
-    for job in waiting:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
+        model = HearModel(card.spec, session.options.device)
+    for number, job in enumerate(waiting, 1):
         clips = sum(len(part) for part in job.task.clips.values())
+        title = f"embed {number}/{len(waiting)} {short_name(job.task)}"
         with (
             _noted(session, job),
-            tqdm(total=clips, desc=f"embed {short_name(job.task)}", unit="clip", leave=False) as bar,
+            tqdm(total=clips, desc=title, unit="clip", leave=False) as bar,
         ):
             embed_task(model, job.task, job.entry, session.options.cache, advance=bar.update, warn=_say)
 
 
-def _train_missing(session: Session, job: Job, resources: Resources) -> None:
+def _train_missing(session: Session, job: Job, resources: Resources, position: str) -> None:
     missing = job.n_fits - job.n_done(session.ledger)
     if not missing:
         return
     layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.1f}/{total:.0f} fits [{elapsed}<{remaining}{postfix}]"
-    with tqdm(total=missing, desc=f"train {short_name(job.task)}", bar_format=layout, leave=False) as bar:
+    title = f"train {position} {short_name(job.task)}"
+    with tqdm(total=missing, desc=title, bar_format=layout, leave=False) as bar:
 
         def on(fits: float, what: str) -> None:
             bar.set_postfix_str(what, refresh=False)
