@@ -48,20 +48,23 @@ class FitRecord:
 
 
 class Ledger:
-    """The fits of one run directory, read once and appended to."""
+    """The fits of one run directory. Reading it changes nothing; one process at a time may write."""
 
     def __init__(self, path: Path):
         self.path = path
         self.records: dict[FitKey, FitRecord] = {}
-        if path.exists():
-            self._read()
+        self._read()
 
-    def _read(self) -> None:
-        """Read all whole lines; cut off a last one that was torn when the process died."""
-        content = self.path.read_bytes()
+    def open_for_writing(self) -> None:
+        """Read again what is there by now, and cut off a last line that was torn when a process died."""
+        whole = self._read()
+        if self.path.exists() and self.path.stat().st_size > whole:
+            os.truncate(self.path, whole)
+
+    def _read(self) -> int:
+        """Read all whole lines and return how many bytes they are."""
+        content = self.path.read_bytes() if self.path.exists() else b""
         whole = content[: content.rfind(b"\n") + 1]
-        if len(whole) < len(content):
-            os.truncate(self.path, len(whole))
         for number, line in enumerate(whole.splitlines(), 1):
             try:
                 record = _record(json.loads(line))
@@ -71,6 +74,7 @@ class Ledger:
                     "remove that line, or start another run with --run NAME"
                 ) from error
             self.records.setdefault(record.key, record)
+        return len(whole)
 
     def __contains__(self, key: FitKey) -> bool:
         return key in self.records

@@ -183,6 +183,7 @@ def execute(session: Session) -> None:
     resources = Resources(torch_device(options.device), options.max_bytes)
     _reuse_freed_memory()
     with _exclusive(options.directory):
+        session.ledger.open_for_writing()
         _write_provenance(session, resources.device)
         for card in session.cards:
             jobs = [job for job in session.jobs if job.model == card.spec.label]

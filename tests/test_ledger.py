@@ -52,11 +52,12 @@ def test_a_torn_last_line_is_dropped_and_written_over(tmp_path: Path, kept: int)
     path = tmp_path / "ledger.jsonl"
     Ledger(path).append([record(0)])
     whole = path.read_bytes()
-    path.write_bytes(
-        whole + whole.replace(b'"seed": 0', b'"seed": 1')[: kept if kept >= 0 else len(whole) - 1]
-    )
+    torn = whole + whole.replace(b'"seed": 0', b'"seed": 1')[: kept if kept >= 0 else len(whole) - 1]
+    path.write_bytes(torn)
     ledger = Ledger(path)
     assert list(ledger.records) == [record(0).key]
+    assert path.read_bytes() == torn, "reading must not write: another process may be appending"
+    ledger.open_for_writing()
     ledger.append([record(2)])
     assert list(Ledger(path).records) == [record(0).key, record(2).key]
 
