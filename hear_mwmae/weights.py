@@ -110,8 +110,11 @@ def build_encoder(weights: Weights, source: str) -> Encoder:
 
 
 def user_cache() -> Path:
-    """Folder for weights that serve every project of a user."""
-    return Path(os.environ.get("XDG_CACHE_HOME") or Path.home() / ".cache") / "hear_mwmae"
+    """Folder for weights that serve every project of a user; $HEAR_MWMAE_CACHE moves it."""
+    if chosen := os.environ.get("HEAR_MWMAE_CACHE"):
+        return Path(chosen).expanduser() / "weights"
+    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "hear-mwmae" / "weights"
 
 
 def find_weights(name: str) -> Path | None:

@@ -179,10 +179,10 @@ def test_a_full_disk_leaves_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 
 def test_weights_are_found_in_order(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    own, cache = tmp_path / "own", tmp_path / "cache" / "hear_mwmae"
+    own, cache = tmp_path / "own", tmp_path / "cache" / "weights"
     own.mkdir()
     cache.mkdir(parents=True)
-    monkeypatch.setenv("XDG_CACHE_HOME", str(tmp_path / "cache"))
+    monkeypatch.setenv("HEAR_MWMAE_CACHE", str(tmp_path / "cache"))
     monkeypatch.delenv("HEAR_MWMAE_WEIGHTS", raising=False)
     assert find_weights("some_model") is None
     (cache / "some_model.safetensors").touch()
