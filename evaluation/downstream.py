@@ -1,6 +1,7 @@
 """One job: all fits of one model on one task, from the store to the ledger and to one score per seed."""
 
 import itertools
+import math
 import time
 from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
@@ -12,7 +13,7 @@ from jaxtyping import Float
 
 from evaluation.errors import EvaluationError
 from evaluation.ledger import FitKey, FitRecord, Ledger
-from evaluation.metrics import metric_named
+from evaluation.metrics import METRICS, metric_named
 from evaluation.probe import Fit, FitResult, Rows, train_stack
 from evaluation.protocol import (
     Preset,
@@ -66,24 +67,21 @@ class Job:
         """Return the ledger's name of one fit."""
         return FitKey(self.entry.key, split.test, config_key(fit[1]), fit[0])
 
-    def chosen(self, ledger: Ledger) -> list[SeededFit] | None:
-        """Return each seed's best grid point on the first split, or None while fits are missing there."""
+    def chosen(self, ledger: Ledger) -> list[SeededFit]:
+        """Return the best grid point on the first split of every seed whose grid is finished."""
         first = self.splits[0]
-        if any(self.key(first, fit) not in ledger for fit in self.grid_fits()):
-            return None
         best = []
         for seed in range(self.n_seeds):
-            scores = {
-                config: ledger[self.key(first, (seed, config))].validation_score
-                for config in self.preset.grid
-            }
-            best.append((seed, best_config(self.preset.order(seed), scores)))
+            keys = {config: self.key(first, (seed, config)) for config in self.preset.grid}
+            if all(key in ledger for key in keys.values()):
+                scores = {config: ledger[key].validation_score for config, key in keys.items()}
+                best.append((seed, best_config(self.preset.order(seed), scores)))
         return best
 
     def n_done(self, ledger: Ledger) -> int:
         """Return how many of the job's fits the ledger holds."""
         done = sum(self.key(self.splits[0], fit) in ledger for fit in self.grid_fits())
-        chosen = self.chosen(ledger) or []
+        chosen = self.chosen(ledger)
         return done + sum(self.key(split, fit) in ledger for split in self.splits[1:] for fit in chosen)
 
     def seed_scores(self, ledger: Ledger) -> list[float] | None:
@@ -107,8 +105,8 @@ class Resources:
 def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, str], on: OnProgress) -> None:
     """Train what the ledger lacks of the job, stack by stack, and record every stack as it finishes.
 
-    A stack is always made of the same fits, whatever the ledger holds already, so an interrupted run ends
-    with the same scores to the last bit as one that was not.
+    A stack is recorded as a whole, so an interrupted run goes on with the same stacks, and so to the last
+    bit the same scores, as one that was not. Raises EvaluationError for a score that is not a number.
     """
     data = _TaskData(job, resources.device)
     for split in job.splits:
@@ -116,8 +114,7 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, 
         for stack in data.stacks(split, fits, resources.max_bytes):
             missing = [fit for fit in stack if job.key(split, fit) not in ledger]
             if missing:
-                records = _train(job, data, split, stack, versions, len(missing), on)
-                ledger.append(records)
+                ledger.append(_train(job, data, split, missing, versions, on))
 
 
 def _train(
@@ -126,7 +123,6 @@ def _train(
     split: Split,
     stack: Sequence[SeededFit],
     versions: dict[str, str],
-    missing: int,
     on: OnProgress,
 ) -> list[FitRecord]:
     start = time.perf_counter()
@@ -135,7 +131,7 @@ def _train(
 
     def on_epoch(epoch: int, alive: int) -> None:
         nonlocal reported
-        done = missing * (1 - alive / len(stack) * (1 - epoch / max_epochs))
+        done = len(stack) - alive * (1 - epoch / max_epochs)
         on(done - reported, f"{split.test} epoch {epoch}, {alive} of {len(stack)} training")
         reported = done
 
@@ -148,39 +144,40 @@ def _train(
         data.validation_score(split),
         on_epoch,
     )
-    on(missing - reported, f"{split.test} scored")
-    seconds = time.perf_counter() - start
+    on(len(stack) - reported, f"{split.test} scored")
+    shared = {
+        "model": job.model,
+        "task": job.task.name,
+        "preset": job.preset.name,
+        "primary": job.primary,
+        "stack": f"{job.entry.key}/{split.test}/{stack[0][0]}-{stack[-1][0]}",
+        "stack_size": len(stack),
+        "stack_seconds": round(time.perf_counter() - start, 3),
+        "versions": versions,
+        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+    }
     return [
-        _record(job, data, split, fit, result, seconds, len(stack), versions)
+        FitRecord(
+            key=job.key(split, fit),
+            validation_score=result.validation_score,
+            scores=_finite(job, split, data.test_scores(split, result), result.validation_score),
+            epoch=result.epoch,
+            epochs=result.epochs,
+            **shared,
+        )
         for fit, result in zip(stack, results, strict=True)
     ]
 
 
-def _record(
-    job: Job,
-    data: "_TaskData",
-    split: Split,
-    fit: SeededFit,
-    result: FitResult,
-    seconds: float,
-    stack_size: int,
-    versions: dict[str, str],
-) -> FitRecord:
-    return FitRecord(
-        key=job.key(split, fit),
-        model=job.model,
-        task=job.task.name,
-        preset=job.preset.name,
-        primary=job.primary,
-        validation_score=result.validation_score,
-        scores=data.test_scores(split, result),
-        epoch=result.epoch,
-        epochs=result.epochs,
-        stack_seconds=round(seconds, 3),
-        stack_size=stack_size,
-        versions=versions,
-        finished=datetime.now(UTC).isoformat(timespec="seconds"),
-    )
+def _finite(job: Job, split: Split, scores: dict[str, float], validation_score: float) -> dict[str, float]:
+    """Return the scores; a primary one that is not a number would silently spoil selection and means."""
+    for part, score in ((split.valid, validation_score), (split.test, scores[job.primary])):
+        if not math.isfinite(score):
+            raise EvaluationError(
+                f"{job.task.name}: {job.primary} of part {part} is {score}, which cannot be compared: a "
+                "class is in none or all of its clips, or ranked perfectly; use a larger part or other score"
+            )
+    return scores
 
 
 class _TaskData:
@@ -209,7 +206,7 @@ class _TaskData:
     def stacks(
         self, split: Split, fits: Sequence[SeededFit], max_bytes: float
     ) -> Iterator[Sequence[SeededFit]]:
-        """Cut the fits into stacks that fit into the memory given; which ones are done plays no part."""
+        """Cut the fits into stacks that fit into the memory given."""
         config = fits[0][1]
         parts = [*split.train, split.valid, split.test]
         rows = max(sum(len(self._x[part]) for part in parts[:-2]), *(len(self._x[p]) for p in parts[-2:]))
@@ -250,13 +247,27 @@ def networks_per_stack(config: ProbeConfig, rows: int, dim: int, n_labels: int, 
     return max(1, int(max_bytes / (4 * (5 * parameters + activations))))
 
 
+class UnsupportedTask(EvaluationError):
+    """A task of a kind that is right but cannot be evaluated yet."""
+
+
 def check_trainable(task: Task) -> None:
-    """Raise EvaluationError, naming the task, when its kind cannot be evaluated or a split is too small."""
+    """Raise EvaluationError, naming the task, when its kind cannot be evaluated or a split is too small.
+
+    UnsupportedTask, for what HEAR has and this evaluation does not do yet.
+    """
     metadata = task.metadata
     if metadata.embedding_type != "scene":
-        raise EvaluationError(f"{task.name} is a timestamp task; only scene tasks can be evaluated yet")
+        raise UnsupportedTask(f"{task.name} is a timestamp task; only scene tasks can be evaluated yet")
+    if not metadata.use_scoring_for_early_stopping:
+        raise UnsupportedTask(f"{task.name} selects on the validation loss; only scores can select yet")
+    if "task_specific_param_grid" in metadata.evaluation_params:
+        raise UnsupportedTask(f"{task.name} brings a grid of its own; only presets can be trained yet")
     for name in metadata.evaluation:
-        metric_named(name)
+        if name not in METRICS:
+            raise EvaluationError(
+                f"{task.name}: there is no scene metric '{name}'; known: {', '.join(METRICS)}"
+            )
     for split in task_splits(metadata.split_mode, metadata.splits):
         rows = sum(len(task.clips[part]) for part in split.train)
         if rows < 2 or not task.clips[split.valid] or not task.clips[split.test]:

@@ -1,5 +1,6 @@
 """From a HEAR model and a task to embeddings in the store."""
 
+import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -12,7 +13,7 @@ from jaxtyping import Float
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel
 from evaluation.store import StoreEntry
-from tasks import Clip, Task, read_clip, resample_task, source_rate, task_digest
+from tasks import Clip, Task, TaskError, read_clip, resample_task, source_rate, task_digest
 
 BATCH_SECONDS = 64.0
 """Audio per call of the model; 13 clips of 5 s fill an encoder without holding much memory."""
@@ -46,8 +47,8 @@ def store_entry(model: HearModel, task: Task, cache: Path) -> StoreEntry:
 
 
 def is_embedded(entry: StoreEntry, task: Task) -> bool:
-    """Say whether every split of the task is in the store."""
-    return all(entry.has(split) for split in task.clips)
+    """Say whether every split of the task is in the store, whole."""
+    return all(entry.has(split, len(clips), entry.identity["dim"]) for split, clips in task.clips.items())
 
 
 def embed_task(
@@ -55,55 +56,57 @@ def embed_task(
 ) -> None:
     """Embed the splits that the store lacks.
 
-    `advance` is told the number of clips done, `warn` gets a sentence when the module had to be called
-    clip by clip. Raises TaskError for a bad clip and EvaluationError for a bad embedding; finished splits
-    stay in the store.
+    `advance` is told the number of clips done, `warn` gets a sentence when the module could not be called
+    with whole batches. Raises TaskError for a bad clip and EvaluationError for a bad embedding; finished
+    splits stay in the store.
     """
-    task = resample_task(task, model.sample_rate, cache / "audio")
+    source = resample_task(task, model.sample_rate, cache / "audio")
     caller = _Caller(model, warn)
-    for split, clips in task.clips.items():
-        if entry.has(split):
-            advance(len(clips))
-            continue
-        pending = entry.create(split, len(clips), model.scene_embedding_size)
-        try:
-            row = 0
-            for batch, audio in _batches(task, split, clips, model.sample_rate):
-                pending.rows[row : row + len(batch)] = caller.embed(batch, audio)
-                row += len(batch)
-                advance(len(batch))
-            pending.commit()
-        except BaseException:
-            pending.discard()
-            raise
+    with entry.writing():
+        for split, clips in task.clips.items():
+            if entry.has(split, len(clips), model.scene_embedding_size):
+                advance(len(clips))
+                continue
+            with entry.writer(split, len(clips), model.scene_embedding_size) as writer:
+                for batch, audio in _batches(source, split, clips, model.sample_rate):
+                    writer.append(caller.embed(batch, audio))
+                    advance(len(batch))
 
 
 class _Caller:
-    """Calls the module with batches, or clip by clip once batches turned out not to work."""
+    """Calls the module with batches as large as it bears, down to single clips."""
 
     def __init__(self, model: HearModel, warn: Warn):
         self._model = model
         self._warn = warn
-        self._batches_work: bool | None = None
+        self._largest: int | None = None
 
     def embed(
         self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
     ) -> Float[np.ndarray, "clips dim"]:
-        if len(clips) > 1 and self._batches_work is None:
-            self._batches_work = self._try_batch(clips[:2], audio[:2])
-        if len(clips) > 1 and self._batches_work:
-            return self._checked(clips, audio)
-        rows = [self._checked([clip], audio[i : i + 1]) for i, clip in enumerate(clips)]
-        return np.concatenate(rows)
+        if len(clips) > 1 and self._largest is None:
+            self._largest = len(clips) if self._batches_work(clips[:2], audio[:2]) else 1
+        start, parts = 0, []
+        while start < len(clips):
+            stop = min(len(clips), start + (self._largest or 1))
+            try:
+                parts.append(self._checked(clips[start:stop], audio[start:stop]))
+                start = stop
+            except _CallError as error:
+                if stop - start == 1:
+                    raise
+                self._largest = (stop - start) // 2
+                self._warn(f"{error}; going on with batches of {self._largest}")
+        return np.concatenate(parts)
 
-    def _try_batch(self, clips: Sequence[Clip], audio: Float[np.ndarray, "two samples"]) -> bool:
+    def _batches_work(self, clips: Sequence[Clip], audio: Float[np.ndarray, "two samples"]) -> bool:
         """Embed two clips together and alone; batches are used only if that makes no difference."""
         name = self._model.spec.module
         alone = np.concatenate([self._checked([clip], audio[i : i + 1]) for i, clip in enumerate(clips)])
         try:
-            together = self._model.scene_embeddings(audio)
-        except Exception as error:
-            self._warn(f"{name} fails on a batch of two clips ({type(error).__name__}); going clip by clip")
+            together = self._call(clips, audio)
+        except _CallError as error:
+            self._warn(f"{error}; going clip by clip")
             return False
         scale = np.abs(alone).max()
         if together.shape != alone.shape or np.abs(together - alone).max() > BATCH_TOLERANCE * scale:
@@ -111,23 +114,28 @@ class _Caller:
             return False
         return True
 
+    def _call(
+        self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
+    ) -> Float[np.ndarray, "..."]:
+        try:
+            return self._model.scene_embeddings(audio)
+        except Exception as error:
+            beside = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
+            raise _CallError(
+                f"{self._model.spec.module}: get_scene_embeddings failed on {clips[0].file}{beside} "
+                f"({audio.shape[1]} samples): {type(error).__name__}: {' '.join(str(error).split())}"
+            ) from error
+
     def _checked(
         self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
     ) -> Float[np.ndarray, "clips dim"]:
-        name, first = self._model.spec.module, clips[0].file
-        try:
-            embeddings = self._model.scene_embeddings(audio)
-        except Exception as error:
-            text = " ".join(str(error).split())
-            raise EvaluationError(
-                f"{name}: get_scene_embeddings failed on {first} ({audio.shape[1]} samples): "
-                f"{type(error).__name__}: {text}"
-            ) from error
+        name = self._model.spec.module
+        embeddings = self._call(clips, audio)
         wanted = (len(clips), self._model.scene_embedding_size)
         if embeddings.shape != wanted:
             raise EvaluationError(
-                f"{name}: the embeddings of {first} have shape {embeddings.shape} where the HEAR API wants "
-                f"{wanted}; correct scene_embedding_size or get_scene_embeddings"
+                f"{name}: the embeddings of {clips[0].file} have shape {embeddings.shape} where the HEAR API "
+                f"wants {wanted}; correct scene_embedding_size or get_scene_embeddings"
             )
         finite = np.isfinite(embeddings).all(axis=1)
         if not finite.all():
@@ -138,6 +146,10 @@ class _Caller:
         return embeddings
 
 
+class _CallError(EvaluationError):
+    """The module raised an exception, perhaps only for a batch of this size."""
+
+
 def _batches(
     task: Task, split: str, clips: Sequence[Clip], sample_rate: int
 ) -> Iterator[tuple[list[Clip], Float[np.ndarray, "clips samples"]]]:
@@ -145,7 +157,8 @@ def _batches(
     batch: list[Clip] = []
     waveforms: list[np.ndarray] = []
     paths = [task.audio_path(split, clip.file, sample_rate) for clip in clips]
-    for clip, audio in zip(clips, _read_ahead(lambda path: read_clip(path, sample_rate), paths), strict=True):
+    read = functools.partial(_read, made=task.audio_root != task.path, sample_rate=sample_rate)
+    for clip, audio in zip(clips, _read_ahead(read, paths), strict=True):
         full = sum(map(len, waveforms)) + len(audio) > BATCH_SECONDS * sample_rate
         if batch and (full or len(audio) != len(waveforms[0])):
             yield batch, np.stack(waveforms)
@@ -154,6 +167,17 @@ def _batches(
         waveforms.append(audio)
     if batch:
         yield batch, np.stack(waveforms)
+
+
+def _read(path: Path, *, made: bool, sample_rate: int) -> Float[np.ndarray, "samples"]:
+    """Read one clip; `made` says that it was resampled into the cache and can be made again."""
+    try:
+        return read_clip(path, sample_rate)
+    except TaskError as error:
+        if not made:
+            raise
+        folder = path.parents[2]
+        raise TaskError(f"{path} in the cache is damaged; delete {folder}, and it is made again.") from error
 
 
 def _read_ahead(function: Callable[[Any], Any], items: Iterable[Any], depth: int = 64) -> Iterator[Any]:

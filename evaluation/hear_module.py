@@ -3,24 +3,20 @@
 TensorFlow and Keras are never imported here: a model that needs them has imported them itself.
 """
 
-import hashlib
 import importlib
-import importlib.util
-import json
 import sys
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import torch
 from jaxtyping import Float
 
 from evaluation.errors import EvaluationError
-
-Kind = Literal["torch", "tensorflow", "keras"]
+from evaluation.fingerprint import Kind, fingerprint, named_weights
 
 
 @dataclass(frozen=True)
@@ -61,8 +57,7 @@ class HearModel:
     n_parameters
         Number of weights (buffers included).
     fingerprint
-        Hash of weights, module source, options and sample rate: models with equal fingerprints give
-        equal embeddings.
+        Hash of weights, module source, options and sample rate, see `evaluation.fingerprint`.
     """
 
     def __init__(self, spec: ModelSpec, device: str = "auto"):
@@ -73,13 +68,22 @@ class HearModel:
         self.kind = _kind(self._model, spec.module)
         self._device = torch_device(device)
         if self.kind == "torch":
-            self._model.to(self._device).eval()
+            try:
+                self._model.to(self._device).eval()
+            except Exception as error:
+                raise EvaluationError(
+                    f"{spec.module}: its model cannot be moved to {self._device}: {_in_words(error)}"
+                ) from error
         self.sample_rate = self._integer("sample_rate")
         self.scene_embedding_size = self._integer("scene_embedding_size")
         self.pretrained = getattr(self._model, "pretrained", True) is not False
-        weights = list(_weights(self._model, self.kind))
+        try:
+            weights = list(named_weights(self._model, self.kind))
+        except Exception as error:
+            raise EvaluationError(f"{spec.module}: its weights cannot be read: {_in_words(error)}") from error
         self.n_parameters = sum(array.size for _, array in weights)
-        self.fingerprint = _fingerprint(spec, self._module, weights, self.sample_rate)
+        settings = {"module": spec.module, "sample_rate": self.sample_rate, "options": dict(spec.options)}
+        self.fingerprint = fingerprint(settings, self._module, weights, spec.weights)
 
     def _integer(self, name: str) -> int:
         value = getattr(self._model, name, None)
@@ -112,7 +116,7 @@ def _import(name: str) -> ModuleType:
                 f"there is no module '{name}'; install it, or put its folder on PYTHONPATH"
             ) from error
         raise EvaluationError(f"{name} needs the package '{error.name}'; install it") from error
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         raise EvaluationError(f"importing {name} failed: {_in_words(error)}") from error
     for function in ("load_model", "get_scene_embeddings"):
         if not callable(getattr(module, function, None)):
@@ -124,7 +128,7 @@ def _load(module: ModuleType, spec: ModelSpec) -> Any:
     arguments = (spec.weights,) if spec.weights else ()
     try:
         return module.load_model(*arguments, **spec.options)
-    except Exception as error:
+    except (Exception, SystemExit) as error:
         call = ", ".join([*map(repr, arguments), *(f"{k}={v!r}" for k, v in spec.options.items())])
         raise EvaluationError(f"{spec.module}: load_model({call}) failed: {_in_words(error)}") from error
 
@@ -167,42 +171,3 @@ def _to_numpy(result: Any) -> Float[np.ndarray, "..."]:
     if hasattr(result, "numpy"):
         result = result.numpy()
     return np.asarray(result, dtype=np.float32)
-
-
-def _weights(model: Any, kind: Kind) -> Iterator[tuple[str, np.ndarray]]:
-    """Yield every weight by name, as bytes-comparable numpy arrays."""
-    if kind == "torch":
-        for name, tensor in sorted(model.state_dict().items()):
-            if isinstance(tensor, torch.Tensor):
-                tensor = tensor.detach().cpu().contiguous()
-                yield f"{name} {tensor.dtype}", _bit_pattern(tensor)
-    else:
-        variables = model.weights if kind == "keras" else model.variables
-        for index, variable in enumerate(variables):
-            yield f"{index} {variable.name}", np.asarray(variable.numpy())
-
-
-def _bit_pattern(tensor: torch.Tensor) -> np.ndarray:
-    """Return the tensor as numpy; bfloat16, which numpy lacks, as 16-bit integers."""
-    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-
-
-def _fingerprint(
-    spec: ModelSpec, module: ModuleType, weights: list[tuple[str, np.ndarray]], sample_rate: int
-) -> str:
-    digest = hashlib.sha256()
-    digest.update(json.dumps([spec.module, sample_rate, dict(spec.options)], sort_keys=True).encode())
-    for path in _source_files(module):
-        digest.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
-    for name, array in weights:
-        digest.update(f"{name} {array.shape}".encode())
-        digest.update(np.ascontiguousarray(array).data)
-    return digest.hexdigest()
-
-
-def _source_files(module: ModuleType) -> list[Path]:
-    """Return the module's source and, for a module of a package, the Python files beside it."""
-    if not getattr(module, "__file__", None):
-        return []
-    path = Path(module.__file__)
-    return sorted(path.parent.glob("*.py")) if "." in module.__name__ else [path]

@@ -29,7 +29,7 @@ class FitRecord:
 
     `validation_score` and `scores` are on the metric's own scale (accuracy in 0..1); `primary` names the
     score that selects and is reported; `epoch` is the 0-based epoch of the best check, `epochs` how many ran;
-    `stack_seconds` is the wall time of the whole stack of `stack_size` networks that this fit was part of.
+    `stack` names the `stack_size` networks that trained together, `stack_seconds` is their wall time.
     """
 
     key: FitKey
@@ -41,8 +41,9 @@ class FitRecord:
     scores: dict[str, float]
     epoch: int
     epochs: int
-    stack_seconds: float
+    stack: str
     stack_size: int
+    stack_seconds: float
     versions: dict[str, str]
     finished: str
 
@@ -53,28 +54,34 @@ class Ledger:
     def __init__(self, path: Path):
         self.path = path
         self.records: dict[FitKey, FitRecord] = {}
-        self._read()
+        self._load(self._whole_lines())
 
     def open_for_writing(self) -> None:
-        """Read again what is there by now, and cut off a last line that was torn when a process died."""
-        whole = self._read()
-        if self.path.exists() and self.path.stat().st_size > whole:
-            os.truncate(self.path, whole)
+        """Read again what is there by now, and cut off what was torn when a process died.
 
-    def _read(self) -> int:
-        """Read all whole lines and return how many bytes they are."""
+        That is a torn last line, and a last stack of which not all fits were written: it is trained again
+        as a whole, so that its scores do not depend on where the process died.
+        """
+        lines = self._whole_lines()
+        if lines:
+            last = _parsed(lines[-1], len(lines), self.path)
+            size = sum(_parsed(line, 0, self.path).stack == last.stack for line in lines[-last.stack_size :])
+            if size < last.stack_size:
+                lines = lines[:-size]
+        length = sum(map(len, lines))
+        if self.path.exists() and self.path.stat().st_size > length:
+            os.truncate(self.path, length)
+        self._load(lines)
+
+    def _whole_lines(self) -> list[bytes]:
         content = self.path.read_bytes() if self.path.exists() else b""
-        whole = content[: content.rfind(b"\n") + 1]
-        for number, line in enumerate(whole.splitlines(), 1):
-            try:
-                record = _record(json.loads(line))
-            except (ValueError, TypeError, KeyError) as error:
-                raise EvaluationError(
-                    f"{self.path}, line {number} is not a record of this version; "
-                    "remove that line, or start another run with --run NAME"
-                ) from error
+        return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+
+    def _load(self, lines: Iterable[bytes]) -> None:
+        self.records = {}
+        for number, line in enumerate(lines, 1):
+            record = _parsed(line, number, self.path)
             self.records.setdefault(record.key, record)
-        return len(whole)
 
     def __contains__(self, key: FitKey) -> bool:
         return key in self.records
@@ -92,6 +99,16 @@ class Ledger:
             file.flush()
             os.fsync(file.fileno())
         self.records.update((record.key, record) for record in fresh)
+
+
+def _parsed(line: bytes, number: int, path: Path) -> FitRecord:
+    try:
+        return _record(json.loads(line))
+    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EvaluationError(
+            f"{path}, line {number} is not a record of this version; "
+            "remove that line, or start another run with --run NAME"
+        ) from error
 
 
 def _record(fields: dict[str, Any]) -> FitRecord:

@@ -119,7 +119,7 @@ def row_orders(counts: Mapping[str, int]) -> dict[str, list[int]]:
 
 def best_config(order: Sequence[ProbeConfig], scores: Mapping[ProbeConfig, float]) -> ProbeConfig:
     """Return the grid point with the highest validation score; the earlier one of `order` wins ties."""
-    return max(order, key=lambda config: scores[config])
+    return max(order, key=scores.__getitem__)
 
 
 def config_key(config: ProbeConfig) -> str:

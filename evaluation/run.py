@@ -13,10 +13,12 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from evaluation.downstream import UnsupportedTask, check_trainable
 from evaluation.errors import EvaluationError
-from evaluation.hear_module import parse_model
+from evaluation.execute import execute, finish
+from evaluation.hear_module import ModelSpec, parse_model
+from evaluation.plan import RunOptions, plan_text, prepare
 from evaluation.protocol import PRESETS, preset_named
-from evaluation.session import LEDGER_FILE, RunOptions, execute, finish, plan_text, prepare
 from evaluation.store import cache_directory
 from tasks import Task, TaskError, read_task, resolve
 from tasks.sample import write_sample_tasks
@@ -56,7 +58,7 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--tasks-dir",
         type=Path,
-        default=os.environ.get("HEAR_TASKS_DIR"),
+        default=os.environ.get("HEAR_TASKS_DIR") or None,
         metavar="D",
         help="folder of HEAR task directories (default: $HEAR_TASKS_DIR, else the sample tasks)",
     )
@@ -67,7 +69,12 @@ def parser() -> argparse.ArgumentParser:
         help=f"importable HEAR modules, each with optional weights (default: {' '.join(DEFAULT_MODELS)})",
     )
     what.add_argument(
-        "--model-options", default="{}", metavar="JSON", help="keyword arguments for every load_model"
+        "--model-options",
+        nargs="+",
+        default=[],
+        metavar="[MODULE=]JSON",
+        help="keyword arguments for load_model, of every model or of one: "
+        'hear_mwmae.mae_b=\'{"precision": "bf16"}\'',
     )
     what.add_argument(
         "--allow-random-init", action="store_true", help="accept models without trained weights, marked so"
@@ -100,20 +107,24 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def options_from(arguments: argparse.Namespace) -> RunOptions:
-    """Turn the command line into values; raise EvaluationError or TaskError for what cannot be meant."""
-    cache = arguments.cache or cache_directory()
-    tasks = _tasks(arguments, cache)
-    synthetic = all(task.metadata.synthetic for task in tasks)
+def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
+    """Turn the command line into values, and sentences on broken tasks among `--tasks all`.
+
+    Raises EvaluationError or TaskError for what cannot be meant.
+    """
     if arguments.seeds < 1:
         raise EvaluationError(f"--seeds {arguments.seeds}: at least one seed is needed")
+    if not 0 < arguments.max_memory < float("inf"):
+        raise EvaluationError(f"--max-memory {arguments.max_memory}: give a number of GB above 0")
+    cache = arguments.cache or cache_directory()
+    models = _models(arguments)
+    tasks, left_out, broken = _tasks(arguments, cache)
+    synthetic = all(task.metadata.synthetic for task in tasks)
     name = arguments.run or ("sample" if synthetic else "default")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise EvaluationError(f"--run '{name}': use letters, digits, '.', '_' and '-' only")
-    model_options = _json_object(arguments.model_options)
-    models = [parse_model(text, model_options) for text in arguments.models or DEFAULT_MODELS]
-    return RunOptions(
-        models=list({model.label: model for model in models}.values()),
+    options = RunOptions(
+        models=models,
         tasks=tasks,
         preset=preset_named(arguments.preset or ("quick" if synthetic else "mwmae")),
         n_seeds=arguments.seeds,
@@ -123,21 +134,63 @@ def options_from(arguments: argparse.Namespace) -> RunOptions:
         max_bytes=arguments.max_memory * 1e9,
         # The demonstration on synthetic tasks cannot be mistaken for a result, so it may start untrained.
         allow_random_init=arguments.allow_random_init or (synthetic and not arguments.models),
+        resume=arguments.resume,
+        left_out=left_out,
     )
+    return options, broken
 
 
-def _tasks(arguments: argparse.Namespace, cache: Path) -> list[Task]:
+def _models(arguments: argparse.Namespace) -> list[ModelSpec]:
+    """Read the models with their options; one that is named twice is evaluated once."""
+    for_all: dict = {}
+    for_one: dict[str, dict] = {}
+    for text in arguments.model_options:
+        module, _, value = ("", "", text) if text.lstrip().startswith("{") else text.partition("=")
+        if module:
+            for_one[module] = _json_object(value)
+        else:
+            for_all |= _json_object(value)
+    texts = arguments.models or DEFAULT_MODELS
+    modules = {text.partition("@")[0] for text in texts}
+    if strangers := sorted(set(for_one) - modules):
+        raise EvaluationError(f"--model-options names {strangers[0]}, which is not among --models")
+    specs = [parse_model(text, for_all | for_one.get(text.partition("@")[0], {})) for text in texts]
+    return list({spec.label: spec for spec in specs}.values())
+
+
+def _tasks(arguments: argparse.Namespace, cache: Path) -> tuple[list[Task], list[str], list[str]]:
+    """Read the tasks that were named; of `all`, those that can be evaluated.
+
+    Also returns sentences on those of `all` that cannot be evaluated yet, and on those that are broken.
+    """
     directory = arguments.tasks_dir
     if directory is None:
         directory = cache / "sample-tasks"
-        with tqdm(desc="sample tasks", unit="clip", leave=False) as bar:
+        if not all(Path(name).is_dir() for name in arguments.tasks):
+            _write_samples(directory)
+    tasks, left_out, broken = [], [], []
+    for path in resolve(arguments.tasks, directory):
+        try:
+            task = read_task(path)
+            check_trainable(task)
+            tasks.append(task)
+        except (TaskError, EvaluationError) as error:
+            if "all" not in arguments.tasks:
+                raise
+            (left_out if isinstance(error, UnsupportedTask) else broken).append(str(error))
+    if not tasks:
+        raise EvaluationError(f"no task in {directory} can be evaluated: {(broken + left_out)[0]}")
+    return tasks, left_out, broken
 
-            def progress(done: int, total: int) -> None:
-                bar.total = total
-                bar.update(done - bar.n)
 
-            write_sample_tasks(directory, progress=progress)
-    return [read_task(path) for path in resolve(arguments.tasks, directory)]
+def _write_samples(directory: Path) -> None:
+    with tqdm(desc="sample tasks", unit="clip", leave=False, delay=1) as bar:
+
+        def progress(done: int, total: int) -> None:
+            bar.total = total
+            bar.update(done - bar.n)
+
+        write_sample_tasks(directory, progress=progress)
 
 
 def _json_object(text: str) -> dict:
@@ -155,10 +208,9 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser().parse_args(argv)
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
-        options = options_from(arguments)
-        if not arguments.resume:
-            _set_aside(options.directory / LEDGER_FILE)
+        options, broken = options_from(arguments)
         session = prepare(options)
+        session.failures += broken
         print(plan_text(session), flush=True)
         if arguments.plan_only:
             return 0
@@ -182,17 +234,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     return 1 if session.failures else 0
 
 
-def _set_aside(ledger: Path) -> None:
-    if not ledger.exists():
-        return
-    number = 1
-    while (old := ledger.with_name(f"ledger.{number}.jsonl")).exists():
-        number += 1
-    ledger.rename(old)
-
-
 def _command(argv: Sequence[str] | None) -> str:
-    return shlex.join(["python", "-m", "evaluation.run", *(sys.argv[1:] if argv is None else argv)])
+    """Return the command that goes on with this run."""
+    given = sys.argv[1:] if argv is None else argv
+    return shlex.join(["python", "-m", "evaluation.run", *(word for word in given if word != "--no-resume")])
 
 
 def _disk_sentence(error: OSError, argv: Sequence[str] | None) -> str:

@@ -59,6 +59,7 @@ def overall_scores(
     pool = {model: row for model, row in scores.items() if set(row) == set(tasks)}
     if len(pool) < 2:
         return {}
+    seeds = min(len(runs) for row in pool.values() for runs in row.values())
     terms: dict[str, list[np.ndarray]] = {model: [] for model in pool}
     for task in tasks:
         runs = {model: np.asarray(row[task], dtype=np.float64) for model, row in pool.items()}
@@ -71,12 +72,10 @@ def overall_scores(
                 terms[model].append((run - lowest) / (highest - lowest))
     if not terms[next(iter(pool))]:
         return {}
-    return {model: _mean_over_tasks(parts) for model, parts in terms.items()}
+    return {model: _mean_over_tasks(parts, seeds) for model, parts in terms.items()}
 
 
-def _mean_over_tasks(parts: Sequence[np.ndarray]) -> Interval:
-    """Average over tasks seed by seed, then over seeds; tasks with fewer seeds shorten the interval's n."""
-    seeds = min(len(part) for part in parts)
-    per_seed = 100 * np.mean([part[:seeds] for part in parts], axis=0)
-    mean = 100 * float(np.mean([part.mean() for part in parts]))
-    return Interval(mean, t_interval(per_seed).half_width, seeds)
+def _mean_over_tasks(parts: Sequence[np.ndarray], seeds: int) -> Interval:
+    """Average over tasks seed by seed, then over seeds."""
+    per_seed = 100 * np.mean(parts, axis=0)
+    return Interval(float(per_seed.mean()), t_interval(per_seed).half_width, seeds)

@@ -4,14 +4,16 @@
 `entry.json`, which says what they are. The key is a hash of everything that the values depend on.
 """
 
+import contextlib
 import hashlib
 import json
 import os
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, BinaryIO
 
 import numpy as np
+from filelock import FileLock
 from jaxtyping import Float
 
 from evaluation.files import write_atomically
@@ -40,36 +42,51 @@ class StoreEntry:
         self.key = hashlib.sha256(canonical.encode()).hexdigest()[:24]
         self.path = Path(store) / self.key
 
-    def has(self, split: str) -> bool:
-        """Say whether the embeddings of a split are there, whole."""
-        return (self.path / f"{split}.npy").is_file()
+    def has(self, split: str, rows: int, dim: int) -> bool:
+        """Say whether the embeddings of a split are there, whole and of this shape."""
+        path = self.path / f"{split}.npy"
+        try:
+            return np.load(path, mmap_mode="r").shape == (rows, dim)
+        except (OSError, ValueError):
+            return False
 
-    def create(self, split: str, rows: int, dim: int) -> "PendingSplit":
-        """Return a writer for one split's embeddings; they appear in the store when it is committed."""
+    @contextlib.contextmanager
+    def writing(self) -> Iterator[None]:
+        """Hold the entry, waiting for any other process that fills it."""
         self.path.mkdir(parents=True, exist_ok=True)
-        write_atomically(self.path / ENTRY_FILE, json.dumps(self.identity, indent=1, sort_keys=True))
-        return PendingSplit(self.path / f"{split}.npy", rows, dim)
+        with FileLock(self.path / ".lock"):
+            write_atomically(self.path / ENTRY_FILE, json.dumps(self.identity, indent=1, sort_keys=True))
+            yield
+
+    @contextlib.contextmanager
+    def writer(self, split: str, rows: int, dim: int) -> Iterator["RowWriter"]:
+        """Yield a writer for one split, which appears in the store when the block ends well."""
+        temporary = self.path / f".{split}.tmp"
+        try:
+            with open(temporary, "wb") as file:
+                header = {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
+                np.lib.format.write_array_header_1_0(file, header)
+                yield RowWriter(file)
+                file.flush()
+                os.fsync(file.fileno())
+            os.replace(temporary, self.path / f"{split}.npy")
+        finally:
+            temporary.unlink(missing_ok=True)
 
     def read(self, split: str) -> Float[np.ndarray, "clips dim"]:
         """Return a read-only memory map of one split."""
         return np.load(self.path / f"{split}.npy", mmap_mode="r")
 
 
-class PendingSplit:
-    """Embeddings that are being written, under a temporary name in the same folder."""
+class RowWriter:
+    """Appends rows to a split that is being written.
 
-    def __init__(self, target: Path, rows: int, dim: int):
-        self._target = target
-        self._temporary = target.with_name(f".{target.stem}.{os.getpid()}.tmp")
-        self.rows = np.lib.format.open_memmap(self._temporary, "w+", np.float32, (rows, dim))
+    A plain file and not a memory map: a full disk is then an error that can be told, not a bus error.
+    """
 
-    def commit(self) -> None:
-        """Flush to the disk and rename to the final name."""
-        self.rows.flush()
-        del self.rows
-        os.replace(self._temporary, self._target)
+    def __init__(self, file: BinaryIO):
+        self._file = file
 
-    def discard(self) -> None:
-        """Remove what was written so far."""
-        del self.rows
-        self._temporary.unlink(missing_ok=True)
+    def append(self, rows: Float[np.ndarray, "rows dim"]) -> None:
+        """Write the next rows."""
+        self._file.write(np.ascontiguousarray(rows, dtype="<f4").data)

@@ -21,6 +21,11 @@ class Column:
     metric: str
     short: str
 
+    @property
+    def unit(self) -> str:
+        """ "%" or nothing."""
+        return "%" if self.metric in PERCENT else ""
+
     def scale(self, score: float) -> float:
         """Return the score as printed: per cent where the metric is a share."""
         return 100 * score if self.metric in PERCENT else score
@@ -130,28 +135,30 @@ def _aligned(rows: Sequence[Sequence[str]]) -> str:
 
 
 def _score_rows(results: Results) -> list[list]:
-    rows: list[list] = [["model", "mark", "task", "metric", "seed", "score"]]
+    rows: list[list] = [["model", "mark", "task", "metric", "unit", "seed", "score"]]
     for model in results.models:
         for column in results.columns:
             for seed, score in enumerate(results.scores.get(model, {}).get(column.task, [])):
-                rows.append([model, results.marks.get(model, ""), column.task, column.metric, seed, score])
+                what = [model, results.marks.get(model, ""), column.task, column.metric, column.unit]
+                rows.append([*what, seed, column.scale(score)])
     return rows
 
 
 def _summary_rows(results: Results) -> list[list]:
-    rows: list[list] = [["model", "mark", "task", "metric", "n_seeds", "mean", "half_width_95"]]
+    rows: list[list] = [["model", "mark", "task", "metric", "unit", "n_seeds", "mean", "half_width_95"]]
     for model in results.models:
         mark = results.marks.get(model, "")
         for column in results.columns:
             if (cell := results.interval(model, column)) is not None:
                 half = _number(cell.half_width)
-                rows.append([model, mark, column.task, column.metric, cell.n, cell.mean, half])
+                what = [model, mark, column.task, column.metric, column.unit]
+                rows.append([*what, cell.n, cell.mean, half])
         if (average := results.average(model)) is not None:
-            rows.append([model, mark, "average", "", "", average, ""])
+            rows.append([model, mark, "average", "", "", "", average, ""])
         for name, scores in _overall(results).items():
             if model in scores:
                 cell = scores[model]
-                rows.append([model, mark, name, "", cell.n, cell.mean, _number(cell.half_width)])
+                rows.append([model, mark, name, "", "%", cell.n, cell.mean, _number(cell.half_width)])
     return rows
 
 

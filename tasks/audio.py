@@ -92,9 +92,9 @@ def _read(path: Path | str) -> tuple[Float[np.ndarray, "samples channels"], int]
     try:
         audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
-        raise TaskError(f"{path} is not readable as sound ({error}); restore or remove it.") from error
+        raise TaskError(f"{path} is not readable as sound ({error}); restore it.") from error
     if not len(audio):
-        raise TaskError(f"{path} is empty (no samples); restore or remove it.")
+        raise TaskError(f"{path} is empty (no samples); restore it.")
     if not np.isfinite(audio).all():
-        raise TaskError(f"{path} has samples that are NaN or infinite; restore or remove it.")
+        raise TaskError(f"{path} has samples that are NaN or infinite; restore it.")
     return audio, rate

@@ -30,7 +30,7 @@ def run_command(work: Callable[[], None]) -> int:
         work()
     except (TaskError, OSError) as error:
         print(f"error: {error}", file=sys.stderr)
-        return 1
+        return 2
     except KeyboardInterrupt:
         print("stopped; nothing half-made was left: run the same command again.", file=sys.stderr)
         return 130

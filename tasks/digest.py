@@ -60,7 +60,9 @@ def _read_memo(memo: Path) -> dict[str, list]:
         content = json.loads(memo.read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return {}
-    return content if isinstance(content, dict) else {}
+    if not isinstance(content, dict):
+        return {}
+    return {key: entry for key, entry in content.items() if isinstance(entry, list) and len(entry) == 3}
 
 
 def _write_memo(memo: Path, content: dict[str, list]) -> None:

@@ -12,14 +12,15 @@ from tasks.paper import PAPER_TASKS
 def find_tasks(directory: Path | str) -> list[Path]:
     """Task directories directly in `directory`: the paper's tasks in its order, then the others by name.
 
-    Raises TaskError when `directory` does not exist or a task's metadata cannot be read.
+    A task whose metadata cannot be read is listed too; reading it says why. Raises TaskError when
+    `directory` does not exist.
     """
     directory = Path(directory)
     if not directory.is_dir():
         raise TaskError(f"the tasks directory {directory} does not exist; check the path.")
     found = [path.parent for path in directory.glob(f"*/{METADATA_FILE}")]
     visible = [path for path in found if not path.name.startswith(".")]
-    return sorted(visible, key=lambda path: (_paper_rank(read_metadata(path)), path.name))
+    return sorted(visible, key=lambda path: (_paper_rank(path), path.name))
 
 
 def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
@@ -35,9 +36,17 @@ def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
     return list(dict.fromkeys(chosen))
 
 
-def _paper_rank(metadata: TaskMetadata) -> int:
+def _paper_rank(path: Path) -> int:
     names = [task.metadata.task_name for task in PAPER_TASKS]
-    return names.index(metadata.base_name) if metadata.base_name in names else len(names)
+    metadata = _metadata(path)
+    return names.index(metadata.base_name) if metadata and metadata.base_name in names else len(names)
+
+
+def _metadata(path: Path) -> TaskMetadata | None:
+    try:
+        return read_metadata(path)
+    except TaskError:
+        return None
 
 
 def _is_path(name: str) -> bool:
@@ -45,14 +54,14 @@ def _is_path(name: str) -> bool:
 
 
 def _matches(name: str, directory: Path) -> list[Path]:
-    present = {path: read_metadata(path) for path in find_tasks(directory)}
+    present = {path: _metadata(path) for path in find_tasks(directory)}
     if name == "all" and present:
         return list(present)
-    rules: tuple[Callable[[Path, TaskMetadata], bool], ...] = (
+    rules: tuple[Callable[[Path, TaskMetadata | None], bool], ...] = (
         lambda path, _: path.name == name,
         lambda path, _: path.name == _directory_of(name),
-        lambda _, metadata: metadata.task_name == name,
-        lambda _, metadata: metadata.base_name in (name, _task_name_of(name)),
+        lambda _, metadata: metadata is not None and metadata.task_name == name,
+        lambda _, metadata: metadata is not None and metadata.base_name in (name, _task_name_of(name)),
     )
     for rule in rules:
         found = [path for path, metadata in present.items() if rule(path, metadata)]

@@ -97,6 +97,8 @@ def _esc50_table(raw: Path) -> dict[str, tuple[str, str]]:
 
 
 def _esc50_row(file: Path, row: dict[str, str]) -> tuple[str, tuple[str, str]]:
-    if row["fold"] not in ("1", "2", "3", "4", "5") or not row["category"]:
-        raise TaskError(f"{file}: the row of {row['filename']} needs a fold of 1 to 5 and a category.")
+    if row["fold"] not in ("1", "2", "3", "4", "5") or not row["category"] or not row["filename"]:
+        raise TaskError(
+            f"{file}: the row of {row['filename']} needs a file name, a fold of 1 to 5, a category."
+        )
     return Path(row["filename"]).stem, (fold_name(int(row["fold"]) - 1), row["category"])

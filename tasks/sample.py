@@ -21,7 +21,7 @@ from tasks.audio import write_at_rates
 from tasks.command import progress_bar, run_command
 from tasks.errors import TaskError
 from tasks.folds import new_folds
-from tasks.format import Clip, TaskMetadata, read_metadata, write_task
+from tasks.format import Clip, TaskMetadata, read_metadata, read_task, write_task
 from tasks.info import FIVE_FOLDS
 from tasks.paper import PAPER_TASKS
 from tasks.synthesis import RATE, Sound
@@ -153,8 +153,8 @@ def write_sample_tasks(
     """Write the sample tasks into `directory` and return their paths, in the paper's order.
 
     `names` (such as "esc50-sample" or "esc50") chooses some of them. A finished one is left alone; one of
-    an older version is made anew. `progress` is called with (clips done, clips in all). Raises TaskError
-    for an unknown name or when the disk refuses.
+    an older version, or one that lacks a file, is made anew. `progress` is called with (clips done, clips
+    in all). Raises TaskError for an unknown name or when the disk refuses.
     """
     chosen = _choose(names)
     paths = [Path(directory) / f"{sample.base_name}-sample" for sample in chosen]
@@ -181,14 +181,25 @@ def _choose(names: Collection[str] | None) -> list[SampleTask]:
 def _is_finished(path: Path) -> bool:
     if not path.exists():
         return False
-    metadata = read_metadata(path)
+    try:
+        metadata = read_metadata(path)
+    except TaskError as error:
+        raise TaskError(f"{path} is damaged; delete it, and it is made again.") from error
     if not metadata.synthetic:
         raise TaskError(f"{path} is not a synthetic task; move it away or choose another folder.")
-    return metadata.version == VERSION
+    return metadata.version == VERSION and _is_readable(path)
+
+
+def _is_readable(path: Path) -> bool:
+    try:
+        read_task(path)
+    except TaskError:
+        return False
+    return True
 
 
 def _remove_older(path: Path) -> None:
-    """Remove the sample task of an older version; one that another process has just finished stays."""
+    """Remove a damaged or older sample task; one that another process has just finished stays."""
     if path.exists() and not _is_finished(path):
         shutil.rmtree(path)
 

@@ -190,7 +190,7 @@ def test_command_line_teaches_works_and_fails_in_one_sentence(tmp_path):
         (("spoken_digit", "--raw", raw, "--out", raw / "recordings" / "0_ann_0.wav"), "error: cannot write"),
     ]:
         failed = run_cli(*arguments)
-        assert failed.returncode == 1
+        assert failed.returncode == 2
         assert failed.stderr.startswith(message)
         assert failed.stderr.count("\n") == 1
     assert run_cli("spoken_digit", "--raw", raw, "--out", raw, "--sample-rates", "x").returncode == 2

@@ -54,7 +54,8 @@ def test_every_split_is_stored_in_json_order(task: Task, tmp_path: Path) -> None
 def test_a_module_that_takes_one_clip_at_a_time_is_served_so(task: Task, tmp_path: Path) -> None:
     entry, warnings, _ = embed(HearModel(ModelSpec("one_by_one")), task, tmp_path)
     assert len(warnings) == 1
-    assert "one_by_one fails on a batch of two clips" in warnings[0]
+    assert "one_by_one: get_scene_embeddings failed on train-0.wav and 1 more" in warnings[0]
+    assert warnings[0].endswith("going clip by clip")
     assert entry.read("train").shape == (4, 4)
 
 
@@ -64,6 +65,17 @@ def test_a_module_whose_embedding_depends_on_the_batch_is_served_clip_by_clip(
     model = HearModel(ModelSpec("faulty", options={"fault": "neighbours"}))
     _, warnings, _ = embed(model, task, tmp_path)
     assert "differently beside others" in warnings[0]
+
+
+def test_a_module_that_runs_out_of_memory_gets_smaller_batches(task: Task, tmp_path: Path) -> None:
+    model = HearModel(ModelSpec("faulty", options={"fault": "large batch"}))
+    entry, warnings, clips = embed(model, task, tmp_path)
+    assert clips == 12
+    assert len(warnings) == 1
+    assert "out of memory; going on with batches of 2" in warnings[0]
+    plain, _, _ = embed(HearModel(ModelSpec("faulty")), task, tmp_path)
+    for split in task.clips:
+        np.testing.assert_array_equal(entry.read(split), plain.read(split))
 
 
 @pytest.mark.parametrize(
@@ -87,8 +99,9 @@ def test_a_bad_embedding_is_named_with_its_clip(
     with pytest.raises(EvaluationError, match=sentence):
         embed(model, task, tmp_path)
     entry = store_entry(model, task, tmp_path)
-    assert not entry.has("train")
-    assert not list(entry.path.glob("*.tmp"))
+    assert not is_embedded(entry, task)
+    assert not list(entry.path.glob("*.npy"))
+    assert not list(entry.path.glob(".*.tmp"))
 
 
 def test_a_bad_clip_keeps_the_splits_before_it(task: Task, tmp_path: Path) -> None:
@@ -97,8 +110,8 @@ def test_a_bad_clip_keeps_the_splits_before_it(task: Task, tmp_path: Path) -> No
     with pytest.raises(TaskError, match=r"valid-2.wav"):
         embed(model, task, tmp_path)
     entry = store_entry(model, task, tmp_path)
-    assert entry.has("train")
-    assert not entry.has("valid")
+    assert entry.has("train", 4, 32)
+    assert not entry.has("valid", 4, 32)
 
 
 def test_the_key_follows_everything_that_the_values_depend_on(task: Task, tmp_path: Path) -> None:
@@ -118,6 +131,33 @@ def test_a_missing_rate_is_made_once_and_part_of_the_key(tmp_path: Path) -> None
     assert entry.identity["source_rate"] == 48000
     assert len(list((tmp_path / "cache" / "audio").glob("tiny-v1-full-16000-*"))) == 1
     assert not (task.path / "16000").exists()
+
+
+def test_a_damaged_clip_in_the_cache_says_what_to_delete(tmp_path: Path) -> None:
+    task = read_task(make_task(tmp_path / "tiny-v1-full", rate=48000))
+    model = HearModel(ModelSpec("band_energy"))
+    embed(model, task, tmp_path / "cache")
+    (folder,) = (tmp_path / "cache" / "audio").glob("tiny-v1-full-16000-*")
+    next(folder.rglob("*.wav")).write_bytes(b"RIFF")
+    other = HearModel(ModelSpec("band_energy", options={"offset": 0.5}))
+    with pytest.raises(
+        TaskError, match=r"in the cache is damaged; delete .*tiny-v1-full-16000-\w+, and it is"
+    ):
+        embed(other, task, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("damage", ["cut", "other shape", "no array"])
+def test_a_damaged_entry_is_made_again(task: Task, tmp_path: Path, damage: str) -> None:
+    model = HearModel(ModelSpec("band_energy"))
+    entry, _, _ = embed(model, task, tmp_path)
+    path, whole = entry.path / "valid.npy", (entry.path / "valid.npy").read_bytes()
+    if damage == "other shape":
+        np.save(path, np.zeros((4, 31), np.float32))
+    else:
+        path.write_bytes(whole[:200] if damage == "cut" else b"no array")
+    assert not is_embedded(entry, task)
+    embed(model, task, tmp_path)
+    assert path.read_bytes() == whole
 
 
 def test_clips_of_many_lengths_each_get_their_own_row(task: Task, tmp_path: Path) -> None:

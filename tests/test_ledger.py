@@ -21,8 +21,9 @@ def record(seed: int, **changes: object) -> FitRecord:
         "scores": {"top1_acc": 0.25, "d_prime": math.inf},
         "epoch": 2,
         "epochs": 3,
-        "stack_seconds": 0.1,
+        "stack": f"stack {seed}",
         "stack_size": 1,
+        "stack_seconds": 0.1,
         "versions": {"torch": "2"},
         "finished": "2026-01-01T00:00:00+00:00",
     }
@@ -62,6 +63,18 @@ def test_a_torn_last_line_is_dropped_and_written_over(tmp_path: Path, kept: int)
     assert list(Ledger(path).records) == [record(0).key, record(2).key]
 
 
+def test_a_last_stack_that_is_not_whole_is_dropped(tmp_path: Path) -> None:
+    path = tmp_path / "ledger.jsonl"
+    Ledger(path).append([record(seed, stack="first", stack_size=2) for seed in (0, 1)])
+    Ledger(path).append([record(seed, stack="second", stack_size=3) for seed in (2, 3)])
+    ledger = Ledger(path)
+    ledger.open_for_writing()
+    assert [key.seed for key in ledger.records] == [0, 1]
+    ledger.append([record(seed, stack="second", stack_size=3) for seed in (2, 3, 4)])
+    ledger.open_for_writing()
+    assert [key.seed for key in Ledger(path).records] == [0, 1, 2, 3, 4]
+
+
 def test_no_fit_is_written_twice(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     ledger = Ledger(path)
@@ -74,6 +87,8 @@ def test_no_fit_is_written_twice(tmp_path: Path) -> None:
 def test_a_damaged_line_in_the_middle_is_named(tmp_path: Path) -> None:
     path = tmp_path / "ledger.jsonl"
     Ledger(path).append([record(0), record(1)])
-    path.write_text(path.read_text().replace('"seed": 0', '"sead": 0'))
-    with pytest.raises(EvaluationError, match=r"ledger.jsonl, line 1 .*remove that line"):
-        Ledger(path)
+    whole = path.read_text()
+    for damage in (('"seed": 0', '"sead": 0'), ('{"key"', '["key"'), ('"scores": {', '"scores": [], "x": {')):
+        path.write_text(whole.replace(*damage, 1))
+        with pytest.raises(EvaluationError, match=r"ledger.jsonl, line 1 .*remove that line"):
+            Ledger(path)

@@ -12,6 +12,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 import tasks
+from tasks.errors import TaskError
 from tasks.sample import SAMPLE_TASKS, write_sample_tasks
 
 ROOT = Path(__file__).resolve().parents[1]
@@ -120,7 +121,7 @@ def test_command_line(tmp_path):
     assert "1 synthetic sample task" in done.stdout
     assert "120/120" in done.stderr
     failed = subprocess.run([*command[:-1], "nothing"], cwd=ROOT, capture_output=True, text=True, check=False)
-    assert failed.returncode == 1
+    assert failed.returncode == 2
     assert failed.stderr.startswith("error: there is no sample task 'nothing'")
 
 
@@ -147,3 +148,15 @@ def test_a_plain_spectrum_is_well_above_chance_and_below_the_ceiling(samples, na
     accuracy = model.score(*map(list, zip(*rows[True], strict=True)))
     assert accuracy > 1.8 / len(task.vocabulary)
     assert accuracy < 0.97 or name == "beijing_opera"
+
+
+def test_a_sample_task_that_lost_a_clip_is_made_anew(tmp_path: Path) -> None:
+    (task,) = write_sample_tasks(tmp_path, ["beijing_opera"])
+    clip = next(task.rglob("*.wav"))
+    content = clip.read_bytes()
+    clip.unlink()
+    write_sample_tasks(tmp_path, ["beijing_opera"])
+    assert clip.read_bytes() == content
+    (task / "task_metadata.json").write_text("{")
+    with pytest.raises(TaskError, match="is damaged; delete it, and it is made again"):
+        write_sample_tasks(tmp_path, ["beijing_opera"])

@@ -1,0 +1,208 @@
+"""Doing what the plan says: embed, train, record, tabulate; one bad task does not stop the others."""
+
+import contextlib
+import ctypes
+import itertools
+import os
+import shutil
+import sys
+import warnings
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from evaluation.downstream import Job, Resources, run_job
+from evaluation.embed import embed_task, is_embedded
+from evaluation.errors import EvaluationError
+from evaluation.hear_module import HearModel, torch_device
+from evaluation.plan import ModelCard, Session, short_name
+from evaluation.provenance import hardware, versions, write_run_file
+from evaluation.tables import Column, screen, write_tables
+from tasks import TaskError
+
+
+def execute(session: Session) -> None:
+    """Embed and train everything that is missing; a job that fails is noted and the others go on.
+
+    Raises EvaluationError when another process writes the same run, KeyboardInterrupt on Ctrl-C, and
+    OSError when the disk refuses.
+    """
+    options = session.options
+    options.directory.mkdir(parents=True, exist_ok=True)
+    _check_disk(session)
+    resources = Resources(torch_device(options.device), options.max_bytes)
+    _reuse_freed_memory()
+    with _exclusive(options.directory):
+        if not options.resume:
+            _set_aside(session.ledger.path)
+        session.ledger.open_for_writing()
+        _write_provenance(session)
+        for card in session.cards:
+            jobs = [job for job in session.jobs if job.model == card.spec.label]
+            _embed_missing(session, card, jobs)
+            for number, job in enumerate(jobs, 1):
+                if is_embedded(job.entry, job.task):
+                    with _noted(session, job):
+                        _train_missing(session, job, resources, f"{number}/{len(jobs)}")
+
+
+def finish(session: Session) -> str:
+    """Write run.json and the tables of what is finished and return the text for the screen."""
+    directory = session.options.directory / "tables"
+    _write_provenance(session)
+    write_tables(session.results(), directory)
+    return f"{screen(session.results())}\nTables: {directory}"
+
+
+def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> None:
+    waiting = [job for job in jobs if not is_embedded(job.entry, job.task)]
+    if not waiting:
+        return
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
+        model = HearModel(card.spec, session.options.device)
+    for number, job in enumerate(waiting, 1):
+        clips = sum(len(part) for part in job.task.clips.values())
+        title = f"embed {number}/{len(waiting)} {short_name(job.task)}"
+        with (
+            _noted(session, job),
+            tqdm(total=clips, desc=title, unit="clip", leave=False) as bar,
+        ):
+            embed_task(model, job.task, job.entry, session.options.cache, advance=bar.update, warn=_say)
+
+
+def _train_missing(session: Session, job: Job, resources: Resources, position: str) -> None:
+    missing = job.n_fits - job.n_done(session.ledger)
+    if not missing:
+        return
+    layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.1f}/{total:.0f} fits [{elapsed}<{remaining}{postfix}]"
+    title = f"train {position} {short_name(job.task)}"
+    with tqdm(total=missing, desc=title, bar_format=layout, leave=False) as bar:
+
+        def on(fits: float, what: str) -> None:
+            bar.set_postfix_str(what, refresh=False)
+            bar.update(fits)
+
+        run_job(job, session.ledger, resources, versions(), on)
+    seeds = job.seed_scores(session.ledger)
+    column = Column(job.task.name, job.primary, short_name(job.task))
+    mean = sum(column.scale(score) for score in seeds) / len(seeds)
+    _say(f"{job.model}  {column.short}  {job.primary} {mean:.1f}")
+
+
+@contextlib.contextmanager
+def _noted(session: Session, job: Job) -> Iterator[None]:
+    """Let the other jobs go on after a mistake in this one; it is reported at once and at the end."""
+    try:
+        yield
+    except (EvaluationError, TaskError) as error:
+        session.failures.append(f"{job.model} on {job.task.name}: {error}")
+        _say(f"failed: {session.failures[-1]}")
+
+
+@contextlib.contextmanager
+def _exclusive(directory: Path) -> Iterator[None]:
+    """Hold the run directory; the operating system lets go of it when the process ends in any way."""
+    lock = FileLock(directory / ".lock")
+    try:
+        lock.acquire(timeout=0)
+    except Timeout as error:
+        raise EvaluationError(
+            f"another process is writing {directory}; wait for it, or use another name with --run"
+        ) from error
+    try:
+        yield
+    finally:
+        lock.release()
+
+
+def _check_disk(session: Session) -> None:
+    """Raise EvaluationError when the embeddings and resampled clips to be made would not fit on the disk."""
+    waiting = [job for job in session.jobs if not is_embedded(job.entry, job.task)]
+    needed = sum(
+        4 * job.entry.identity["dim"] * sum(len(part) for part in job.task.clips.values()) for job in waiting
+    )
+    needed += sum(
+        {(job.task.name, job.entry.identity["sample_rate"]): _new_audio(job) for job in waiting}.values()
+    )
+    cache = session.options.cache
+    cache.mkdir(parents=True, exist_ok=True)
+    free = shutil.disk_usage(cache).free
+    if needed > free:
+        raise EvaluationError(
+            f"embeddings and resampled clips need {needed / 1e9:.1f} GB but {cache} has "
+            f"{free / 1e9:.1f} GB free; make room or choose another place with --cache"
+        )
+
+
+def _new_audio(job: Job) -> float:
+    """Return the bytes of the task's clips at a rate that its directory lacks."""
+    rate, source = job.entry.identity["sample_rate"], job.entry.identity["source_rate"]
+    if rate == source:
+        return 0
+    paths = [
+        job.task.audio_path(split, clip.file, source)
+        for split, clips in job.task.clips.items()
+        for clip in clips
+    ]
+    return sum(path.stat().st_size for path in paths) * rate / source
+
+
+def _set_aside(ledger: Path) -> None:
+    """Rename an existing ledger to the first free ledger.<n>.jsonl."""
+    numbers = itertools.count(1)
+    if ledger.exists():
+        ledger.rename(
+            next(old for n in numbers if not (old := ledger.with_name(f"ledger.{n}.jsonl")).exists())
+        )
+
+
+def _write_provenance(session: Session) -> None:
+    options = session.options
+    content = {
+        "preset": options.preset.name,
+        "n_seeds": options.n_seeds,
+        "hardware": hardware(torch_device(options.device)),
+        "models": [
+            {
+                "label": card.spec.label,
+                "module": card.spec.module,
+                "weights": card.spec.weights,
+                "options": dict(card.spec.options),
+                "fingerprint": card.fingerprint,
+                "pretrained": card.pretrained,
+                "parameters": card.n_parameters,
+                "sample_rate": card.sample_rate,
+                "dim": card.dim,
+            }
+            for card in session.cards
+        ],
+        "jobs": [
+            {"model": job.model, "embedding": job.entry.key, **job.entry.identity} for job in session.jobs
+        ],
+        "failures": session.failures,
+        "pool": session.results().pool(),
+    }
+    write_run_file(options.directory / "run.json", content)
+
+
+def _reuse_freed_memory() -> None:
+    """Keep freed arrays in the process instead of giving their pages back to the system each time.
+
+    Training allocates the same large arrays every step; with glibc's defaults the page faults double the
+    time of a step. Other C libraries do not need it.
+    """
+    if os.name != "posix" or not sys.platform.startswith("linux"):
+        return
+    with contextlib.suppress(OSError, AttributeError):
+        mallopt = ctypes.CDLL("libc.so.6").mallopt
+        m_trim_threshold, m_mmap_max = -1, -4
+        mallopt(m_mmap_max, 0)
+        mallopt(m_trim_threshold, -1)
+
+
+def _say(sentence: str) -> None:
+    """Print a line without breaking a progress bar."""
+    tqdm.write(sentence, file=sys.stderr)

@@ -1,0 +1,118 @@
+"""What a model's embeddings depend on, as one hash: weights, source, options, sample rate."""
+
+import ast
+import hashlib
+import importlib.util
+import json
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+Kind = Literal["torch", "tensorflow", "keras"]
+
+
+def fingerprint(
+    settings: Mapping[str, Any],
+    module: ModuleType,
+    weights: Sequence[tuple[str, np.ndarray]],
+    weights_path: str,
+) -> str:
+    """Return the SHA-256 (hex) of all that decides what the model answers.
+
+    `settings` are the module's name, options and sample rate; `weights` what the framework knows of;
+    `weights_path` ("" for none) is hashed too, because a model may keep weights where no framework sees
+    them. The source is that of the module and of every module of its own that it imports.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for path in own_sources(module):
+        digest.update(path.name.encode() + _file_digest(path))
+    for path in _files(weights_path):
+        digest.update(path.name.encode() + _file_digest(path))
+    for name, array in weights:
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    return digest.hexdigest()
+
+
+def named_weights(model: Any, kind: Kind) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield every weight that the model's framework knows of, by name, as arrays of its bit patterns."""
+    if kind == "torch":
+        for name, tensor in sorted(model.state_dict().items()):
+            if isinstance(tensor, torch.Tensor):
+                tensor = tensor.detach().cpu().contiguous()
+                yield f"{name} {tensor.dtype}", _bit_pattern(tensor)
+    else:
+        variables = model.weights if kind == "keras" else model.variables
+        for index, variable in enumerate(variables):
+            yield f"{index} {variable.name}", np.asarray(variable.numpy())
+
+
+def own_sources(module: ModuleType) -> list[Path]:
+    """Return the source files of a module and of what it imports, directly or not, from its own project.
+
+    Its own project is its top-level package; a module without a package also owns the modules in its
+    folder. Nothing is imported to find out.
+    """
+    top = module.__name__.partition(".")[0]
+    found: dict[str, Path] = {}
+    waiting = [top, module.__name__]
+    while waiting:
+        name = waiting.pop()
+        path = _source_of(name)
+        if name in found or path is None or not _is_own(name, path, top, module):
+            continue
+        found[name] = path
+        waiting += _imported_names(path, name)
+    return [found[name] for name in sorted(found)]
+
+
+def _is_own(name: str, path: Path, top: str, module: ModuleType) -> bool:
+    if name.partition(".")[0] == top:
+        return True
+    alone = "." not in module.__name__ and not hasattr(module, "__path__")
+    return alone and path.is_relative_to(Path(module.__file__).parent)
+
+
+def _source_of(name: str) -> Path | None:
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return None
+    has_source = spec is not None and spec.origin is not None and spec.origin.endswith(".py")
+    return Path(spec.origin) if has_source else None
+
+
+def _imported_names(path: Path, name: str) -> list[str]:
+    """Return the absolute names that a file imports; `from a import b` may mean the module a.b."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    names = []
+    for node in ast.walk(ast.parse(path.read_bytes())):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            origin = node.module or ""
+            if node.level:
+                origin = importlib.util.resolve_name("." * node.level + origin, package)
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _bit_pattern(tensor: torch.Tensor) -> np.ndarray:
+    """Return the tensor as numpy; bfloat16, which numpy lacks, as 16-bit integers."""
+    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
+
+
+def _files(path: str) -> list[Path]:
+    if not path:
+        return []
+    root = Path(path)
+    return [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
+
+
+def _file_digest(path: Path) -> bytes:
+    with open(path, "rb") as file:
+        return hashlib.file_digest(file, "sha256").digest()

@@ -1,0 +1,167 @@
+"""The plan of a run: which models on which tasks, what is there already and what is left to do."""
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from evaluation.downstream import Job
+from evaluation.embed import is_embedded, store_entry
+from evaluation.errors import EvaluationError
+from evaluation.hear_module import HearModel, ModelSpec
+from evaluation.ledger import Ledger
+from evaluation.protocol import Preset
+from evaluation.tables import Column, Results
+from tasks import PAPER_TASKS, Task, source_rate
+
+LEDGER_FILE = "ledger.jsonl"
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Everything that a run is asked to do, as values."""
+
+    models: Sequence[ModelSpec]
+    tasks: Sequence[Task]
+    preset: Preset
+    n_seeds: int
+    directory: Path
+    cache: Path
+    device: str
+    max_bytes: float
+    allow_random_init: bool
+    resume: bool
+    left_out: Sequence[str]
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What stays known of a model once it is out of memory."""
+
+    spec: ModelSpec
+    sample_rate: int
+    dim: int
+    pretrained: bool
+    n_parameters: int
+    fingerprint: str
+
+
+@dataclass
+class Session:
+    """The planned run: its jobs in order of work, its ledger, and what failed."""
+
+    options: RunOptions
+    cards: list[ModelCard]
+    jobs: list[Job]
+    ledger: Ledger
+    failures: list[str] = field(default_factory=list)
+
+    def results(self) -> Results:
+        """Return what is finished, ready for the tables."""
+        scores: dict[str, dict[str, list[float]]] = {}
+        for job in self.jobs:
+            if (seeds := job.seed_scores(self.ledger)) is not None:
+                scores.setdefault(job.model, {})[job.task.name] = seeds
+        columns = [Column(t.name, t.metadata.evaluation[0], short_name(t)) for t in self.options.tasks]
+        marks = {card.spec.label: "random init" for card in self.cards if not card.pretrained}
+        models = [card.spec.label for card in self.cards]
+        notes = [*_notes(self.options), *(f"Failed: {failure}" for failure in self.failures)]
+        return Results(models, columns, scores, marks, notes)
+
+
+def short_name(task: Task) -> str:
+    """Return the paper's short name of a task ("ESC-50-part", "BO-sample"), else its own name."""
+    name, base = task.metadata.task_name, task.metadata.base_name
+    for info in PAPER_TASKS:
+        if info.metadata.task_name == base:
+            return info.short_name + name.removeprefix(base)
+    return name
+
+
+def _notes(options: RunOptions) -> list[str]:
+    """Return the sentences that every table of the run must carry."""
+    seeds = f"{options.n_seeds} seeds" if options.n_seeds > 1 else "one seed"
+    notes = [
+        f"Preset {options.preset.name}: {options.preset.description}. Mean ± half width of the 95 % "
+        f"t-interval over {seeds} of the classifier; it does not cover the choice of test clips."
+    ]
+    if any(task.metadata.synthetic for task in options.tasks):
+        notes.insert(0, "Synthetic sample tasks, not comparable with any published number.")
+    for task in options.tasks:
+        if task.metadata.part_of:
+            notes.append(f"{short_name(task)} is a part of its data set: {task.metadata.part_of}.")
+    return [*notes, *(f"Left out: {sentence}." for sentence in options.left_out)]
+
+
+def prepare(options: RunOptions) -> Session:
+    """Check tasks and models, load every model once, and work out what is left to do.
+
+    Raises EvaluationError for a mixture of synthetic and real tasks, two tasks of one name, a model that
+    does not load, and a randomly initialised model that was not allowed.
+    """
+    if len({task.metadata.synthetic for task in options.tasks}) > 1:
+        raise EvaluationError("synthetic sample tasks and real tasks cannot share a run; choose one kind")
+    names = [task.name for task in options.tasks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EvaluationError(f"two of the tasks are called {twice[0]}; a run can hold only one of them")
+    ledger = Ledger(options.directory / LEDGER_FILE)
+    if not options.resume:
+        ledger.records.clear()
+    cards, jobs = [], []
+    for spec in options.models:
+        model = HearModel(spec, options.device)
+        if not model.pretrained and not options.allow_random_init:
+            raise EvaluationError(
+                f"{spec.label} has no trained weights (they are random); give them as "
+                f"{spec.module}@WEIGHTS, or add --allow-random-init to see a baseline of chance"
+            )
+        cards.append(
+            ModelCard(
+                spec,
+                model.sample_rate,
+                model.scene_embedding_size,
+                model.pretrained,
+                model.n_parameters,
+                model.fingerprint,
+            )
+        )
+        for task in options.tasks:
+            entry = store_entry(model, task, options.cache)
+            jobs.append(Job(spec.label, task, entry, options.preset, options.n_seeds))
+    return Session(options, cards, jobs, ledger)
+
+
+def plan_text(session: Session) -> str:
+    """Return the plan: per model what is cached and what is done, and what will surprise."""
+    options = session.options
+    per_model = len(options.tasks)
+    lines = [
+        f"Plan: {len(session.cards)} models x {per_model} tasks x {options.n_seeds} seeds, "
+        f"preset {options.preset.name} ({options.preset.description})",
+        f"Run:  {options.directory}    cache: {options.cache}",
+        "",
+    ]
+    for index, card in enumerate(session.cards):
+        jobs = session.jobs[index * per_model : (index + 1) * per_model]
+        embedded = sum(is_embedded(job.entry, job.task) for job in jobs)
+        done, total = sum(job.n_done(session.ledger) for job in jobs), sum(job.n_fits for job in jobs)
+        mark = "" if card.pretrained else "  (random init)"
+        lines.append(f"  {card.spec.label}{mark}")
+        lines.append(
+            f"      {card.n_parameters / 1e6:.1f} M weights, {card.sample_rate} Hz, {card.dim}-d; "
+            f"embedded: {embedded} of {per_model} tasks; fits done: {done} of {total}"
+        )
+    problems = [f"  left out: {sentence}" for sentence in [*options.left_out, *session.failures]]
+    return "\n".join([*lines, "", *_task_lines(session), *problems, ""])
+
+
+def _task_lines(session: Session) -> Iterator[str]:
+    for task in session.options.tasks:
+        clips = sum(len(part) for part in task.clips.values())
+        metadata = task.metadata
+        kfold = metadata.split_mode != "trainvaltest"
+        parts = f"{len(metadata.splits)} folds" if kfold else "train/valid/test"
+        yield (
+            f"  {task.name}: {clips} clips, {len(task.vocabulary)} classes, {parts}, {metadata.evaluation[0]}"
+        )
+        for rate in sorted({card.sample_rate for card in session.cards} - set(task.sample_rates)):
+            yield f"      no {rate} Hz: made once from {source_rate(task.sample_rates, rate)} Hz with soxr"

@@ -1,0 +1,27 @@
+"""What the tests of the evaluation command share: its arguments, and what it wrote."""
+
+import csv
+import json
+from pathlib import Path
+
+ROOT = Path(__file__).resolve().parents[1]
+MODELS = Path(__file__).parent / "models"
+TWO = ("band_energy", "one_by_one")
+
+
+def arguments(tasks_dir: Path, results: Path, *more: str, models: tuple[str, ...] = TWO) -> list[str]:
+    return ["--tasks-dir", str(tasks_dir), "--results", str(results), "--models", *models, *more]
+
+
+def ledger_lines(directory: Path) -> list[dict]:
+    path = directory / "ledger.jsonl"
+    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+
+
+def scores(directory: Path) -> dict[tuple[str, str], list[float]]:
+    """Read scores.csv: (model, task) -> score per seed."""
+    found: dict[tuple[str, str], list[float]] = {}
+    with open(directory / "tables" / "scores.csv", newline="") as file:
+        for row in csv.DictReader(file):
+            found.setdefault((row["model"], row["task"]), []).append(float(row["score"]))
+    return found

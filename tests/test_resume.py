@@ -1,0 +1,141 @@
+"""The command resumes after anything: SIGKILL, Ctrl-C, more seeds, a second process."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+from run_helpers import MODELS, ROOT, arguments, ledger_lines
+from tiny_task import make_task
+
+from evaluation import downstream
+from evaluation.run import main
+
+
+@pytest.fixture(autouse=True)
+def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.syspath_prepend(str(MODELS))
+
+
+def command(sample_tasks: Path, results: Path, cache: Path, *more: str) -> subprocess.Popen:
+    """Start the real command in a process of its own."""
+    environment = {**os.environ, "HEAR_MWMAE_CACHE": str(cache), "PYTHONPATH": f"{MODELS}{os.pathsep}{ROOT}"}
+    tasks = ["--tasks", "BO", "NS-5h", "F50K", "--seeds", "6", "--max-memory", "0.02"]
+    line = [sys.executable, "-m", "evaluation.run", *arguments(sample_tasks, results, *tasks, *more)]
+    return subprocess.Popen(
+        line, env=environment, cwd=results, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
+    )
+
+
+def wait_for(process: subprocess.Popen, happened, seconds: float = 120) -> None:
+    """Wait until `happened()`, which must come before the process ends."""
+    deadline = time.monotonic() + seconds
+    while not happened():
+        assert process.poll() is None, process.communicate()[1]
+        assert time.monotonic() < deadline
+        time.sleep(0.002)
+
+
+def kill(process: subprocess.Popen) -> None:
+    process.send_signal(signal.SIGKILL)
+    process.communicate()
+
+
+def test_killed_at_several_moments_it_ends_with_the_same_table(sample_tasks: Path, tmp_path: Path) -> None:
+    straight, killed = tmp_path / "straight", tmp_path / "killed"
+    straight.mkdir()
+    killed.mkdir()
+    process = command(sample_tasks, straight, tmp_path / "cache-1")
+    errors = process.communicate()[1]
+    assert process.returncode == 0, errors
+
+    cache = tmp_path / "cache-2"
+    process = command(sample_tasks, killed, cache)
+    wait_for(process, lambda: list(cache.glob("embeddings/*/.*.tmp")))
+    kill(process)
+    assert not ledger_lines(killed / "sample")
+    for fits in (1, 20, 60):
+        process = command(sample_tasks, killed, cache)
+        wait_for(process, lambda fits=fits: len(ledger_lines(killed / "sample")) >= fits)
+        kill(process)
+    ledger = killed / "sample" / "ledger.jsonl"
+    ledger.write_bytes(ledger.read_bytes()[:-20])
+    process = command(sample_tasks, killed, cache)
+    _, errors = process.communicate()
+    assert process.returncode == 0, errors
+
+    keys = [json.dumps(line["key"], sort_keys=True) for line in ledger_lines(killed / "sample")]
+    assert len(keys) == len(set(keys)) == 84
+    for name in ("table.md", "scores.csv", "summary.csv"):
+        assert (killed / "sample" / "tables" / name).read_bytes() == (
+            straight / "sample" / "tables" / name
+        ).read_bytes()
+
+
+def test_ctrl_c_says_how_to_go_on(sample_tasks: Path, tmp_path: Path) -> None:
+    process = command(sample_tasks, tmp_path, tmp_path / "cache")
+    wait_for(process, lambda: len(ledger_lines(tmp_path / "sample")) >= 10)
+    process.send_signal(signal.SIGINT)
+    _, errors = process.communicate()
+    assert process.returncode == 130
+    assert "To go on: python -m evaluation.run --tasks-dir" in errors
+    assert "Traceback" not in errors
+    assert (tmp_path / "sample" / "tables" / "table.md").exists()
+
+
+def test_one_run_directory_is_written_by_one_process(
+    sample_tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    process = command(sample_tasks, tmp_path, tmp_path / "cache")
+    wait_for(process, lambda: ledger_lines(tmp_path / "sample"))
+    assert main(arguments(sample_tasks, tmp_path, "--tasks", "BO")) == 2
+    assert "another process is writing" in capsys.readouterr().err
+    kill(process)
+
+
+def test_more_seeds_train_only_the_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000, clips=6)
+    more = ("--preset", "quick")
+    assert main(arguments(tmp_path / "tasks", tmp_path, *more, "--seeds", "2")) == 0
+    before = ledger_lines(tmp_path / "default")
+    stacks: list[int] = []
+    train = downstream.train_stack
+
+    def counted(fits: list, *others: object) -> list:
+        stacks.append(len(fits))
+        return train(fits, *others)
+
+    monkeypatch.setattr(downstream, "train_stack", counted)
+    assert main(arguments(tmp_path / "tasks", tmp_path, *more, "--seeds", "3")) == 0
+    assert stacks == [1, 1], "one new seed for each of two models"
+    assert ledger_lines(tmp_path / "default")[: len(before)] == before
+    assert len(ledger_lines(tmp_path / "default")) == len(before) * 3 // 2
+
+
+def test_no_resume_sets_the_old_ledger_aside_once_it_works(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000, clips=6)
+    line = arguments(tmp_path / "tasks", tmp_path, "--preset", "quick", "--seeds", "1")
+    run = tmp_path / "default"
+    assert main(line) == 0
+    first = (run / "ledger.jsonl").read_text()
+    assert main([*line, "--no-resume", "--plan-only"]) == 0
+    assert "fits done: 0 of 1" in capsys.readouterr().out
+    assert main([*line, "--no-resume", "--models", "no_such_module"]) == 2
+    assert (run / "ledger.jsonl").read_text() == first
+    assert main([*line, "--no-resume"]) == 0
+    assert (run / "ledger.1.jsonl").read_text() == first
+    assert len(ledger_lines(run)) == 2
+
+    def interrupt(*_: object) -> None:
+        raise KeyboardInterrupt
+
+    capsys.readouterr()
+    monkeypatch.setattr("evaluation.execute.run_job", interrupt)
+    assert main([*line, "--no-resume"]) == 130
+    assert "--no-resume" not in capsys.readouterr().err
