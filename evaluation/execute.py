@@ -50,10 +50,12 @@ def execute(session: Session) -> None:
 
 def finish(session: Session) -> str:
     """Write run.json and the tables of what is finished and return the text for the screen."""
-    directory = session.options.directory / "tables"
+    results, directory = session.results(), session.options.directory / "tables"
     _write_provenance(session)
-    write_tables(session.results(), directory)
-    return f"{screen(session.results())}\nTables: {directory}"
+    if not results.scores:
+        return f"No task is finished yet; {len(session.ledger.records)} fits are in the ledger."
+    write_tables(results, directory)
+    return f"{screen(results)}\nTables: {directory}"
 
 
 def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> None:
@@ -68,7 +70,7 @@ def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> No
         title = f"embed {number}/{len(waiting)} {short_name(job.task)}"
         with (
             _noted(session, job),
-            tqdm(total=clips, desc=title, unit="clip", leave=False) as bar,
+            tqdm(total=clips, desc=title, unit="clip", leave=False, disable=None) as bar,
         ):
             embed_task(model, job.task, job.entry, session.options.cache, advance=bar.update, warn=_say)
 
@@ -79,7 +81,7 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
         return
     layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.1f}/{total:.0f} fits [{elapsed}<{remaining}{postfix}]"
     title = f"train {position} {short_name(job.task)}"
-    with tqdm(total=missing, desc=title, bar_format=layout, leave=False) as bar:
+    with tqdm(total=missing, desc=title, bar_format=layout, leave=False, disable=None) as bar:
 
         def on(fits: float, what: str) -> None:
             bar.set_postfix_str(what, refresh=False)

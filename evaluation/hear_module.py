@@ -130,7 +130,10 @@ def _load(module: ModuleType, spec: ModelSpec) -> Any:
         return module.load_model(*arguments, **spec.options)
     except (Exception, SystemExit) as error:
         call = ", ".join([*map(repr, arguments), *(f"{k}={v!r}" for k, v in spec.options.items())])
-        raise EvaluationError(f"{spec.module}: load_model({call}) failed: {_in_words(error)}") from error
+        remedy = "" if spec.weights else f" (weights are given as {spec.module}@WEIGHTS)"
+        raise EvaluationError(
+            f"{spec.module}: load_model({call}) failed: {_in_words(error)}{remedy}"
+        ) from error
 
 
 def _in_words(error: BaseException) -> str:

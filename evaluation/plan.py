@@ -65,16 +65,22 @@ class Session:
         marks = {card.spec.label: "random init" for card in self.cards if not card.pretrained}
         models = [card.spec.label for card in self.cards]
         notes = [*_notes(self.options), *(f"Failed: {failure}" for failure in self.failures)]
+        others = len(self.ledger.records) - sum(job.n_done(self.ledger) for job in self.jobs)
+        if others:
+            notes.append(
+                f"This run's ledger also holds {others} fits of other models, tasks, seeds or presets, not "
+                "shown here: name them all in one command to see them in one table."
+            )
         return Results(models, columns, scores, marks, notes)
 
 
 def short_name(task: Task) -> str:
-    """Return the paper's short name of a task ("ESC-50-part", "BO-sample"), else its own name."""
+    """Return the paper's short name of a task ("ESC-50-part", "BO-sample"), else its directory's name."""
     name, base = task.metadata.task_name, task.metadata.base_name
     for info in PAPER_TASKS:
         if info.metadata.task_name == base:
             return info.short_name + name.removeprefix(base)
-    return name
+    return task.name
 
 
 def _notes(options: RunOptions) -> list[str]:
@@ -84,6 +90,8 @@ def _notes(options: RunOptions) -> list[str]:
         f"Preset {options.preset.name}: {options.preset.description}. Mean ± half width of the 95 % "
         f"t-interval over {seeds} of the classifier; it does not cover the choice of test clips."
     ]
+    if 1 < options.n_seeds < 4:
+        notes.append("Intervals over two or three seeds are very wide.")
     if any(task.metadata.synthetic for task in options.tasks):
         notes.insert(0, "Synthetic sample tasks, not comparable with any published number.")
     for task in options.tasks:
@@ -135,7 +143,8 @@ def plan_text(session: Session) -> str:
     options = session.options
     per_model = len(options.tasks)
     lines = [
-        f"Plan: {len(session.cards)} models x {per_model} tasks x {options.n_seeds} seeds, "
+        f"Plan: {_count(len(session.cards), 'model')} x {_count(per_model, 'task')} x "
+        f"{_count(options.n_seeds, 'seed')}, "
         f"preset {options.preset.name} ({options.preset.description})",
         f"Run:  {options.directory}    cache: {options.cache}",
         "",
@@ -152,6 +161,10 @@ def plan_text(session: Session) -> str:
         )
     problems = [f"  left out: {sentence}" for sentence in [*options.left_out, *session.failures]]
     return "\n".join([*lines, "", *_task_lines(session), *problems, ""])
+
+
+def _count(number: int, what: str) -> str:
+    return f"{number} {what}" if number == 1 else f"{number} {what}s"
 
 
 def _task_lines(session: Session) -> Iterator[str]:

@@ -33,7 +33,7 @@ def git_revision() -> str | None:
     here = Path(__file__).resolve().parent
     try:
         revision = _git(here, "rev-parse", "HEAD")
-        return revision + ("+changes" if _git(here, "status", "--porcelain") else "")
+        return revision + ("+changes" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -94,7 +94,11 @@ def parser() -> argparse.ArgumentParser:
     where = result.add_argument_group("where")
     where.add_argument("--run", metavar="NAME", help="name of the run (default: default, or sample)")
     where.add_argument(
-        "--results", type=Path, default=Path("results"), metavar="DIR", help="where runs are kept"
+        "--results",
+        type=Path,
+        default=Path("results"),
+        metavar="DIR",
+        help="where runs are kept (default: ./results)",
     )
     where.add_argument("--cache", type=Path, metavar="DIR", help=f"default: {cache_directory()}")
     where.add_argument(
@@ -184,7 +188,7 @@ def _tasks(arguments: argparse.Namespace, cache: Path) -> tuple[list[Task], list
 
 
 def _write_samples(directory: Path) -> None:
-    with tqdm(desc="sample tasks", unit="clip", leave=False, delay=1) as bar:
+    with tqdm(desc="sample tasks", unit="clip", leave=False, delay=1, disable=None) as bar:
 
         def progress(done: int, total: int) -> None:
             bar.total = total

@@ -86,7 +86,7 @@ def screen(results: Results) -> str:
 
 
 def _grid(results: Results) -> list[list[str]]:
-    overall = _overall(results)
+    overall = _overall(results) if len(results.models) > 1 else {}
     header = ["model", *(f"{c.short} ({c.metric})" for c in results.columns), "average", *overall]
     rows = []
     for model in results.models:
@@ -98,7 +98,7 @@ def _grid(results: Results) -> list[list[str]]:
 
 
 def _all_notes(results: Results) -> list[str]:
-    return [*results.notes, _pool_note(results)]
+    return [*results.notes, *([_pool_note(results)] if len(results.models) > 1 else [])]
 
 
 def _overall(results: Results) -> dict[str, dict[str, Interval]]:

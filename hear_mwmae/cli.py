@@ -32,7 +32,8 @@ models). All files are read once before the work starts, so that a bad one is na
   hear-mwmae embed recordings/ --model mw_mae_b --weights mw_mae_b.safetensors --out scenes.npz
   hear-mwmae embed a.wav b.mp3 --model mw_mae_t --out frames.parquet --timestamps
 
-.npz holds files, embeddings, file_index (row -> file) and times_ms; .parquet holds file, time_ms, embedding.
+.npz holds files, embeddings, file_index (row -> file) and, with --timestamps, times_ms; .parquet holds file,
+time_ms, embedding. Both also say model, weights ("random" where they are) and precision.
 Without --weights the weights are looked for in ${WEIGHTS_VARIABLE}, the package, and the user's cache.
 """
 CONVERT_HELP = """Convert a checkpoint directory of the released MW-MAE code into a model file.
@@ -42,8 +43,8 @@ CONVERT_HELP = """Convert a checkpoint directory of the released MW-MAE code int
   hear-mwmae convert my_run --heads 6 --out my_run.safetensors
 
 Every parameter's shape is checked. Such a checkpoint does not state the encoder's head count, therefore name
-the model or give the count. Optimiser state is ignored. Tested on checkpoints that the released code wrote;
-the authors' own files were not at hand.
+the model or give the count; a wrong count cannot be noticed and gives wrong embeddings. Optimiser state is
+ignored. Tested on checkpoints that the released code wrote; the authors' own files were not at hand.
 """
 
 
@@ -136,7 +137,12 @@ def run_embed(options: argparse.Namespace) -> int:
                 f"into the folder ${WEIGHTS_VARIABLE}, or accept random ones with --allow-random-init."
             )
     files = find_audio(options.paths)
-    about = {"model": options.model or "", "weights": options.weights, "precision": options.precision}
+    found = options.weights or find_weights(options.model)
+    about = {
+        "model": options.model or "",
+        "weights": str(found) if found else "random",
+        "precision": options.precision,
+    }
     with open_output(options.out, about) as output:
         model = load_model(
             options.weights,
@@ -167,7 +173,7 @@ def _device(name: str | None) -> torch.device:
 def _check_files(files: Sequence[Path], sample_rate: int) -> tuple[dict[Path, float], list[str]]:
     """Decode every file once; return the duration in s of the good ones, and a sentence for each bad one."""
     seconds, bad = {}, []
-    for path in tqdm(files, desc="checking", unit="file", leave=False):
+    for path in tqdm(files, desc="checking", unit="file", leave=False, disable=None):
         try:
             seconds[path] = len(read_audio(path, sample_rate)) / sample_rate
         except UserError as error:
@@ -197,7 +203,7 @@ def _embed_files(
     seconds: dict[Path, float], model: EmbeddingModel, output: Output, *, timestamps: bool
 ) -> None:
     total = sum(seconds.values())
-    with tqdm(total=total, desc="embedding", unit="s of sound", unit_scale=True) as bar:
+    with tqdm(total=total, desc="embedding", unit="s of sound", unit_scale=True, disable=None) as bar:
         for group in _groups(seconds):
             clips = [torch.from_numpy(read_audio(path, model.sample_rate)) for path in group]
             if timestamps:
@@ -253,8 +259,12 @@ def run_convert(options: argparse.Namespace) -> int:
     )
     write_model_file(options.out, weights)
     parameters = sum(tensor.numel() for tensor in weights.tensors.values()) / 1e6
+    config = weights.config
     print(
-        f"{options.out}: {parameters:.1f} M parameters, step {weights.provenance['step']}, {weights.config}."
+        f"{options.out}: {parameters:.1f} M parameters of step {weights.provenance['step']}, "
+        f"width {config.width}, depth {config.depth}, {config.heads} heads, "
+        f"patches {config.patch_size[0]}x{config.patch_size[1]}, "
+        f"embedding size {config.embedding_size}. Use it as hear_mwmae.from_checkpoint@{options.out}"
     )
     return 0
 

@@ -60,7 +60,8 @@ def convert_checkpoint(
     if config is None:
         if heads is None:
             raise UserError(
-                f"{path}: its parameters do not tell the encoder's head count; give --heads or --model."
+                f"{path}: its parameters do not tell the encoder's head count; give heads or the model "
+                "(--heads, --model; in an evaluation --model-options '{\"heads\": 12}')."
             )
         config = infer_config(checkpoint, heads)
     tensors = dict(_tensor(checkpoint.path, name, array) for name, array in checkpoint.params.items()

@@ -159,6 +159,10 @@ def _check(audio: Float[Tensor, "clips samples"], indices: Sequence[int]) -> Non
 
 def _clips(audio: Shaped[Tensor, "..."]) -> tuple[Float[Tensor, " samples"], ...]:
     """Rows of a HEAR batch; a single waveform counts as a batch of one."""
+    if not isinstance(audio, Tensor):
+        raise UserError(
+            f"The audio is a {type(audio).__name__}; give a torch tensor of shape (clips, samples)."
+        )
     if audio.ndim not in (1, 2) or not audio.is_floating_point() or audio.shape[0] == 0:
         raise UserError(
             f"The audio is {audio.dtype} of shape {tuple(audio.shape)}; give floating-point waveforms in "

@@ -56,7 +56,10 @@ def read_flax_checkpoint(path: Path) -> FlaxCheckpoint:
         params = dict(_leaves(state["params"]))
         step = int(state["step"])
     except (ValueError, KeyError, TypeError, AttributeError, msgpack.UnpackException) as error:
-        raise UserError(f"{file}: not a checkpoint of the released code, or damaged ({error!r}).") from None
+        raise UserError(
+            f"{file}: neither a .safetensors model file nor a whole checkpoint of the released code; "
+            "correct the path, or copy it again."
+        ) from error
     except OSError as error:
         raise UserError(f"{file}: cannot be read ({error}).") from None
     return FlaxCheckpoint(file, step, params, _model_args(file.parent / "config.json"))

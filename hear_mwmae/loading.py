@@ -48,7 +48,9 @@ def load_model(
     elif model:
         path = find_weights(model)
     else:
-        raise UserError("No model was given: name a model file, a checkpoint directory, or a model.")
+        raise UserError(
+            "No model was given: name its file or checkpoint directory (MODULE@PATH in an evaluation)."
+        )
     if path is None:
         encoder = _random_encoder(model, config)
     else:
@@ -74,6 +76,10 @@ def read_weights(path: Path, *, model: str | None = None, heads: int | None = No
     if file is None or file.suffix != ".safetensors":
         return convert_checkpoint(path, config=config, heads=heads)
     weights = read_model_file(file)
+    if heads not in (None, weights.config.heads):
+        raise UserError(
+            f"{file}: says that it has {weights.config.heads} heads, not {heads}; leave heads out."
+        )
     for field in ENCODER_FIELDS if config else ():
         found, needed = getattr(weights.config, field), getattr(config, field)
         if found != needed:

@@ -18,7 +18,7 @@ def progress_bar(title: str, unit: str) -> Iterator[Progress]:
 
         def progress(done: int, total: int) -> None:
             if not bars:
-                bars.append(stack.enter_context(tqdm(desc=title, total=total, unit=unit)))
+                bars.append(stack.enter_context(tqdm(desc=title, total=total, unit=unit, disable=None)))
             bars[0].update(done - bars[0].n)
 
         yield progress

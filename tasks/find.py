@@ -70,6 +70,10 @@ def _matches(name: str, directory: Path) -> list[Path]:
         if found:
             several = ", ".join(path.name for path in found)
             raise TaskError(f"{name!r} may mean {several} in {directory}; give the directory's name.")
+    if os.sep in name:
+        raise TaskError(f"{name} is no task directory: it holds no {METADATA_FILE}; correct the path.")
+    if (Path(name) / METADATA_FILE).is_file():
+        raise TaskError(f"{name!r} is no task of {directory} but a path; write it as .{os.sep}{name}.")
     there = ", ".join(path.name for path in present) or "no task"
     raise TaskError(f"there is no task {name!r} in {directory}, which holds: {there}.")
 

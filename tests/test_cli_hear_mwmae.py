@@ -242,7 +242,7 @@ def test_convert_with_and_without_decoder(tmp_path: Path, capsys: pytest.Capture
         (CHECKPOINT, ["--heads", "5"], "head counts 5"),
         ("nowhere", ["--heads", "4"], "nowhere: there is no such file or directory"),
         (golden.COMPACT, ["--heads", "4"], "holds no file checkpoint_<step>"),
-        (CHECKPOINT / "config.json", ["--heads", "4"], "not a checkpoint of the released code"),
+        (CHECKPOINT / "config.json", ["--heads", "4"], "nor a whole checkpoint of the released code"),
     ],
 )
 def test_bad_conversions_write_nothing(

@@ -82,6 +82,17 @@ def test_the_papers_grid_picks_by_validation_and_averages_folds(tmp_path: Path) 
         assert reported == pytest.approx(100 * expected)
 
 
+def test_what_a_table_leaves_out_of_its_ledger_is_said(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000, clips=6)
+    more = ("--preset", "quick", "--seeds", "2")
+    assert main(arguments(tmp_path / "tasks", tmp_path, *more)) == 0
+    assert "ledger also holds" not in capsys.readouterr().out
+    assert main(arguments(tmp_path / "tasks", tmp_path, *more, models=("one_by_one",))) == 0
+    shown = capsys.readouterr().out
+    assert "This run's ledger also holds 2 fits of other models" in shown
+    assert "s(m)" not in shown, "one model alone has no s(m)"
+
+
 def test_only_the_plan_writes_nothing(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     make_task(tmp_path / "tasks" / "tiny-v1-full", rate=48000)
     assert main(arguments(tmp_path / "tasks", tmp_path, "--plan-only")) == 0
@@ -121,6 +132,8 @@ def test_one_bad_task_does_not_stop_the_others(tmp_path: Path, capsys: pytest.Ca
     [
         (["--tasks", "ESC-51"], "there is no task 'ESC-51'"),
         (["--tasks-dir", "nowhere"], "nowhere does not exist"),
+        (["--tasks", "./tasks"], "./tasks is no task directory: it holds no task_metadata.json"),
+        (["--max-memory", "nan"], "give a number of GB above 0"),
         (["--preset", "slow"], "there is no preset 'slow'; choose one of: mwmae, quick"),
         (["--models", "no_such_module"], "there is no module 'no_such_module'"),
         (["--models", "json"], "it has no function load_model"),

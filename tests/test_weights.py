@@ -325,21 +325,23 @@ def test_other_parameters_are_named(
 def test_a_checkpoint_of_another_model_is_refused() -> None:
     with pytest.raises(UserError, match=r"checkpoint_7: encoder\.patch_embed\.weight has \(64, 64\)"):
         mw_mae_t.load_model(str(MWMAE))
-    with pytest.raises(UserError, match="give --heads or --model"):
+    with pytest.raises(UserError, match="give heads or the model"):
         from_checkpoint.load_model(str(MWMAE))
 
 
 @pytest.mark.parametrize("content", [b"", b"\x00", b"garbage, not msgpack", b"\x81\xa6params\xc0"])
 def test_damaged_checkpoints_are_named(content: bytes, tmp_path: Path) -> None:
     (tmp_path / "checkpoint_1").write_bytes(content)
-    with pytest.raises(UserError, match="checkpoint_1: not a checkpoint of the released code, or damaged"):
+    with pytest.raises(
+        UserError, match=r"checkpoint_1: neither a \.safetensors model file nor a whole checkpoint"
+    ):
         convert_checkpoint(tmp_path, heads=4)
 
 
 def test_truncated_checkpoints_are_named(tmp_path: Path) -> None:
     content = (MWMAE / "checkpoint_7").read_bytes()
     (tmp_path / "checkpoint_1").write_bytes(content[: len(content) // 2])
-    with pytest.raises(UserError, match="damaged"):
+    with pytest.raises(UserError, match="nor a whole checkpoint"):
         convert_checkpoint(tmp_path, heads=4)
 
 
