@@ -47,7 +47,13 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    what = result.add_argument_group("what to evaluate")
+    _add_what(result.add_argument_group("what to evaluate"))
+    _add_how(result.add_argument_group("how"))
+    _add_where(result.add_argument_group("where"))
+    return result
+
+
+def _add_what(what: argparse._ArgumentGroup) -> None:
     what.add_argument(
         "--tasks",
         nargs="+",
@@ -79,7 +85,9 @@ def parser() -> argparse.ArgumentParser:
     what.add_argument(
         "--allow-random-init", action="store_true", help="accept models without trained weights, marked so"
     )
-    how = result.add_argument_group("how")
+
+
+def _add_how(how: argparse._ArgumentGroup) -> None:
     how.add_argument("--seeds", type=int, default=10, metavar="N", help="seeds 0 .. N-1 (default: 10)")
     how.add_argument(
         "--preset",
@@ -91,7 +99,9 @@ def parser() -> argparse.ArgumentParser:
     how.add_argument(
         "--max-memory", type=float, default=1.5, metavar="GB", help="for one stack of networks (default: 1.5)"
     )
-    where = result.add_argument_group("where")
+
+
+def _add_where(where: argparse._ArgumentGroup) -> None:
     where.add_argument("--run", metavar="NAME", help="name of the run (default: default, or sample)")
     where.add_argument(
         "--results",
@@ -108,7 +118,6 @@ def parser() -> argparse.ArgumentParser:
         help="go on with what the run's ledger holds (default); --no-resume sets the old ledger aside",
     )
     where.add_argument("--plan-only", action="store_true", help="print the plan and stop")
-    return result
 
 
 def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:

@@ -31,3 +31,20 @@ class TaskInfo:
     def directory(self) -> str:
         """Name of the task's directory in HEAR's archives."""
         return f"{self.metadata.task_name}-{self.metadata.version}-{self.metadata.mode}"
+
+
+def five_fold_metadata(
+    task_name: str, version: str, *, sample_duration: float, split_mode: str = "new_split_kfold"
+) -> TaskMetadata:
+    """Metadata of a multiclass scene task with five folds and HEAR's four scores, accuracy first."""
+    return TaskMetadata(
+        task_name=task_name,
+        version=version,
+        embedding_type="scene",
+        prediction_type="multiclass",
+        split_mode=split_mode,
+        splits=FIVE_FOLDS,
+        nfolds=len(FIVE_FOLDS),
+        sample_duration=sample_duration,
+        evaluation=MULTICLASS_SCORES,
+    )
