@@ -1,13 +1,18 @@
 """Embeddings of sound from MAE and MW-MAE encoders, behind the HEAR API.
 
 Every name in `NAMED_MODELS` is a HEAR module of its own (`hear_mwmae.mw_mae_b`, ...);
-`hear_mwmae.from_checkpoint` serves any exported or released checkpoint.
+`hear_mwmae.from_checkpoint` serves any exported or released checkpoint; `hear_mwmae.pretrain` trains models.
 """
 
+from importlib import import_module
+from typing import TYPE_CHECKING
+
 from hear_mwmae.config import NAMED_MODELS, ModelConfig
-from hear_mwmae.embedding import EmbeddingModel, get_scene_embeddings, get_timestamp_embeddings
 from hear_mwmae.errors import UserError
-from hear_mwmae.loading import load_model
+
+if TYPE_CHECKING:
+    from hear_mwmae.embedding import EmbeddingModel, get_scene_embeddings, get_timestamp_embeddings
+    from hear_mwmae.loading import load_model
 
 __all__ = [
     "NAMED_MODELS",
@@ -18,3 +23,12 @@ __all__ = [
     "get_timestamp_embeddings",
     "load_model",
 ]
+
+
+def __getattr__(name: str) -> object:
+    """Import what needs torch at its first use, so that pre-training never loads torch beside JAX."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    return getattr(
+        import_module("hear_mwmae.loading" if name == "load_model" else "hear_mwmae.embedding"), name
+    )

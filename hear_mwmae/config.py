@@ -32,9 +32,13 @@ class ModelConfig:
     heads: int = 12
     mlp_ratio: int = 4
     class_token: bool = False
-    """The plain MAE has one, the MW-MAE has none."""
+    """The plain MAE has one, the MW-MAE has none. A decoder with windows drops it before its blocks."""
     position_codes: str = "trained"
     """"trained" as in the released code (they start as sinusoids), or "fixed" as the paper words it."""
+    encoder_windows: tuple[int, ...] = ()
+    """One window length in tokens per encoder head, 0 for a global head; empty for plain attention (Table 2).
+
+    Pre-training encodes the kept tokens only and embedding encodes all: windows must divide both counts."""
     decoder_width: int = 384
     decoder_depth: int = 4
     decoder_heads: int = 8
@@ -66,14 +70,23 @@ class ModelConfig:
                 f"the head counts {self.heads} and {self.decoder_heads} of encoder and decoder do not divide "
                 f"their widths {self.width} and {self.decoder_width}"
             )
-        if self.decoder_windows and len(self.decoder_windows) != self.decoder_heads:
-            return f"{len(self.decoder_windows)} decoder_windows for {self.decoder_heads} decoder_heads"
-        if any(window < 0 or (window and self.tokens % window) for window in self.decoder_windows):
-            return f"every one of decoder_windows must divide the {self.tokens} tokens or be 0"
         if self.position_codes not in POSITION_CODES:
             return f"position_codes {self.position_codes!r} is unknown, use one of {POSITION_CODES}"
-        if not 0 < self.mask_ratio < 1:
-            return f"mask_ratio {self.mask_ratio} is not between 0 and 1"
+        if not 0 < self.kept_tokens < self.tokens:
+            return f"mask_ratio {self.mask_ratio} keeps {self.kept_tokens} of {self.tokens} tokens"
+        return self._problem_of_windows()
+
+    def _problem_of_windows(self) -> str:
+        if self.encoder_windows and self.class_token:
+            return "a class token fits into no window of encoder_windows, set class_token to false"
+        decoder = ("decoder", self.decoder_windows, self.decoder_heads, {self.tokens})
+        encoder = ("encoder", self.encoder_windows, self.heads, {self.tokens, self.kept_tokens})
+        for part, windows, heads, counts in (decoder, encoder):
+            if windows and len(windows) != heads:
+                return f"{len(windows)} {part}_windows for {heads} heads of the {part}"
+            if any(window < 0 or (window and count % window) for window in windows for count in counts):
+                numbers = " and the ".join(map(str, sorted(counts)))
+                return f"every one of {part}_windows must divide the {numbers} tokens or be 0"
         return ""
 
     @property
@@ -85,6 +98,16 @@ class ModelConfig:
     def tokens(self) -> int:
         """Patches in one input, the class token not counted."""
         return self.grid[0] * self.grid[1]
+
+    @property
+    def kept_tokens(self) -> int:
+        """Patches that pre-training leaves visible; rounded, as 250 * (1 - 0.8) is 49.99... in floating point."""
+        return round(self.tokens * (1 - self.mask_ratio))
+
+    @property
+    def decoder_tokens(self) -> int:
+        """Tokens that the decoder sees: the patches, and the class token where there are no windows."""
+        return self.tokens + (self.class_token and not self.decoder_windows)
 
     @property
     def embedding_size(self) -> int:

@@ -186,6 +186,13 @@ def _block_shapes(prefix: str, width: int, hidden: int) -> dict[str, tuple[int, 
     return shapes
 
 
+def _bias_table_shapes(
+    prefix: str, config: ModelConfig, windows: tuple[int, ...]
+) -> dict[str, tuple[int, ...]]:
+    heads = [head for head, window in enumerate(windows) if window and config.relative_position_bias]
+    return {f"{prefix}attention.bias_tables.{head}": (2 * windows[head] - 1,) for head in heads}
+
+
 def encoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     """Name and shape of every encoder parameter in a model file."""
     width, pixels = config.width, config.patch_size[0] * config.patch_size[1]
@@ -199,7 +206,9 @@ def encoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
     if config.class_token:
         shapes["encoder.class_token"] = (width,)
     for index in range(config.depth):
-        shapes |= _block_shapes(f"encoder.blocks.{index}.", width, config.mlp_ratio * width)
+        prefix = f"encoder.blocks.{index}."
+        shapes |= _block_shapes(prefix, width, config.mlp_ratio * width)
+        shapes |= _bias_table_shapes(prefix, config, config.encoder_windows)
     return shapes
 
 
@@ -210,17 +219,16 @@ def decoder_shapes(config: ModelConfig) -> dict[str, tuple[int, ...]]:
         "decoder.embed.weight": (width, config.width),
         "decoder.embed.bias": (width,),
         "decoder.mask_token": (width,),
-        "decoder.position_codes": (config.tokens + config.class_token, width),
+        "decoder.position_codes": (config.decoder_tokens, width),
         "decoder.norm.weight": (width,),
         "decoder.norm.bias": (width,),
         "decoder.predict.weight": (pixels, width),
         "decoder.predict.bias": (pixels,),
     }
     for index in range(config.decoder_depth):
-        shapes |= _block_shapes(f"decoder.blocks.{index}.", width, config.mlp_ratio * width)
-        for head, window in enumerate(config.decoder_windows if config.relative_position_bias else ()):
-            if window:
-                shapes[f"decoder.blocks.{index}.attention.bias_tables.{head}"] = (2 * window - 1,)
+        prefix = f"decoder.blocks.{index}."
+        shapes |= _block_shapes(prefix, width, config.mlp_ratio * width)
+        shapes |= _bias_table_shapes(prefix, config, config.decoder_windows)
     return shapes
 
 

@@ -1,0 +1,1 @@
+"""Pre-training of MAE and MW-MAE models in JAX: `python -m hear_mwmae.pretrain --help`."""

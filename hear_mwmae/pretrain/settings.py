@@ -1,0 +1,103 @@
+"""Everything that decides the outcome of one pre-training run, in one frozen dataclass.
+
+Two runs with equal settings on equal data end with equal parameters. What only watches a run or spreads it over
+devices (logs, checkpoints, pictures, worker processes) is no part of it.
+"""
+
+import dataclasses
+import json
+from dataclasses import dataclass
+
+from hear_mwmae.config import ModelConfig
+from hear_mwmae.errors import UserError
+
+PRECISIONS = ("bfloat16", "float32")
+BASE_BATCH = 256
+
+
+@dataclass(frozen=True)
+class TrainConfig:
+    """One pre-training run; the defaults are the paper's (section 4.2, Table 4).
+
+    Raises:
+        UserError: numbers that do not fit each other.
+    """
+
+    model: ModelConfig
+    epochs: int = 100
+    """Passes over the clips; each pass takes `crops_per_clip` crops of every clip."""
+    warmup_epochs: int = 10
+    """The rate rises linearly from 0 over these, then falls to 0 along a cosine."""
+    batch_size: int = 1024
+    """Crops in one update, over all devices and hosts."""
+    base_learning_rate: float = 1.5e-5
+    """Per 256 crops of a batch: the highest rate is this times batch_size / 256."""
+    weight_decay: float = 0.05
+    decay_all: bool = True
+    """Decay every parameter, as the released code does; false spares biases, norms, tokens and position codes."""
+    beta1: float = 0.9
+    beta2: float = 0.999
+    clip_norm: float = 0.0
+    """Largest norm of the whole gradient; 0 for no limit."""
+    accumulation_steps: int = 1
+    """Parts that a batch is taken in, one after another, to save memory; the update is the same."""
+    crops_per_clip: int = 1
+    """Crops taken from a clip each time that it is decoded."""
+    data_fraction: float = 1.0
+    """Share of the clips to train on, drawn by a hash of their ids: smaller shares lie within larger ones."""
+    precision: str = "bfloat16"
+    """Of activations and matrix products; parameters, optimiser, softmax and loss are float32 always."""
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        problem = self._problem()
+        if problem:
+            raise UserError(f"Training configuration: {problem}.")
+
+    def _problem(self) -> str:
+        if min(self.epochs, self.batch_size, self.accumulation_steps, self.crops_per_clip) < 1:
+            return "epochs, batch_size, accumulation_steps and crops_per_clip must be at least 1"
+        if not 0 <= self.warmup_epochs <= self.epochs:
+            return f"warmup_epochs {self.warmup_epochs} is not between 0 and the {self.epochs} epochs"
+        if self.batch_size % (self.accumulation_steps * self.crops_per_clip):
+            return (
+                f"batch_size {self.batch_size} is no multiple of accumulation_steps x crops_per_clip "
+                f"({self.accumulation_steps} x {self.crops_per_clip})"
+            )
+        if not 0 < self.data_fraction <= 1:
+            return f"data_fraction {self.data_fraction} is not above 0 and at most 1"
+        if self.precision not in PRECISIONS:
+            return f"precision {self.precision!r} is unknown, use one of {PRECISIONS}"
+        if min(self.base_learning_rate, self.weight_decay, self.clip_norm) < 0:
+            return "base_learning_rate, weight_decay and clip_norm must not be negative"
+        return ""
+
+    @property
+    def learning_rate(self) -> float:
+        """Highest learning rate of the run."""
+        return self.base_learning_rate * self.batch_size / BASE_BATCH
+
+    def steps_per_epoch(self, clips: int) -> int:
+        """Updates in one pass over `clips` clips; the crops that fill no batch are left out, others each time.
+
+        Raises:
+            UserError: the clips do not fill one batch.
+        """
+        steps = clips * self.crops_per_clip // self.batch_size
+        if steps == 0:
+            raise UserError(
+                f"{clips} clips give {clips * self.crops_per_clip} crops, too few for one batch of "
+                f"{self.batch_size}: lower --batch-size or raise --crops-per-clip."
+            )
+        return steps
+
+    def to_json(self) -> str:
+        """Write the settings as indented JSON with sorted keys."""
+        return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=1)
+
+    @classmethod
+    def from_json(cls, text: str) -> "TrainConfig":
+        """Read what `to_json` wrote."""
+        values = json.loads(text)
+        model = ModelConfig.from_json(json.dumps(values.pop("model")))
+        return cls(model=model, **values)
