@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 from hear_mwmae.errors import UserError
 
-FRONT_END_BANDS = {"log_mel_80": 80}
+# "rgb_224": a picture of 224 x 224 pixels, its rows as frames, and as bands red, green, blue of each column.
+FRONT_END_BANDS = {"log_mel_80": 80, "rgb_224": 672}
 POSITION_CODES = ("trained", "fixed")
 
 

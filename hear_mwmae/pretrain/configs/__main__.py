@@ -1,0 +1,53 @@
+"""List all runs of the paper's tables with their sizes, published scores and costs."""
+
+import argparse
+from collections.abc import Sequence
+
+from hear_mwmae.pretrain.configs import TABLES, Run
+from hear_mwmae.pretrain.cost import PEAK_FLOPS, parameter_count, train_flops_per_crop
+
+UTILISATION = 0.5
+H200_FLOPS = UTILISATION * PEAK_FLOPS["NVIDIA H200"]
+TPU_V3_8_FLOPS = UTILISATION * 8 * PEAK_FLOPS["TPU v3"]
+HEADER = (
+    f"{'run':26} {'row':27} {'parameters':>10} {'published':>11} {'FLOPs':>8} {'H200':>7} {'TPU v3-8':>9}"
+)
+EXPLANATION = f"""\
+Parameters with decoder; published s(m) (table 5: accuracy of a linear probe) in %; operations of the whole
+run; hours on one H200 and on a TPU v3-8 at {UTILISATION:.0%} of their bfloat16 peaks: estimates."""
+
+
+def run_flops(run: Run) -> float:
+    """Operations of a whole run on the published training set."""
+    train = run.train
+    crops = train.steps_per_epoch(run.clips_used) * train.batch_size * train.epochs
+    return crops * train_flops_per_crop(train.model)
+
+
+def cost_table(table: str) -> str:
+    """One line per run of a table, under a header; every table's docstring shows it."""
+    return "\n".join([HEADER, *(_line(f"{table}:{name}", run) for name, run in TABLES[table].RUNS.items())])
+
+
+def _line(name: str, run: Run) -> str:
+    flops = run_flops(run)
+    score, half_width = list(run.published.values())[:2]
+    millions = parameter_count(run.train.model).total / 1e6
+    return (
+        f"{name:26} {run.row:27} {millions:8.1f} M {score:5.1f} ± {half_width:.1f} {flops:8.2e}"
+        f" {flops / H200_FLOPS / 3600:5.1f} h {flops / TPU_V3_8_FLOPS / 3600:7.1f} h"
+    )
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Print the list of all runs; return the exit status."""
+    parser = argparse.ArgumentParser(prog="python -m hear_mwmae.pretrain.configs", description=__doc__)
+    parser.parse_args(arguments)
+    for table, module in TABLES.items():
+        print(module.__doc__.splitlines()[0], "", cost_table(table), "", sep="\n")
+    print(EXPLANATION)
+    return 0
+
+
+if __name__ == "__main__":
+    raise SystemExit(main())

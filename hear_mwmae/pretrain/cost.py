@@ -1,0 +1,189 @@
+"""What a model and its training cost: parameters, arithmetic, memory; and how fast a device could be.
+
+Everything but `measured_peak` is computed from the configuration alone and loads no JAX.
+"""
+
+import time
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import TYPE_CHECKING
+
+from hear_mwmae.config import ModelConfig
+
+if TYPE_CHECKING:
+    import jax
+
+# Dense bfloat16 operations per second of one JAX device, by how its `device_kind` begins; vendors' data
+# sheets (NVIDIA: half of the figures "with sparsity"). The longer of two names stands first.
+PEAK_FLOPS = {
+    "NVIDIA H200": 989e12,
+    "NVIDIA H100 PCIe": 756e12,
+    "NVIDIA H100 NVL": 835e12,
+    "NVIDIA H100": 989e12,
+    "NVIDIA A100": 312e12,
+    "NVIDIA L4": 121e12,
+    # Of these two a JAX device is one of the chip's two cores.
+    "TPU v2": 45e12 / 2,
+    "TPU v3": 123e12 / 2,
+    "TPU v4": 275e12,
+    "TPU v5 lite": 197e12,
+    "TPU v5e": 197e12,
+    "TPU v5p": 459e12,
+    "TPU v5": 459e12,
+    "TPU v6 lite": 918e12,
+    "TPU v6e": 918e12,
+}
+ITEM_BYTES = {"bfloat16": 2, "float32": 4}
+
+
+@dataclass(frozen=True)
+class ParameterCount:
+    """Parameters of a model; the position codes count, as the released code trains them."""
+
+    encoder: int
+    encoder_without_codes: int
+    """What the paper calls the size of a model (Table 6)."""
+    decoder: int
+
+    @property
+    def total(self) -> int:
+        """Parameters of encoder and decoder."""
+        return self.encoder + self.decoder
+
+
+@dataclass(frozen=True)
+class TrainingMemory:
+    """Bytes that training takes on one device."""
+
+    state: int
+    """Parameters, their gradients and the optimiser's two moments, all float32."""
+    activations: int
+    """What the forward pass keeps for the backward pass."""
+
+    @property
+    def total(self) -> int:
+        """Bytes of state and activations."""
+        return self.state + self.activations
+
+
+def parameter_count(config: ModelConfig) -> ParameterCount:
+    """Count the parameters of a model from its shapes."""
+    pixels = _pixels(config)
+    bare = (pixels + 1) * config.width + 2 * config.width + config.class_token * config.width
+    bare += config.depth * _block_parameters(config, config.width, config.encoder_windows)
+    codes = (config.tokens + config.class_token) * config.width
+    width = config.decoder_width
+    # Embedding, mask token, position codes, norm, prediction.
+    decoder = (config.width + 1) * width + width + config.decoder_tokens * width + 2 * width
+    decoder += (width + 1) * pixels
+    decoder += config.decoder_depth * _block_parameters(config, width, config.decoder_windows)
+    return ParameterCount(bare + codes, bare, decoder)
+
+
+def train_flops_per_crop(config: ModelConfig) -> float:
+    """Operations of the matrix products in one training step, per crop; a multiply-add counts two.
+
+    The backward pass takes twice the forward pass. The encoder sees the kept tokens and the class token, the
+    decoder all tokens; a head's products are as long as its window. What is computed a second time to save
+    memory does not count, so that a utilisation from this number is of the model, not of the machine.
+    """
+    pixels, encoded = _pixels(config), config.kept_tokens + config.class_token
+    products = config.kept_tokens * pixels * config.width
+    products += config.depth * _block_products(config, config.width, encoded, config.encoder_windows)
+    products += encoded * config.width * config.decoder_width
+    products += config.decoder_depth * _block_products(
+        config, config.decoder_width, config.decoder_tokens, config.decoder_windows
+    )
+    products += config.decoder_tokens * config.decoder_width * pixels
+    return 3 * 2.0 * products
+
+
+def training_memory(
+    config: ModelConfig, *, batch: int, precision: str = "bfloat16", remat: bool = False
+) -> TrainingMemory:
+    """Estimate the memory that training takes on one device which holds the whole model.
+
+    Kept per block and token: eight times the width (both norms' inputs and outputs, queries, keys and values,
+    the heads' outputs), the hidden layer before and after its GELU, and every head's attention weights. With
+    `remat` only the inputs of all blocks, and all of the largest block while it is computed again. What a
+    compiler needs beside this, or saves by fusion, is not in it.
+
+    Args:
+        batch: crops on the device at a time: the batch over devices and accumulation steps.
+    """
+    item = ITEM_BYTES[precision]
+    encoded = config.kept_tokens + config.class_token
+    blocks = [
+        (
+            config.depth,
+            config.width,
+            encoded,
+            _weights_per_token(config.encoder_windows, config.heads, encoded),
+        ),
+        (
+            config.decoder_depth,
+            config.decoder_width,
+            config.decoder_tokens,
+            _weights_per_token(config.decoder_windows, config.decoder_heads, config.decoder_tokens),
+        ),
+    ]
+    kept = [tokens * ((8 + 2 * config.mlp_ratio) * width + weights) for _, width, tokens, weights in blocks]
+    if remat:
+        values = sum(depth * tokens * width for depth, width, tokens, _ in blocks) + max(kept)
+    else:
+        values = sum(depth * of_block for (depth, *_), of_block in zip(blocks, kept, strict=True))
+    return TrainingMemory(4 * 4 * parameter_count(config).total, batch * item * values)
+
+
+def peak_flops(device: "jax.Device") -> float | None:
+    """Dense bfloat16 operations per second that the vendor states for a device; None for one not listed."""
+    words = device.device_kind.replace("-", " ") + " "
+    return next((peak for name, peak in PEAK_FLOPS.items() if words.startswith(f"{name} ")), None)
+
+
+def measured_peak(precision: str = "float32", *, seconds: float = 0.1) -> float:
+    """Measure the operations per second of one large square matrix product on the first device.
+
+    The size doubles until a product takes `seconds`, or has 16384 rows; the best of three counts.
+    """
+    import jax
+    import jax.numpy as jnp
+
+    product = jax.jit(jnp.matmul)
+    size, best = 512, 0.0
+    while True:
+        matrix = jnp.ones((size, size), precision)
+        product(matrix, matrix).block_until_ready()
+        shortest = min(_seconds_of(product, matrix) for _ in range(3))
+        best = max(best, 2 * size**3 / shortest)
+        if shortest >= seconds or size >= 16384:
+            return best
+        size *= 2
+
+
+def _seconds_of(product: "jax.stages.Wrapped", matrix: "jax.Array") -> float:
+    start = time.perf_counter()
+    product(matrix, matrix).block_until_ready()
+    return time.perf_counter() - start
+
+
+def _pixels(config: ModelConfig) -> int:
+    return config.patch_size[0] * config.patch_size[1]
+
+
+def _block_parameters(config: ModelConfig, width: int, windows: Sequence[int]) -> int:
+    hidden = config.mlp_ratio * width
+    dense = (width + 1) * 3 * width + (width + 1) * width + (width + 1) * hidden + (hidden + 1) * width
+    biases = sum(2 * window - 1 for window in windows if window) if config.relative_position_bias else 0
+    return dense + 4 * width + biases
+
+
+def _block_products(config: ModelConfig, width: int, tokens: int, windows: Sequence[int]) -> int:
+    """Multiply-adds of one block: the dense layers, then scores and weighted sums of every head."""
+    dense = (4 + 2 * config.mlp_ratio) * width**2
+    seen = [window or tokens for window in windows] or [tokens]
+    return tokens * (dense + 2 * width * sum(seen) // len(seen))
+
+
+def _weights_per_token(windows: Sequence[int], heads: int, tokens: int) -> int:
+    return sum(window or tokens for window in windows or [0] * heads)
