@@ -102,7 +102,7 @@ class ModelConfig:
 
     @property
     def kept_tokens(self) -> int:
-        """Patches that pre-training leaves visible; rounded, as 250 * (1 - 0.8) is 49.99... in floating point."""
+        """Patches that pre-training leaves visible; rounded, as 250 * (1 - 0.8) is 49.99... in floats."""
         return round(self.tokens * (1 - self.mask_ratio))
 
     @property

@@ -1,7 +1,7 @@
 """Everything that decides the outcome of one pre-training run, in one frozen dataclass.
 
-Two runs with equal settings on equal data end with equal parameters. What only watches a run or spreads it over
-devices (logs, checkpoints, pictures, worker processes) is no part of it.
+Two runs with equal settings on equal data end with equal parameters. What only watches a run or spreads it
+over devices (logs, checkpoints, pictures, worker processes) is no part of it.
 """
 
 import dataclasses
@@ -34,7 +34,7 @@ class TrainConfig:
     """Per 256 crops of a batch: the highest rate is this times batch_size / 256."""
     weight_decay: float = 0.05
     decay_all: bool = True
-    """Decay every parameter, as the released code does; false spares biases, norms, tokens and position codes."""
+    """Decay every parameter, as the released code does; false spares biases, norms, tokens, position codes."""
     beta1: float = 0.9
     beta2: float = 0.999
     clip_norm: float = 0.0
@@ -78,7 +78,7 @@ class TrainConfig:
         return self.base_learning_rate * self.batch_size / BASE_BATCH
 
     def steps_per_epoch(self, clips: int) -> int:
-        """Updates in one pass over `clips` clips; the crops that fill no batch are left out, others each time.
+        """Updates in one pass over `clips` clips; crops that fill no batch are left out, others each time.
 
         Raises:
             UserError: the clips do not fill one batch.
