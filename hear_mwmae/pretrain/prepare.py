@@ -1,0 +1,270 @@
+"""Turn folders of sound into log-mel shards: `python -m hear_mwmae.pretrain.prepare --help`."""
+
+import argparse
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import sys
+import threading
+from collections import deque
+from collections.abc import Callable, Iterable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from functools import partial
+from pathlib import Path
+
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.manifest import (
+    MANIFEST_FILE,
+    PROGRESS_FOLDER,
+    UNREADABLE_FILE,
+    Manifest,
+    Options,
+    read_manifest,
+    verify,
+)
+from hear_mwmae.pretrain.records import EncodedClip
+from hear_mwmae.pretrain.shards import ShardSequence
+from hear_mwmae.pretrain.sources import InputsHash, Source, Unreadable, encode_source, find_sources
+
+# Files under way per process: enough to bridge a long one, little enough to keep their results in memory.
+FILES_AHEAD = 4
+THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
+
+HELP = f"""Turn folders of sound into log-mel shards for pre-training.
+
+Any wav, flac, ogg, opus or mp3 of any rate, length and channel count becomes 16 kHz mono, then a log-mel
+spectrogram (80 bands from 50 to 8000 Hz, 25 ms every 10 ms) stored as float16. DIR receives ArrayRecord
+shards, index.parquet (id, shard, row, frames) and {MANIFEST_FILE}.
+
+  python -m hear_mwmae.pretrain.prepare AUDIO_FOLDER --out DIR
+  python -m hear_mwmae.pretrain.prepare a/ b/ one.wav --out DIR --workers 8
+  python -m hear_mwmae.pretrain.prepare records.csv --tfrecord --out DIR
+  python -m hear_mwmae.pretrain.prepare --verify DIR
+
+A stopped or killed run is continued by the same command, with the same result. What cannot be read is listed
+in {UNREADABLE_FILE} with the reason. Exit status: 0, 2 (a mistake), 130 (stopped).
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0, 2 (a mistake) or 130 (stopped)."""
+    parser = _parser()
+    options = parser.parse_args(arguments)
+    if bool(options.verify) == bool(options.audio and options.out):
+        parser.error("give AUDIO and --out DIR, or --verify DIR")
+    try:
+        return _verify(options.verify) if options.verify else _prepare(options)
+    except UserError as error:
+        print(f"prepare: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("prepare: stopped; run the same command again to continue.", file=sys.stderr)
+        return 130
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m hear_mwmae.pretrain.prepare",
+        description=HELP,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    parser.add_argument(
+        "audio", type=Path, nargs="*", metavar="AUDIO", help="folders (searched at any depth) or files"
+    )
+    parser.add_argument("--out", type=Path, metavar="DIR", help="folder to write")
+    parser.add_argument(
+        "--verify", type=Path, metavar="DIR", help="compare every byte of DIR with its manifest"
+    )
+    parser.add_argument("--workers", type=int, metavar="N", help="processes; default: one per processor")
+    parser.add_argument("--strict", action="store_true", help="stop at the first unreadable file, exit 2")
+    parser.add_argument(
+        "--clip-seconds", type=float, default=Options.clip_seconds, metavar="S",
+        help="cut files more than 2 %% longer than this into equal pieces of at most about this length; "
+        "AudioSet's clips have the default, %(default)g s",
+    )  # fmt: skip
+    parser.add_argument("--shard-clips", type=int, default=Options.shard_clips, metavar="N",
+                        help="clips in a shard, default %(default)s: 650 MB of 10 s clips")  # fmt: skip
+    parser.add_argument(
+        "--tfrecord", action="store_true",
+        help="the inputs are *.tfrec or *.tfrecord files with log-mels as the released MW-MAE code reads "
+        "them, or a CSV file whose column 'files' names such files",
+    )  # fmt: skip
+    return parser
+
+
+def _verify(directory: Path) -> int:
+    manifest = verify(directory)
+    print(f"{directory}: {len(manifest.shards)} shards with {manifest.clips} clips are undamaged.")
+    return 0
+
+
+def _prepare(arguments: argparse.Namespace) -> int:
+    if arguments.workers is not None and arguments.workers < 1:
+        raise UserError("--workers must be at least 1.")
+    if not arguments.clip_seconds > 0 or arguments.shard_clips < 1:
+        raise UserError("--clip-seconds and --shard-clips must be above 0.")
+    inputs = "tfrecord" if arguments.tfrecord else "audio"
+    manifest = prepare(
+        arguments.audio,
+        arguments.out,
+        options=Options(inputs, arguments.clip_seconds, arguments.shard_clips),
+        workers=arguments.workers,
+        strict=arguments.strict,
+    )
+    print(
+        f"{arguments.out}: {manifest.clips} clips, {manifest.hours:.2f} hours in {len(manifest.shards)} "
+        f"shards; float16 differs from float32 by {manifest.largest_float16_error:.4f} at most, "
+        f"{manifest.rms_float16_error:.5f} rms."
+    )
+    if manifest.unreadable:
+        listing = arguments.out / UNREADABLE_FILE
+        print(
+            f"prepare: warning: {manifest.unreadable} files or records could not be read and are left out; "
+            f"{listing} lists them.",
+            file=sys.stderr,
+        )
+    return 0
+
+
+def prepare(
+    roots: Sequence[Path],
+    out: Path,
+    *,
+    options: Options | None = None,
+    workers: int | None = None,
+    strict: bool = False,
+) -> Manifest:
+    """Write log-mel shards of all sound below the roots, or finish what a stopped run began.
+
+    The result depends on files and options alone, not on the number of worker processes or on interruptions.
+    A folder finished earlier from the same files and options is left as it is.
+
+    Raises:
+        UserError: no sound, nothing readable, another content in `out`, or, if `strict`, an unreadable file.
+    """
+    options, workers = options or Options(), workers or os.cpu_count() or 1
+    sources = find_sources(roots, tfrecord=options.inputs == "tfrecord")
+    if (out / MANIFEST_FILE).is_file():
+        return _finished_earlier(out, sources, options, strict=strict)
+    with _writing_to(out):
+        shards = ShardSequence(out, sources, options)
+        _refuse(shards.unreadable, strict=strict)
+        first, passed = shards.position
+        if shards.reports:
+            print(f"prepare: continuing behind {len(shards.reports)} finished shards.", file=sys.stderr)
+        encode = partial(encode_source, options=options)
+        with _processes(workers) as pool, _progress_bar(len(sources), first) as bar:
+            results = _in_order(pool, encode, sources[first:], ahead=FILES_AHEAD * workers)
+            for source_number, outcomes in enumerate(results, first):
+                for number, outcome in enumerate(outcomes[passed:], passed):
+                    if isinstance(outcome, Unreadable):
+                        _refuse([(outcome.id, outcome.reason)], strict=strict)
+                    shards.add(source_number, number, outcome)
+                passed = 0
+                bar.update()
+        return shards.finish()
+
+
+def _refuse(unreadable: Sequence[tuple[str, str]], *, strict: bool) -> None:
+    if strict and unreadable:
+        clip_id, reason = unreadable[0]
+        raise UserError(
+            f"{clip_id}: {reason} Repair or remove it, or skip it by leaving out --strict; finished shards "
+            "are kept, and the same command continues behind them."
+        )
+
+
+@contextmanager
+def _writing_to(out: Path) -> Iterator[None]:
+    """Hold the folder against a second run; name the folder where writing fails."""
+    progress = out / PROGRESS_FOLDER
+    try:
+        progress.mkdir(parents=True, exist_ok=True)
+        with FileLock(progress / "lock", timeout=0):
+            yield
+    except Timeout:
+        raise UserError(f"{out}: another run is writing there; wait for it or give another --out.") from None
+    except BrokenProcessPool:
+        raise UserError(
+            "A worker process was ended, perhaps for want of memory; the same command, with fewer --workers, "
+            "continues behind the finished shards."
+        ) from None
+    except (OSError, RuntimeError) as error:
+        # The writer of shards reports a full disk as a RuntimeError.
+        reason = getattr(error, "strerror", None) or str(error).split(";")[0]
+        raise UserError(
+            f"{out}: cannot be written ({reason}); make room or give another --out. The same command "
+            "continues behind the finished shards."
+        ) from None
+
+
+@contextmanager
+def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes, one thread each, also for one worker: so results do not depend on their number."""
+    before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
+    os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    try:
+        yield pool
+    finally:
+        pool.shutdown(cancel_futures=True)
+        for name, value in before.items():
+            if value is None:
+                del os.environ[name]
+            else:
+                os.environ[name] = value
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the parent, and end with it however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
+
+
+def _in_order(
+    pool: ProcessPoolExecutor,
+    encode: Callable[[Source], list[EncodedClip | Unreadable]],
+    sources: Iterable[Source],
+    *,
+    ahead: int,
+) -> Iterator[list[EncodedClip | Unreadable]]:
+    """Yield the results in the order of the sources, with at most `ahead` of them under way."""
+    pending: deque[Future] = deque()
+    for source in sources:
+        pending.append(pool.submit(encode, source))
+        if len(pending) >= ahead:
+            yield pending.popleft().result()
+    while pending:
+        yield pending.popleft().result()
+
+
+def _progress_bar(files: int, done: int) -> tqdm:
+    return tqdm(total=files, initial=done, desc="preparing", unit="file", disable=None)
+
+
+def _finished_earlier(out: Path, sources: Sequence[Source], options: Options, *, strict: bool) -> Manifest:
+    manifest = read_manifest(out)
+    if InputsHash(sources, options).of_first(len(sources)) != manifest.inputs_sha256:
+        raise UserError(
+            f"{out}: was prepared from other files or with other options; give another --out, or delete "
+            "the folder to prepare it again."
+        )
+    if manifest.unreadable:
+        lines = (out / UNREADABLE_FILE).read_text(encoding="utf-8").splitlines()
+        _refuse([tuple(line.split("\t", 1)) for line in lines], strict=strict)
+    return manifest
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,160 @@
+"""The files that prepared data is made from, and what one gives: encoded clips, or a reason why not."""
+
+import csv
+import hashlib
+import math
+import os
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from itertools import pairwise
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from hear_mwmae.audio import find_audio, read_audio
+from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.log_mel import SAMPLE_RATE, log_mel
+from hear_mwmae.pretrain.manifest import Options
+from hear_mwmae.pretrain.records import EncodedClip, encode_clip
+from hear_mwmae.pretrain.tfrecord import read_log_mels
+
+TFRECORD_SUFFIXES = {".tfrec", ".tfrecord"}
+# Encoders append up to a tenth of a second; a clip of 10 s with such an end shall not become two halves.
+GRACE = 0.02
+
+
+@dataclass(frozen=True)
+class Source:
+    """One input file."""
+
+    id: str
+    """Path relative to its root with forward slashes, the root's name in front if there are several roots."""
+    path: Path
+    size: int
+    modified_ns: int
+
+
+@dataclass(frozen=True)
+class Unreadable:
+    """A file, or a record of one, that could not be read."""
+
+    id: str
+    reason: str
+
+
+def find_sources(roots: Sequence[Path], *, tfrecord: bool = False) -> list[Source]:
+    """List the files below the roots, ordered by id, so that the order of the roots does not matter.
+
+    A root is a folder, searched at any depth, or a file; of TFRecords also a CSV file whose column `files`
+    names them.
+
+    Raises:
+        UserError: a root that does not exist or holds nothing suitable, or two files with the same id.
+    """
+    found: dict[str, Source] = {}
+    for root in roots:
+        files, base = _tfrecords(root) if tfrecord else _audio(root)
+        prefix = f"{root.resolve().name}/" if len(roots) > 1 and root.is_dir() else ""
+        for path in files:
+            source = _source(prefix + path.relative_to(base).as_posix(), path)
+            if source.id in found:
+                raise UserError(
+                    f"{path} and {found[source.id].path} would both be clip {source.id!r}: "
+                    "give the folder that holds both."
+                )
+            found[source.id] = source
+    sources = [found[key] for key in sorted(found)]
+    if len({source.path.absolute() for source in sources}) < len(sources):
+        raise UserError("Some files lie under two of the given folders; give each folder once.")
+    return sources
+
+
+def _audio(root: Path) -> tuple[list[Path], Path]:
+    return find_audio([root]), root if root.is_dir() else root.parent
+
+
+def _tfrecords(root: Path) -> tuple[list[Path], Path]:
+    if root.suffix == ".csv" and root.is_file():
+        return _listed_in_csv(root)
+    if root.is_file():
+        return [root], root.parent
+    files = [path for path in root.rglob("*") if path.suffix in TFRECORD_SUFFIXES and path.is_file()]
+    if not files:
+        what = "holds no *.tfrec or *.tfrecord files" if root.is_dir() else "there is no such file or folder"
+        raise UserError(f"{root}: {what}; correct the path.")
+    return files, root
+
+
+def _listed_in_csv(table: Path) -> tuple[list[Path], Path]:
+    """Files of column `files`, relative to the table where not absolute, and the deepest folder of all."""
+    with table.open(encoding="utf-8", newline="") as file:
+        names = [row.get("files") for row in csv.DictReader(file)]
+    if not names or not all(names):
+        raise UserError(f"{table}: needs a column 'files' with the path of a TFRecord file in every row.")
+    files = [Path(os.path.abspath(table.parent / name)) for name in dict.fromkeys(names)]
+    missing = [path for path in files if not path.is_file()]
+    if missing:
+        raise UserError(f"{table}: lists {missing[0]}, which does not exist; correct the table.")
+    return files, Path(os.path.commonpath([path.parent for path in files]))
+
+
+def _source(clip_id: str, path: Path) -> Source:
+    status = path.stat()
+    # Names need not be text on every system.
+    text = os.fsencode(clip_id).decode("utf-8", "backslashreplace")
+    return Source(text, path, status.st_size, status.st_mtime_ns)
+
+
+class InputsHash:
+    """SHA-256 of the options and the first so many sources, taken in one pass."""
+
+    def __init__(self, sources: Sequence[Source], options: Options) -> None:
+        self._sources, self._taken = sources, 0
+        self._digest = hashlib.sha256(repr(options).encode())
+
+    def of_first(self, count: int) -> str:
+        """Hash of the first `count` sources; counts must not decrease from call to call."""
+        for source in self._sources[self._taken : count]:
+            self._digest.update(f"{source.id}\n{source.size} {source.modified_ns}\n".encode())
+        self._taken = max(self._taken, count)
+        return self._digest.hexdigest()
+
+
+def encode_source(source: Source, options: Options) -> list[EncodedClip | Unreadable]:
+    """Decode a file, take log-mels, encode them; what cannot be read takes its place in the list."""
+    outcomes: list[EncodedClip | Unreadable] = []
+    log_mels = _log_mels_of_records if options.inputs == "tfrecord" else _log_mels_of_audio
+    try:
+        for clip_id, spectrogram in log_mels(source, options):
+            try:
+                outcomes.append(encode_clip(clip_id, spectrogram))
+            except UserError as error:
+                outcomes.append(Unreadable(clip_id, str(error)))
+    except Exception as error:
+        # Whatever a decoder makes of one broken file among millions, the others shall be prepared.
+        reason = str(error).removeprefix(f"{source.path}: ") or type(error).__name__
+        outcomes.append(Unreadable(source.id, " ".join(reason.split())))
+    return outcomes
+
+
+def _log_mels_of_audio(
+    source: Source, options: Options
+) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"]]]:
+    pieces = cut(read_audio(source.path, SAMPLE_RATE), options.clip_seconds)
+    for number, piece in enumerate(pieces):
+        yield f"{source.id}#{number}" if len(pieces) > 1 else source.id, log_mel(piece)
+
+
+def cut(audio: Float[np.ndarray, " samples"], clip_seconds: float) -> list[Float[np.ndarray, " piece"]]:
+    """Cut a waveform into the fewest equal pieces (to a sample) of at most `clip_seconds` + 2 %."""
+    count = max(1, math.ceil(len(audio) / (clip_seconds * SAMPLE_RATE) - GRACE))
+    bounds = [len(audio) * number // count for number in range(count + 1)]
+    return [audio[start:stop] for start, stop in pairwise(bounds)]
+
+
+def _log_mels_of_records(
+    source: Source, _: Options
+) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"]]]:
+    for number, spectrogram in enumerate(read_log_mels(source.path)):
+        yield f"{source.id}#{number}", spectrogram

@@ -1,0 +1,151 @@
+"""Log-mel spectrograms out of TFRecord files in the layout of the released MW-MAE code, without TensorFlow.
+
+A file is one zlib stream of framed records: length (8 bytes), its checksum (4), the record, its checksum (4).
+A record is a `tf.train.Example` whose feature `audio` holds a serialised `TensorProto` of float32 values
+[frames, bands]; other features, such as the labels, are passed over. Both are protocol-buffer messages.
+"""
+
+import functools
+import zlib
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from hear_mwmae.pretrain.log_mel import BANDS
+
+READ_BYTES = 1 << 20
+LARGEST_RECORD_BYTES = 1 << 28
+CASTAGNOLI = 0x82F63B78
+FLOAT32 = 1
+VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
+
+
+def read_log_mels(path: Path) -> Iterator[Float[np.ndarray, "frames bands"]]:
+    """Yield the log-mel spectrogram of every record of a file.
+
+    Raises:
+        ValueError: a file or a record that does not follow the layout; the records before it have been given.
+        OSError: the file cannot be read.
+    """
+    for record in _records(_inflated(path)):
+        yield _log_mel(record)
+
+
+def _inflated(path: Path) -> Iterator[bytes]:
+    """Yield the content of a zlib file part by part; its own checksum is verified at the end."""
+    stream = zlib.decompressobj()
+    with path.open("rb") as file:
+        try:
+            while part := file.read(READ_BYTES):
+                yield stream.decompress(part)
+            yield stream.flush()
+        except zlib.error as error:
+            raise ValueError(f"no undamaged zlib stream ({error})") from None
+    if not stream.eof:
+        raise ValueError("the zlib stream breaks off")
+
+
+def _records(parts: Iterator[bytes]) -> Iterator[bytes]:
+    """Take the frames apart. Only lengths are checked here: zlib's checksum watches over the data already."""
+    buffer = bytearray()
+    needed, length = 12, None
+    for part in parts:
+        buffer += part
+        while len(buffer) >= needed:
+            if length is None:
+                length = _checked_length(bytes(buffer[:12]))
+                needed = 12 + length + 4
+            else:
+                yield bytes(buffer[12 : 12 + length])
+                del buffer[:needed]
+                needed, length = 12, None
+    if buffer:
+        raise ValueError("the last record breaks off")
+
+
+def _checked_length(header: bytes) -> int:
+    length, checksum = int.from_bytes(header[:8], "little"), int.from_bytes(header[8:], "little")
+    if _masked_crc32c(header[:8]) != checksum or length > LARGEST_RECORD_BYTES:
+        raise ValueError("no TFRecord file, or a damaged one (wrong checksum of a record's length)")
+    return length
+
+
+@functools.cache
+def _crc32c_table() -> tuple[int, ...]:
+    def entry(value: int) -> int:
+        for _ in range(8):
+            value = value >> 1 ^ (CASTAGNOLI if value & 1 else 0)
+        return value
+
+    return tuple(entry(value) for value in range(256))
+
+
+def _masked_crc32c(data: bytes) -> int:
+    """Return CRC-32C, rotated right by 15 bits and shifted by a constant as TFRecord files store it."""
+    table = _crc32c_table()
+    crc = 0xFFFFFFFF
+    for byte in data:
+        crc = crc >> 8 ^ table[(crc ^ byte) & 0xFF]
+    crc ^= 0xFFFFFFFF
+    return ((crc >> 15 | crc << 17) + 0xA282EAD8) & 0xFFFFFFFF
+
+
+def _log_mel(record: bytes) -> Float[np.ndarray, "frames bands"]:
+    """Read feature `audio` of a `tf.train.Example`."""
+    for features in _fields(record, 1):
+        for entry in _fields(features, 1):
+            if _fields(entry, 1) == [b"audio"]:
+                values = [value for feature in _fields(entry, 2) for kind in _fields(feature, 1)
+                          for value in _fields(kind, 1)]  # fmt: skip
+                if len(values) == 1:
+                    return _tensor(values[0])
+    raise ValueError("a record without one byte string in feature 'audio'")
+
+
+def _tensor(message: bytes) -> Float[np.ndarray, "frames bands"]:
+    """Read a `TensorProto` of float32 values [frames, bands]."""
+    content = _fields(message, 4)
+    shape = [(_fields(dim, 1) or [0])[0] for shape in _fields(message, 2) for dim in _fields(shape, 2)]
+    if _fields(message, 1) != [FLOAT32] or len(content) != 1 or len(shape) != 2:
+        raise ValueError("feature 'audio' is no serialised float32 tensor [frames, bands]")
+    if shape[1] != BANDS or shape[0] < 1 or len(content[0]) != 4 * shape[0] * shape[1]:
+        raise ValueError(f"feature 'audio' has the shape {shape}, not [frames, {BANDS}]")
+    return np.frombuffer(content[0], "<f4").reshape(shape)
+
+
+def _fields(message: bytes | int, wanted: int) -> list[bytes | int]:
+    """Values of a field of a protocol-buffer message: integers for varints, else bytes."""
+    if isinstance(message, int):
+        raise ValueError("a record with a number where a message is due")
+    found, position = [], 0
+    while position < len(message):
+        key, position = _varint(message, position)
+        kind = key & 7
+        if kind == VARINT:
+            value, position = _varint(message, position)
+        elif kind in (BYTES, FIXED32, FIXED64):
+            length = {FIXED32: 4, FIXED64: 8}.get(kind)
+            if length is None:
+                length, position = _varint(message, position)
+            value, position = message[position : position + length], position + length
+        else:
+            raise ValueError("a record that is no protocol-buffer message")
+        if position > len(message):
+            raise ValueError("a record whose message breaks off")
+        if key >> 3 == wanted:
+            found.append(value)
+    return found
+
+
+def _varint(message: bytes, position: int) -> tuple[int, int]:
+    """Return an integer of 7 bits per byte, and the position after it."""
+    value = shift = 0
+    while position < len(message) and shift < 64:
+        byte = message[position]
+        value |= (byte & 0x7F) << shift
+        position, shift = position + 1, shift + 7
+        if byte < 0x80:
+            return value, position
+    raise ValueError("a record whose message breaks off")
