@@ -1,8 +1,9 @@
 """What a model and its training cost: parameters, arithmetic, memory; and how fast a device could be.
 
-Everything but `measured_peak` is computed from the configuration alone and loads no JAX.
+Parameters and operations follow from the configuration alone, without JAX.
 """
 
+import dataclasses
 import time
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -12,6 +13,7 @@ from hear_mwmae.config import ModelConfig
 
 if TYPE_CHECKING:
     import jax
+    from jaxtyping import Array, PyTree
 
 # Dense bfloat16 operations per second of one JAX device, by how its `device_kind` begins; vendors' data
 # sheets (NVIDIA: half of the figures "with sparsity"). The longer of two names stands first.
@@ -33,7 +35,6 @@ PEAK_FLOPS = {
     "TPU v6 lite": 918e12,
     "TPU v6e": 918e12,
 }
-ITEM_BYTES = {"bfloat16": 2, "float32": 4}
 
 
 @dataclass(frozen=True)
@@ -56,7 +57,7 @@ class TrainingMemory:
     """Bytes that training takes on one device."""
 
     state: int
-    """Parameters, their gradients and the optimiser's two moments, all float32."""
+    """Parameters, gradients and the optimiser's two moments in float32, and a bfloat16 copy if needed."""
     activations: int
     """What the forward pass keeps for the backward pass."""
 
@@ -99,40 +100,51 @@ def train_flops_per_crop(config: ModelConfig) -> float:
 
 
 def training_memory(
-    config: ModelConfig, *, batch: int, precision: str = "bfloat16", remat: bool = False
+    config: ModelConfig, *, batch: int, precision: str = "bfloat16", remat: bool = False, shards: int = 1
 ) -> TrainingMemory:
-    """Estimate the memory that training takes on one device which holds the whole model.
+    """Estimate the memory that training takes on one device, from what the model's own gradient keeps.
 
-    Kept per block and token: eight times the width (both norms' inputs and outputs, queries, keys and values,
-    the heads' outputs), the hidden layer before and after its GELU, and every head's attention weights. With
-    `remat` only the inputs of all blocks, and all of the largest block while it is computed again. What a
-    compiler needs beside this, or saves by fusion, is not in it.
+    With `remat` the gradient keeps the inputs of all blocks and, while it computes a block again, all of that
+    block; one of the encoder's and one of the decoder's are counted, rather too much than too little.
+    A compiler adds temporary arrays and saves some by fusion: neither is counted.
 
     Args:
         batch: crops on the device at a time: the batch over devices and accumulation steps.
+        shards: devices that share one copy of parameters, gradients and moments.
     """
-    item = ITEM_BYTES[precision]
-    encoded = config.kept_tokens + config.class_token
-    blocks = [
-        (
-            config.depth,
-            config.width,
-            encoded,
-            _weights_per_token(config.encoder_windows, config.heads, encoded),
-        ),
-        (
-            config.decoder_depth,
-            config.decoder_width,
-            config.decoder_tokens,
-            _weights_per_token(config.decoder_windows, config.decoder_heads, config.decoder_tokens),
-        ),
-    ]
-    kept = [tokens * ((8 + 2 * config.mlp_ratio) * width + weights) for _, width, tokens, weights in blocks]
+    per_parameter = 4 * 4 + (0 if precision == "float32" else 2)
+    kept = _bytes_kept_per_crop(config, precision, remat=remat)
     if remat:
-        values = sum(depth * tokens * width for depth, width, tokens, _ in blocks) + max(kept)
-    else:
-        values = sum(depth * of_block for (depth, *_), of_block in zip(blocks, kept, strict=True))
-    return TrainingMemory(4 * 4 * parameter_count(config).total, batch * item * values)
+        one_block = dataclasses.replace(config, depth=1, decoder_depth=1)
+        kept += _bytes_kept_per_crop(one_block, precision, remat=False)
+    return TrainingMemory(per_parameter * parameter_count(config).total // shards, batch * kept)
+
+
+def _bytes_kept_per_crop(config: ModelConfig, precision: str, *, remat: bool) -> int:
+    """Bytes that the forward pass keeps for the backward pass, found by tracing; nothing is computed."""
+    import jax
+    import jax.numpy as jnp
+
+    from hear_mwmae.pretrain.model import forward, init_params
+
+    def kept(params: "PyTree", features: "Array", noise: "Array") -> "PyTree":
+        def loss(params: "PyTree") -> "Array":
+            out = forward(params, features, noise, config, dtype=jnp.dtype(precision), remat=remat)
+            return out["loss"]
+
+        return jax.vjp(loss, params)[1]
+
+    def size(batch: int) -> int:
+        inputs = [
+            jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
+            for shape in (config.input_size, (config.tokens,))
+        ]
+        arrays = jax.tree.leaves(jax.eval_shape(kept, params, *inputs))
+        return sum(array.size * array.dtype.itemsize for array in arrays)
+
+    params = jax.eval_shape(lambda key: init_params(config, key), jax.random.key(0))
+    # The difference leaves out what does not grow with the batch: the parameters themselves.
+    return size(2) - size(1)
 
 
 def peak_flops(device: "jax.Device") -> float | None:
@@ -183,7 +195,3 @@ def _block_products(config: ModelConfig, width: int, tokens: int, windows: Seque
     dense = (4 + 2 * config.mlp_ratio) * width**2
     seen = [window or tokens for window in windows] or [tokens]
     return tokens * (dense + 2 * width * sum(seen) // len(seen))
-
-
-def _weights_per_token(windows: Sequence[int], heads: int, tokens: int) -> int:
-    return sum(window or tokens for window in windows or [0] * heads)
