@@ -1,0 +1,177 @@
+"""The command `python -m hear_mwmae.pretrain`: train a model, or go on with a run that was stopped."""
+
+import argparse
+import dataclasses
+import os
+import sys
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+from hear_mwmae.config import NAMED_MODELS, named_model
+from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.settings import PRECISIONS, TrainConfig
+
+PROGRAM = "python -m hear_mwmae.pretrain"
+HELP = f"""Train an MAE or MW-MAE on prepared data (see `{PROGRAM}.prepare --help`), or go on with a run.
+
+  {PROGRAM}.prepare recordings/ --out data/
+  {PROGRAM} --config table7:mw_mae_5x5 --data data/ --plan
+  {PROGRAM} --config table7:mw_mae_5x5 --data data/ --workdir runs/5x5
+  {PROGRAM} --config table7:mw_mae_5x5 --tiny --data data/ --workdir runs/tiny
+  {PROGRAM} --model mw_mae_t --data data/ --workdir runs/t --epochs 50 --batch-size 256
+  {PROGRAM}.export runs/5x5 --out mw_mae_b_5x5.safetensors
+
+A run that was stopped, by Ctrl-C, a crash or a full disk, goes on when the same command is given again, and
+ends with the same parameters. `{PROGRAM}.configs` lists the published runs.
+
+The work directory holds config.json, run.json (program and machine), checkpoints/, log.jsonl, tensorboard/
+and pictures/. On several hosts give every one the same command and --distributed; all must see the work
+directory.
+"""
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status: 0, 2 (a mistake), or 130 or 143 (stopped, and saved)."""
+    options = _parser().parse_args(arguments)
+    warnings.showwarning = _show_warning
+    try:
+        return _run(options)
+    except UserError as error:
+        print(f"pretrain: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("pretrain: stopped before the training began. Run the same command to start.", file=sys.stderr)
+        return 130
+
+
+def _show_warning(message: Warning | str, *_: object) -> None:
+    print(f"pretrain: warning: {message}", file=sys.stderr)
+
+
+def _run(options: argparse.Namespace) -> int:
+    config = train_config(options)
+    if options.plan:
+        return _plan(config, options)
+    if options.workdir is None:
+        raise UserError(
+            "Say with --workdir where the run shall lie (or ask for its costs only, with --plan)."
+        )
+    # Imported here: what follows takes seconds to load, and jax must not start before the hosts are joined.
+    from hear_mwmae.pretrain.hosts import join_hosts
+    from hear_mwmae.pretrain.interruption import InterruptedRun
+
+    join_hosts(
+        automatic=options.distributed,
+        coordinator=options.coordinator,
+        processes=options.processes,
+        process_id=options.process_id,
+    )
+    from hear_mwmae.pretrain.train import RunOptions, train
+
+    names = [field.name for field in dataclasses.fields(RunOptions)]
+    try:
+        train(config, RunOptions(**{name: getattr(options, name) for name in names}))
+    except InterruptedRun as stop:
+        print(f"pretrain: {stop}", file=sys.stderr)
+        return stop.exit_status
+    return 0
+
+
+def _plan(config: TrainConfig, options: argparse.Namespace) -> int:
+    from hear_mwmae.pretrain.data_sets import load_data_sets
+    from hear_mwmae.pretrain.plan import print_plan
+
+    clips = len(load_data_sets(config, options.data, options.validation).training)
+    print_plan(config, clips, remat=options.remat, fsdp=options.fsdp)
+    return 0
+
+
+def train_config(options: argparse.Namespace) -> TrainConfig:
+    """Return the settings that the options name, with those that they override.
+
+    Raises:
+        UserError: no such run or model, or numbers that do not fit each other.
+    """
+    if options.config:
+        from hear_mwmae.pretrain.configs import find_run
+
+        base = find_run(options.config, tiny=options.tiny).train
+    elif options.tiny:
+        raise UserError("--tiny makes a small variant of a published run: give it with --config.")
+    else:
+        base = TrainConfig(model=named_model(options.model).config)
+    fields = [field.name for field in dataclasses.fields(TrainConfig) if hasattr(options, field.name)]
+    given = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
+    if options.decay:
+        given["decay_all"] = options.decay == "all"
+    return dataclasses.replace(base, **given)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog=PROGRAM, description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    what = parser.add_mutually_exclusive_group(required=True)
+    what.add_argument("--config", metavar="TABLE:RUN", help="a published run")
+    what.add_argument("--model", choices=NAMED_MODELS, metavar="NAME", help=f"{', '.join(NAMED_MODELS)}")
+    parser.add_argument("--tiny", action="store_true", help="the published run's variant for a CPU")
+    parser.add_argument("--data", type=Path, required=True, metavar="DIR", help="prepared data")
+    parser.add_argument("--validation", type=Path, metavar="DIR", help="prepared data held out")
+    parser.add_argument("--workdir", type=Path, metavar="W", help="directory of the run, made if needed")
+    parser.add_argument("--plan", action="store_true", help="print what the run costs, and do not run")
+    _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"))
+    _add_run_options(parser.add_argument_group("this run, the outcome stays the same"))
+    _add_host_options(parser.add_argument_group("several hosts"))
+    return parser
+
+
+def _add_settings(group: argparse._ArgumentGroup) -> None:
+    for option, kind, text in (
+        ("--epochs", int, "passes over the clips"),
+        ("--warmup-epochs", int, "of them, those in which the rate rises"),
+        ("--batch-size", int, "crops in one update, over all devices"),
+        ("--base-learning-rate", float, "per 256 crops of a batch"),
+        ("--weight-decay", float, ""),
+        ("--beta1", float, "of AdamW"),
+        ("--beta2", float, "of AdamW"),
+        ("--clip-norm", float, "largest norm of the gradient; 0: no limit"),
+        ("--accumulation-steps", int, "take a batch in so many parts, to save memory"),
+        ("--crops-per-clip", int, "crops taken each time a clip is read"),
+        ("--data-fraction", float, "share of the clips to train on"),
+        ("--seed", int, "of parameters, order, crops and masks"),
+    ):
+        group.add_argument(option, type=kind, help=text or None, metavar="X" if kind is float else "N")
+    group.add_argument("--decay", choices=("all", "mask"),
+                       help="decay everything, or spare biases, norms, tokens, position codes")  # fmt: skip
+    group.add_argument("--precision", choices=PRECISIONS, help="of activations and products")
+
+
+def _add_run_options(group: argparse._ArgumentGroup) -> None:
+    workers = min(8, (os.cpu_count() or 1) - 1)
+    group.add_argument("--workers", type=int, default=workers, metavar="N",
+                       help=f"processes that read data, 0: the training one (default {workers})")  # fmt: skip
+    group.add_argument("--log-every", type=int, default=50, metavar="N", help="steps (default 50)")
+    for option, text in (
+        ("--checkpoint-every", "steps; 0: at the end only"),
+        ("--validate-every", "steps; 0: never"),
+        ("--picture-every", "steps; 0: never"),
+    ):
+        group.add_argument(option, type=int, metavar="N", help=f"{text} (default: once an epoch)")
+    group.add_argument("--keep-every", type=int, default=0, metavar="EPOCHS", dest="keep_every_epochs",
+                       help="keep one checkpoint in so many epochs for good")  # fmt: skip
+    group.add_argument("--remat", action="store_true", help="less memory, more time")
+    group.add_argument("--fsdp", action="store_true", help="split parameters and moments over the devices")
+    group.add_argument("--kernel", choices=("xla", "cudnn"), default="xla", help="of global attention heads")
+    group.add_argument("--wandb", default="", metavar="PROJECT", help="log to Weights & Biases too")
+
+
+def _add_host_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--distributed", action="store_true", help="find the others (TPU pods, SLURM, MPI)")
+    group.add_argument("--coordinator", default="", metavar="HOST:PORT", help="else: address of process 0")
+    group.add_argument("--processes", type=int, metavar="N", help="how many")
+    group.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,256 @@
+"""Checkpoints of a run, written by Orbax in the background and whole or not at all.
+
+A run's directory holds `config.json` (the settings and the content hash of the data) and
+`checkpoints/<step>/` with the parameters, the optimiser's moments, the step, the key of the masks and where
+each process stood in the data.
+"""
+
+import dataclasses
+import json
+import warnings
+from collections.abc import Sequence
+from pathlib import Path
+
+import jax
+import numpy as np
+import orbax.checkpoint as ocp
+from orbax.checkpoint import checkpoint_managers as policies
+
+from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.hosts import gather_json, on_any_host
+from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.step import TrainState
+
+CONFIG_FILE = "config.json"
+CHECKPOINTS = "checkpoints"
+DAMAGED = "damaged"
+KEPT = 3
+
+
+@dataclasses.dataclass(frozen=True)
+class Restored:
+    """What a checkpoint held."""
+
+    state: TrainState
+    data_state: object
+    """Where this process stood in the data."""
+    step: int
+
+
+class Checkpoints:
+    """The checkpoints of one run: the last three, and for good one in `keep_every` steps if not 0.
+
+    Use it as a context: leaving it waits until what is being written is complete.
+
+    Raises:
+        UserError: the directory holds checkpoints of other settings or other data.
+    """
+
+    def __init__(self, workdir: Path, config: TrainConfig, data_hash: str, *, keep_every: int = 0) -> None:
+        self._workdir = workdir
+        kept = [policies.LatestN(KEPT)]
+        if keep_every:
+            kept.append(policies.EveryNSteps(keep_every))
+        options = ocp.CheckpointManagerOptions(
+            preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
+        )
+        self._manager = ocp.CheckpointManager((workdir / CHECKPOINTS).resolve(), options=options)
+        if self._manager.all_steps():
+            _check_same_run(workdir, config, data_hash)
+        elif jax.process_index() == 0:
+            _write_config(workdir, config, data_hash)
+
+    def __enter__(self) -> "Checkpoints":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._manager.close()
+
+    @property
+    def latest_step(self) -> int | None:
+        """Updates that the newest checkpoint holds, or None without one."""
+        return self._manager.latest_step()
+
+    def save(self, state: TrainState, data_state: object, step: int) -> None:
+        """Begin to write a checkpoint; it replaces none, and counts once it is complete.
+
+        Raises:
+            UserError: this one, or the one before, cannot be written.
+        """
+        if step == self.latest_step:
+            return
+        data = {"processes": gather_json(data_state)}
+        items = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(data))
+        try:
+            self._manager.save(step, args=items, force=True)
+        except OSError as error:
+            raise _unwritable(self._workdir, error) from error
+
+    def wait(self) -> None:
+        """Return when the last checkpoint is complete.
+
+        Raises:
+            UserError: it cannot be written.
+        """
+        try:
+            self._manager.wait_until_finished()
+        except OSError as error:
+            raise _unwritable(self._workdir, error) from error
+
+    def restore(self, like: TrainState) -> Restored | None:
+        """Return the newest checkpoint that can be read, or None if there is no checkpoint at all.
+
+        `like` has the shapes and shardings wanted. Newer checkpoints that cannot be read are moved to the
+        folder `damaged`, with a warning.
+
+        Raises:
+            UserError: there are checkpoints and none can be read.
+        """
+        steps = sorted(self._manager.all_steps(), reverse=True)
+        problem = ""
+        for position, step in enumerate(steps):
+            try:
+                restored = self._restore_step(step, like)
+            # A damaged file can surface as nearly any exception of the layers that read it.
+            except Exception as error:
+                if isinstance(error, UserError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+                    raise
+                restored, problem = None, f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            if on_any_host(restored is None):
+                continue
+            self._set_aside(steps[:position], problem)
+            return restored
+        if steps:
+            raise UserError(
+                f"{self._workdir / CHECKPOINTS}: none of the {len(steps)} checkpoints can be read "
+                f"({problem}); restore them from a copy, or start again with another --workdir."
+            )
+        return None
+
+    def _restore_step(self, step: int, like: TrainState) -> Restored:
+        items = ocp.args.Composite(state=ocp.args.StandardRestore(like), data=ocp.args.JsonRestore())
+        found = self._manager.restore(step, args=items)
+        return Restored(found["state"], _own_data_state(found["data"]["processes"]), step)
+
+    def _set_aside(self, steps: Sequence[int], problem: str) -> None:
+        if not steps:
+            return
+        if jax.process_index() == 0:
+            folder = self._workdir / DAMAGED
+            folder.mkdir(exist_ok=True)
+            for step in steps:
+                number = sum(1 for _ in folder.glob(f"{step}*"))
+                (self._workdir / CHECKPOINTS / str(step)).rename(folder / f"{step}_{number}")
+            listed = ", ".join(map(str, steps))
+            warnings.warn(
+                f"{self._workdir}: the checkpoint of step {listed} cannot be read ({problem}); it was moved "
+                f"to {DAMAGED}/, and the run goes on from the one before.",
+                stacklevel=3,
+            )
+        on_any_host(False)  # Nobody looks for checkpoints before the damaged ones are away.
+        self._manager.reload()
+
+
+def _own_data_state(states: Sequence[object]) -> object:
+    """Return this process's entry, or the common one if the number of processes has changed since.
+
+    Raises:
+        UserError: the entries differ and were written by another number of processes.
+    """
+    if len(states) == jax.process_count():
+        return states[jax.process_index()]
+    if any(state != states[0] for state in states):
+        raise UserError(
+            f"The checkpoint was written by {len(states)} processes, which stood at different places of the "
+            f"data: go on with as many, not with {jax.process_count()}."
+        )
+    return states[0]
+
+
+def _unwritable(workdir: Path, error: OSError) -> UserError:
+    return UserError(
+        f"{workdir / CHECKPOINTS}: a checkpoint cannot be written ({error}); make room, and start again."
+    )
+
+
+def _write_config(workdir: Path, config: TrainConfig, data_hash: str) -> None:
+    workdir.mkdir(parents=True, exist_ok=True)
+    text = json.dumps(
+        {"train": json.loads(config.to_json()), "data_hash": data_hash}, indent=1, sort_keys=True
+    )
+    temporary = workdir / f"{CONFIG_FILE}.part"
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(workdir / CONFIG_FILE)
+
+
+def read_config(workdir: Path) -> tuple[TrainConfig, str]:
+    """Return the settings of a run and the content hash of its data.
+
+    Raises:
+        UserError: the directory holds no run, or one of a version whose settings have other names.
+    """
+    path = workdir / CONFIG_FILE
+    try:
+        values = json.loads(path.read_text(encoding="utf-8"))
+        return TrainConfig.from_json(json.dumps(values["train"])), str(values["data_hash"])
+    except FileNotFoundError:
+        raise UserError(f"{path}: there is no such file, so {workdir} is no directory of a run.") from None
+    except (ValueError, KeyError, TypeError) as error:
+        reason = str(error).rstrip(".")
+        raise UserError(f"{path}: not the settings of a run of this version ({reason}).") from None
+
+
+def _check_same_run(workdir: Path, config: TrainConfig, data_hash: str) -> None:
+    stored, stored_hash = read_config(workdir)
+    difference = _first_difference(dataclasses.asdict(stored), dataclasses.asdict(config))
+    if difference:
+        name, before, now = difference
+        raise UserError(
+            f"{workdir} holds a run with {name} = {before!r}, not {now!r}: go on with the same settings, or "
+            "start another run in another --workdir."
+        )
+    if stored_hash != data_hash:
+        raise UserError(
+            f"{workdir} holds a run on other data (content hash {stored_hash}, not {data_hash}): go on with "
+            "the same --data, or start another run in another --workdir."
+        )
+
+
+def _first_difference(stored: dict, given: dict, prefix: str = "") -> tuple[str, object, object] | None:
+    for name, value in given.items():
+        if isinstance(value, dict):
+            difference = _first_difference(stored[name], value, f"{prefix}{name}.")
+            if difference:
+                return difference
+        elif stored[name] != value:
+            return prefix + name, stored[name], value
+    return None
+
+
+def restore_params(workdir: Path, step: int | None = None) -> tuple[dict, int]:
+    """Return the parameters of a run as numpy arrays, of one step or of the newest checkpoint, and the step.
+
+    Raises:
+        UserError: there is no such checkpoint, or it cannot be read.
+    """
+    folder = workdir / CHECKPOINTS
+    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+    if not steps or (step is not None and step not in steps):
+        wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
+        raise UserError(f"{folder}: there is {wanted}; found {', '.join(map(str, steps)) or 'none'}.")
+    step = steps[-1] if step is None else step
+    try:
+        return _read_params(folder.resolve() / str(step) / "state"), step
+    # A damaged file can surface as nearly any exception of the layers that read it.
+    except Exception as error:
+        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
+        raise UserError(f"{folder / str(step)}: this checkpoint cannot be read ({reason}).") from None
+
+
+def _read_params(folder: Path) -> dict:
+    with ocp.PyTreeCheckpointer() as checkpointer:
+        tree = checkpointer.metadata(folder).item_metadata.tree
+        params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree["params"])
+        args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), {"params": params})
+        request = ocp.args.PyTreeRestore(item={"params": params}, restore_args=args, partial_restore=True)
+        return checkpointer.restore(folder, args=request)["params"]

@@ -1,0 +1,38 @@
+"""Ctrl-C and SIGTERM end a run after the update that is under way, with a checkpoint."""
+
+import signal
+from types import FrameType
+
+SIGNALS = (signal.SIGINT, signal.SIGTERM)
+
+
+class InterruptedRun(Exception):
+    """The run was asked to stop and did so in order; the message says where it stands.
+
+    `exit_status` is the one a shell expects: 128 plus the number of the signal.
+    """
+
+    def __init__(self, message: str, exit_status: int) -> None:
+        super().__init__(message)
+        self.exit_status = exit_status
+
+
+class StopRequest:
+    """As a context, remembers the first Ctrl-C or SIGTERM instead of dying of it; a second one kills."""
+
+    def __init__(self) -> None:
+        self.signal = 0
+        """Number of the signal that arrived, or 0."""
+        self._before: dict[int, object] = {}
+
+    def __enter__(self) -> "StopRequest":
+        self._before = {number: signal.signal(number, self._remember) for number in SIGNALS}
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        for number, handler in self._before.items():
+            signal.signal(number, handler)
+
+    def _remember(self, number: int, _: FrameType | None) -> None:
+        self.signal = number
+        self.__exit__()

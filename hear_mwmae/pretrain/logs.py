@@ -1,0 +1,193 @@
+"""What a run tells while it goes: one line on the screen, log.jsonl, TensorBoard and, where wanted, W&B.
+
+Every record carries "step", the number of updates done. Only the first process writes.
+"""
+
+import json
+import sys
+import time
+from collections.abc import Mapping
+from pathlib import Path
+from typing import Any
+
+import jax
+import numpy as np
+from tensorboardX import SummaryWriter
+from tqdm import tqdm
+
+from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.settings import TrainConfig
+
+JSONL_FILE = "log.jsonl"
+WANDB_FILE = "wandb_run"
+TENSORBOARD = "tensorboard"
+Values = Mapping[str, float]
+
+
+def truncate_log(path: Path, step: int) -> None:
+    """Drop the records after `step` from a JSONL file, and a torn line at its end."""
+    if not path.exists():
+        return
+    kept = []
+    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+        try:
+            if line.endswith("\n") and json.loads(line)["step"] <= step:
+                kept.append(line)
+        except ValueError:
+            continue
+    temporary = path.with_suffix(".part")
+    temporary.write_text("".join(kept), encoding="utf-8")
+    temporary.replace(path)
+
+
+class Logs:
+    """Where the records of a run go; use it as a context.
+
+    Parameters
+    ----------
+    workdir : the run's directory.
+    config : recorded by W&B.
+    total_steps : updates in the whole run.
+    step : updates done when this process begins; later records of an earlier process are dropped.
+    wandb_project : name of a W&B project, or "" to do without.
+
+    Raises:
+        UserError: W&B is wanted and not installed.
+    """
+
+    def __init__(
+        self, workdir: Path, config: TrainConfig, *, total_steps: int, step: int, wandb_project: str = ""
+    ) -> None:
+        self._wandb = None
+        self._active = jax.process_index() == 0
+        if not self._active:
+            return
+        if wandb_project:
+            self._wandb = _start_wandb(wandb_project, workdir, config)
+        truncate_log(workdir / JSONL_FILE, step)
+        self._file = (workdir / JSONL_FILE).open("a", encoding="utf-8")
+        self._tensorboard = SummaryWriter(str(workdir / TENSORBOARD), purge_step=step + 1)
+        self._on_screen = sys.stderr.isatty()
+        self._bar = tqdm(
+            total=total_steps, initial=step, unit="step", dynamic_ncols=True, disable=not self._on_screen
+        )
+
+    def __enter__(self) -> "Logs":
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        if not self._active:
+            return
+        self._bar.close()
+        self._file.close()
+        self._tensorboard.close()
+        if self._wandb:
+            self._wandb.finish()
+
+    def advance(self) -> None:
+        """Move the line on the screen on by one update."""
+        if self._active:
+            self._bar.update()
+
+    def record(self, step: int, values: Values) -> None:
+        """Write numbers of one step everywhere; where the screen is no terminal, as a line of its own."""
+        if not self._active:
+            return
+        self._file.write(json.dumps({"step": step, **values}) + "\n")
+        self._file.flush()
+        for name, value in values.items():
+            self._tensorboard.add_scalar(name, value, step)
+        if self._wandb:
+            self._wandb.log(dict(values), step=step)
+        if self._on_screen:
+            self._bar.set_postfix_str(summary(values))
+        else:
+            print(f"step {step}/{self._bar.total}: {summary(values)}", file=sys.stderr, flush=True)
+
+    def picture(self, step: int, path: Path, pixels: np.ndarray) -> None:
+        """Show a picture, uint8 [height, width, 3], in TensorBoard and W&B."""
+        if not self._active:
+            return
+        self._tensorboard.add_image("reconstruction", pixels, step, dataformats="HWC")
+        if self._wandb:
+            import wandb
+
+            self._wandb.log({"reconstruction": wandb.Image(str(path))}, step=step)
+
+
+def summary(values: Values) -> str:
+    """Write a record in a few words.
+
+    >>> summary({"loss": 0.51234, "learning_rate": 6e-5, "clips_per_second": 1033.4, "mfu": 0.412})
+    'loss 0.5123, rate 6.00e-05, 1033 clips/s, MFU 41 %'
+    """
+    formats = {
+        "loss": "loss {:.4f}",
+        "validation_loss": "validation loss {:.4f}",
+        "learning_rate": "rate {:.2e}",
+        "gradient_norm": "norm {:.3g}",
+        "clips_per_second": "{:.0f} clips/s",
+    }
+    words = [text.format(values[name]) for name, text in formats.items() if name in values]
+    if "mfu" in values:
+        words.append(f"MFU {100 * values['mfu']:.0f} %")
+    return ", ".join(words)
+
+
+def _start_wandb(project: str, workdir: Path, config: TrainConfig) -> Any:
+    """Begin, or go on with, the W&B run of a directory."""
+    try:
+        import wandb
+    except ImportError:
+        raise UserError(
+            "--wandb needs the package wandb: pip install wandb, or leave the option out."
+        ) from None
+    path = workdir / WANDB_FILE
+    run = wandb.init(
+        project=project,
+        dir=str(workdir),
+        id=path.read_text(encoding="utf-8") if path.exists() else None,
+        resume="allow",
+        config=json.loads(config.to_json()),
+    )
+    path.write_text(run.id, encoding="utf-8")
+    return run
+
+
+class Throughput:
+    """Crops per second between two records, the pauses left out.
+
+    Parameters
+    ----------
+    config : the run's settings.
+    flops_per_crop : operations of one crop's share of an update.
+    peak_flops : operations per second of all devices together, or None where it is not known.
+    """
+
+    def __init__(self, config: TrainConfig, *, flops_per_crop: float, peak_flops: float | None) -> None:
+        self._config = config
+        self._flops_per_crop = flops_per_crop
+        self._peak_flops = peak_flops
+        self.restart()
+
+    def restart(self) -> None:
+        """Forget what was measured; to be called when the devices are idle."""
+        self._steps = 0
+        self._start = time.perf_counter()
+
+    def add_step(self) -> None:
+        """Count an update."""
+        self._steps += 1
+
+    def measure(self) -> dict[str, float]:
+        """Return crops and tokens per second and, where the devices' peak is known, the share of it used.
+
+        Empty if no update was counted since the last restart.
+        """
+        if not self._steps:
+            return {}
+        crops = self._steps * self._config.batch_size / (time.perf_counter() - self._start)
+        rates = {"clips_per_second": crops, "tokens_per_second": crops * self._config.model.tokens}
+        if self._peak_flops:
+            rates["mfu"] = crops * self._flops_per_crop / self._peak_flops
+        return rates

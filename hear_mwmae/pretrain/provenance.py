@@ -1,0 +1,66 @@
+"""`run.json`: which program on which machine made a run, one entry per start."""
+
+import json
+import os
+import platform
+import subprocess
+import sys
+import time
+from importlib import metadata
+from pathlib import Path
+
+import jax
+
+RUN_FILE = "run.json"
+PACKAGES = ("hear-mwmae", "jax", "jaxlib", "optax", "orbax-checkpoint", "grain", "numpy")
+
+
+def add_start(workdir: Path, step: int) -> None:
+    """Append this start of a run, from `step` updates on, to the list in its `run.json`."""
+    path = workdir / RUN_FILE
+    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.exists() else []
+    text = json.dumps({"starts": [*starts, describe_start(step)]}, indent=1)
+    temporary = path.with_suffix(".part")
+    temporary.write_text(text, encoding="utf-8")
+    temporary.replace(path)
+
+
+def describe_start(step: int) -> dict[str, object]:
+    """Return the command, versions, revision and devices of this process."""
+    device = jax.devices()[0]
+    return {
+        "step": step,
+        "time": time.strftime("%Y-%m-%dT%H:%M:%S%z"),
+        "command": sys.argv,
+        "host": platform.node(),
+        "python": platform.python_version(),
+        "packages": {name: _version(name) for name in PACKAGES},
+        "git_revision": git_revision(),
+        "platform": device.platform,
+        "device": device.device_kind,
+        "devices": jax.device_count(),
+        "processes": jax.process_count(),
+        "xla_flags": os.environ.get("XLA_FLAGS", ""),
+    }
+
+
+def _version(package: str) -> str | None:
+    try:
+        return metadata.version(package)
+    except metadata.PackageNotFoundError:
+        return None
+
+
+def git_revision() -> str | None:
+    """Return the revision of the checkout this package runs from, "-dirty" if changed; None outside one."""
+    if _git("ls-files", "--error-unmatch", Path(__file__).name) is None:
+        return None  # The package is installed, and lies in a checkout of something else at most.
+    return _git("describe", "--always", "--dirty", "--abbrev=40", "--exclude=*")
+
+
+def _git(*arguments: str) -> str | None:
+    command = ["git", "-C", str(Path(__file__).parent), *arguments]
+    try:
+        return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    except (OSError, subprocess.CalledProcessError):
+        return None
