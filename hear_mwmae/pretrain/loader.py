@@ -6,7 +6,6 @@ position in the data is one number.
 """
 
 import copy
-import dataclasses
 import functools
 import hashlib
 import os
@@ -17,6 +16,7 @@ from typing import Protocol
 import grain
 import numpy as np
 import pyarrow
+from absl import flags
 from jaxtyping import Float, Float16, Int
 
 from hear_mwmae.errors import UserError
@@ -113,25 +113,12 @@ def training_batches(
     return BatchIterator(_BatchSource(clips, frames, plan), workers=workers, threads=threads)
 
 
-def validation_batches(
-    clips: ClipSet,
-    *,
-    frames: int,
-    batch_size: int,
-    process_index: int = 0,
-    process_count: int = 1,
-    workers: int = 0,
-    threads: int | None = None,
-) -> "BatchIterator":
-    """Iterate once over a host's part of the centre crops of all clips, in the order of the index.
+def validation_batches(clips: ClipSet, *, frames: int, batch_size: int) -> "BatchIterator":
+    """Iterate once over the centre crops of all clips in the order of the index, the same on every host.
 
-    The last batch is filled up with clips from the beginning, so that all batches have one size.
-
-    Raises:
-        UserError: a batch that the hosts do not divide.
+    Every clip comes exactly once; the last batch holds what is left and may be smaller.
     """
-    plan = ValidationPlan(len(clips), batch_size, process_index, process_count)
-    return BatchIterator(_BatchSource(clips, frames, plan), workers=workers, threads=threads)
+    return BatchIterator(_BatchSource(clips, frames, ValidationPlan(len(clips), batch_size)))
 
 
 class Plan(Protocol):
@@ -191,7 +178,9 @@ class TrainingPlan:
         return self.clips // self.clips_per_batch
 
     def _part(self) -> slice:
-        return _part_of_host(self.clips_per_batch, self.process_index, self.process_count)
+        """Share of this host in the clips of a batch; the hosts' shares lie one behind the other."""
+        share = self.clips_per_batch // self.process_count
+        return slice(self.process_index * share, (self.process_index + 1) * share)
 
     def clips_of(self, step: int) -> Int[np.ndarray, " clips"]:
         """Clips of this host's part of batch `step`."""
@@ -212,36 +201,24 @@ class ValidationPlan:
 
     clips: int
     batch_size: int
-    process_index: int
-    process_count: int
-    crops: int = dataclasses.field(default=1, init=False)
-
-    def __post_init__(self) -> None:
-        if self.batch_size % self.process_count:
-            raise UserError(
-                f"A validation batch of {self.batch_size} is no multiple of the {self.process_count} hosts; "
-                "change --batch-size."
-            )
 
     @property
     def steps(self) -> int:
         """Batches that hold every clip."""
         return -(-self.clips // self.batch_size)
 
+    @property
+    def crops(self) -> int:
+        """One."""
+        return 1
+
     def clips_of(self, step: int) -> Int[np.ndarray, " clips"]:
-        """Clips of this host's part of batch `step`."""
-        part = _part_of_host(self.batch_size, self.process_index, self.process_count)
-        return (np.arange(part.start, part.stop) + step * self.batch_size) % self.clips
+        """Clips of batch `step`."""
+        return np.arange(step * self.batch_size, min((step + 1) * self.batch_size, self.clips))
 
     def offsets(self, step: int, choices: Int[np.ndarray, " clips"]) -> Int[np.ndarray, "clips crops"]:
         """Offsets of the centre crops."""
         return (choices[:, None] - 1) // 2
-
-
-def _part_of_host(items: int, process_index: int, process_count: int) -> slice:
-    """Share of one host in the clips of a batch; the hosts' shares lie one behind the other."""
-    share = items // process_count
-    return slice(process_index * share, (process_index + 1) * share)
 
 
 def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
@@ -330,7 +307,7 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
     With worker processes the arrays live in shared memory (/dev/shm), up to three batches per worker.
     """
 
-    def __init__(self, source: _BatchSource, *, workers: int, threads: int | None) -> None:
+    def __init__(self, source: _BatchSource, *, workers: int = 0, threads: int | None = None) -> None:
         super().__init__()
         self._source, self._workers = source, workers
         self._threads = min(MOST_THREADS, os.cpu_count() or 1) if threads is None else threads
@@ -353,6 +330,9 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
         source = self._source.starting_at(self._step)
         ahead = grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=self._threads)
         dataset = grain.MapDataset.source(source).to_iter_dataset(ahead)
+        if self._workers and not flags.FLAGS.is_parsed():
+            # Grain's worker processes ask for command-line flags of its own, which must be settled by then.
+            flags.FLAGS.mark_as_parsed()
         # Worker w of W takes the batches w, w + W, ...: whole batches, so that their content stays the same.
         return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
 
