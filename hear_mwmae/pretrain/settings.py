@@ -34,7 +34,7 @@ class TrainConfig:
     """Per 256 crops of a batch: the highest rate is this times batch_size / 256."""
     weight_decay: float = 0.05
     decay_all: bool = True
-    """Decay every parameter, as the released code does; false spares biases, norms, tokens, position codes."""
+    """Decay all parameters, as the released code does; false spares biases, norms, tokens, position codes."""
     beta1: float = 0.9
     beta2: float = 0.999
     clip_norm: float = 0.0

@@ -93,16 +93,20 @@ def reference_attention(
     windows: Sequence[int],
     bias_tables: BiasTables | None = None,
 ) -> Float[Array, "batch tokens heads head_dim"]:
-    """Equation 2 word by word: head by head, window by window. Slow; what the fast path is tested against."""
-    tokens, head_dim = query.shape[1], query.shape[3]
+    """Equation 2 head by head, as global attention whose scores beyond a token's window are taken out.
+
+    It needs all N x N scores: the plain path that the fast one is tested against.
+    """
+    position = np.arange(query.shape[1])
     heads = []
-    for head, size in enumerate(windows):
-        window, pieces = size or tokens, []
-        for start in range(0, tokens, window):
-            q, k, v = (x[:, start : start + window, head] for x in (query, key, value))
-            logits = q @ jnp.swapaxes(k, 1, 2) / head_dim**0.5
-            if size and bias_tables:
-                logits = logits + _relative_bias(bias_tables[str(head)], window)
-            pieces.append(jax.nn.softmax(logits, axis=-1) @ v)
-        heads.append(jnp.concatenate(pieces, axis=1))
+    for head, window in enumerate(windows):
+        q, k, v = (x[:, :, head] for x in (query, key, value))
+        logits = q @ jnp.swapaxes(k, 1, 2) / query.shape[3] ** 0.5
+        if window:
+            if bias_tables:
+                offset = np.clip(position[:, None] - position, 1 - window, window - 1)
+                logits += bias_tables[str(head)][offset + window - 1]
+            inside = position[:, None] // window == position // window
+            logits = jnp.where(inside, logits, -jnp.inf)
+        heads.append(jax.nn.softmax(logits, axis=-1) @ v)
     return jnp.stack(heads, axis=2)
