@@ -13,7 +13,8 @@ from torch import Tensor
 from hear_mwmae.config import FRONT_END_BANDS, ModelConfig
 from hear_mwmae.errors import UserError
 from hear_mwmae.flax_checkpoint import FlaxCheckpoint, read_flax_checkpoint
-from hear_mwmae.weights import DECODER_PREFIX, ENCODER_PREFIX, Weights
+from hear_mwmae.model_file import DECODER_PREFIX, ENCODER_PREFIX
+from hear_mwmae.weights import Weights
 
 # What a checkpoint may hold beside encoder and decoder: the heads of supervised runs.
 SUPERVISED = ("fc_norm/", "head/")

@@ -14,7 +14,15 @@ from torch import Tensor, nn
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError
-from hear_mwmae.frontend import HOP_MS, SAMPLE_RATE, LogMel, frame_count, split_chunks, standardise
+from hear_mwmae.frontend import (
+    FRONT_END,
+    HOP_MS,
+    SAMPLE_RATE,
+    LogMel,
+    frame_count,
+    split_chunks,
+    standardise,
+)
 
 PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
 TIMESTAMPS = ("hear", "centre")
@@ -49,6 +57,10 @@ class EmbeddingModel(nn.Module):
             raise UserError(f"There is no precision {precision!r}; use one of {', '.join(PRECISIONS)}.")
         if timestamps not in TIMESTAMPS:
             raise UserError(f"There are no timestamps {timestamps!r}; use one of {', '.join(TIMESTAMPS)}.")
+        if encoder.config.front_end != FRONT_END:
+            raise UserError(
+                f"A model of front end {encoder.config.front_end} does not embed sound; one of {FRONT_END} does."
+            )
         self.log_mel = LogMel()
         self.encoder = encoder.to(PRECISIONS[precision]).requires_grad_(False)
         self.timestamps = timestamps

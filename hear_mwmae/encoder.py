@@ -18,20 +18,50 @@ TOKEN_STD = 0.02
 
 
 class Attention(nn.Module):
-    """softmax(q k^T / sqrt(d)) v in every head, between a fused input and an output projection."""
+    """softmax(q k^T / sqrt(d) + b) v in every head, between a fused input and an output projection.
 
-    def __init__(self, width: int, heads: int) -> None:
+    With `windows` (Table 2) a head of window w attends within each run of w tokens, its b holding a learned
+    bias for every offset i - j; a head of window 0, and every head without `windows`, attends globally.
+    """
+
+    def __init__(self, width: int, heads: int, *, windows: tuple[int, ...] = (), biased: bool = True) -> None:
         super().__init__()
         self.heads = heads
+        self.windows = windows
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
+        if biased and any(windows):
+            self.bias_tables = nn.ParameterDict(
+                {str(head): torch.empty(2 * window - 1) for head, window in enumerate(windows) if window}
+            )
+        else:
+            self.bias_tables = {}
 
     def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         batch, tokens, width = x.shape
         qkv = self.qkv(x).reshape(batch, tokens, 3, self.heads, width // self.heads)
         query, key, value = qkv.permute(2, 0, 3, 1, 4)
-        mixed = F.scaled_dot_product_attention(query, key, value)
+        if self.windows:
+            mixed = self._windowed(query, key, value)
+        else:
+            mixed = F.scaled_dot_product_attention(query, key, value)
         return self.out(mixed.transpose(1, 2).reshape(batch, tokens, width))
+
+    def _windowed(
+        self, *parts: Float[Tensor, "batch heads tokens head_dim"]
+    ) -> Float[Tensor, "batch heads tokens head_dim"]:
+        mixed = []
+        for head, window in enumerate(self.windows):
+            one_head = [part[:, head] for part in parts]
+            cut = [part.unflatten(1, (-1, window or part.shape[1])) for part in one_head]
+            bias = self._bias(head, window) if str(head) in self.bias_tables else None
+            mixed.append(F.scaled_dot_product_attention(*cut, attn_mask=bias).flatten(1, 2))
+        return torch.stack(mixed, dim=1)
+
+    def _bias(self, head: int, window: int) -> Float[Tensor, "window window"]:
+        table = self.bias_tables[str(head)]
+        index = torch.arange(window, device=table.device)
+        return table[index[:, None] - index + window - 1]
 
 
 class Mlp(nn.Module):
@@ -52,7 +82,12 @@ class Block(nn.Module):
     def __init__(self, config: ModelConfig) -> None:
         super().__init__()
         self.norm1 = nn.LayerNorm(config.width, eps=NORM_EPSILON)
-        self.attention = Attention(config.width, config.heads)
+        self.attention = Attention(
+            config.width,
+            config.heads,
+            windows=config.encoder_windows,
+            biased=config.relative_position_bias,
+        )
         self.norm2 = nn.LayerNorm(config.width, eps=NORM_EPSILON)
         self.mlp = Mlp(config.width, config.mlp_ratio * config.width)
 
@@ -107,6 +142,9 @@ class Encoder(nn.Module):
                 nn.init.zeros_(module.bias)
             elif isinstance(module, nn.LayerNorm):
                 module.reset_parameters()
+            elif isinstance(module, Attention):
+                for table in module.bias_tables.values():
+                    nn.init.normal_(table, std=math.sqrt(TOKEN_STD / len(table)), generator=generator)
         # The released code takes the patch kernel for a convolution, whose fan-out counts the pixels too.
         pixels = self.patch_embed.in_features
         bound = math.sqrt(6 / (pixels + pixels * self.config.width))

@@ -11,6 +11,7 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
+FRONT_END = "log_mel_80"
 SAMPLE_RATE = 16000
 FRAME_LENGTH = 400
 HOP_LENGTH = 160

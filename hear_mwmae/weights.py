@@ -7,6 +7,7 @@ import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
+from functools import partial
 from pathlib import Path
 
 import torch
@@ -17,12 +18,9 @@ from torch import Tensor
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError
+from hear_mwmae.model_file import DECODER_PREFIX, ENCODER_PREFIX, FORMAT, FORMAT_VERSION, save_model_file
 
-FORMAT = "hear_mwmae"
-FORMAT_VERSION = "1"
 WEIGHTS_VARIABLE = "HEAR_MWMAE_WEIGHTS"
-ENCODER_PREFIX = "encoder."
-DECODER_PREFIX = "decoder."
 
 
 @dataclass(frozen=True)
@@ -41,24 +39,8 @@ def write_model_file(path: Path, weights: Weights) -> None:
     Raises:
         UserError: the file cannot be written.
     """
-    metadata = {
-        "format": FORMAT,
-        "format_version": FORMAT_VERSION,
-        "config": weights.config.to_json(),
-        "provenance": json.dumps(weights.provenance, sort_keys=True),
-    }
-    temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
-    try:
-        # safetensors makes a file that only its owner may read, whatever the umask says.
-        temporary.touch()
-        mode = temporary.stat().st_mode
-        save_file({k: t.contiguous() for k, t in weights.tensors.items()}, temporary, metadata)
-        temporary.chmod(mode)
-        temporary.replace(path)
-    except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: cannot be written ({error}).") from None
-    finally:
-        temporary.unlink(missing_ok=True)
+    tensors = {name: tensor.contiguous() for name, tensor in weights.tensors.items()}
+    save_model_file(path, weights.config, weights.provenance, partial(save_file, tensors))
 
 
 def read_model_file(path: Path, *, decoder: bool = False) -> Weights:

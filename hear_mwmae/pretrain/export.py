@@ -1,0 +1,125 @@
+"""`python -m hear_mwmae.pretrain.export WORKDIR --out model.safetensors`: a run as a model file.
+
+The file serves `hear_mwmae.from_checkpoint`, the named models and `hear-mwmae embed --weights`.
+"""
+
+import argparse
+import sys
+from collections.abc import Iterator, Sequence
+from functools import partial
+from pathlib import Path
+
+import numpy as np
+from safetensors.numpy import save_file
+
+from hear_mwmae.config import ModelConfig
+from hear_mwmae.errors import UserError
+from hear_mwmae.model_file import DECODER_PREFIX, save_model_file
+from hear_mwmae.pretrain.checkpoints import read_config, restore_params
+from hear_mwmae.pretrain.provenance import git_revision
+from hear_mwmae.pretrain.transformer import Params
+
+DTYPES = ("float32", "float16")
+
+
+def export_tensors(params: Params) -> dict[str, np.ndarray]:
+    """Name and lay out parameters as a model file has them: blocks one by one, weights as (out, in).
+
+    Args:
+        params: of `model.init_params`, as arrays of any kind.
+    """
+    tensors = {}
+    for path, array in _leaves(params):
+        part, *rest = path
+        blocks = array if rest[0] == "blocks" else [array]
+        for index, value in enumerate(blocks):
+            names = [part, "blocks", str(index), *rest[1:]] if rest[0] == "blocks" else path
+            # The weight of a linear layer is the one with two axes; that of a normalisation has one.
+            layout = value.T if names[-1] == "weight" else value
+            tensors[".".join(names)] = np.ascontiguousarray(layout, dtype=np.float32)
+    return tensors
+
+
+def _leaves(tree: Params, path: tuple[str, ...] = ()) -> Iterator[tuple[list[str], np.ndarray]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*path, name))
+        else:
+            yield [*path, name], np.asarray(value)
+
+
+def export_model(
+    path: Path,
+    params: Params,
+    config: ModelConfig,
+    *,
+    provenance: dict[str, object],
+    decoder: bool = True,
+    dtype: str = "float32",
+) -> None:
+    """Write a model file.
+
+    Args:
+        decoder: keep the decoder too, for reconstruction and analysis; embedding does not need it.
+        dtype: of the stored values, "float32" or "float16"; the embedding package computes in float32.
+
+    Raises:
+        UserError: a value is not finite in `dtype`, or the file cannot be written.
+    """
+    with np.errstate(over="ignore"):
+        tensors = {
+            name: array.astype(dtype)
+            for name, array in export_tensors(params).items()
+            if decoder or not name.startswith(DECODER_PREFIX)
+        }
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise UserError(f"{path}: {name} is not finite in {dtype}; export another step, or as float32.")
+    save_model_file(path, config, provenance, partial(save_file, tensors))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+    parser = argparse.ArgumentParser(
+        prog="python -m hear_mwmae.pretrain.export", description="Write a model file from a run's checkpoint."
+    )
+    parser.add_argument("workdir", type=Path, help="directory of the run")
+    parser.add_argument("--out", type=Path, required=True, help="model file to write, *.safetensors")
+    parser.add_argument("--step", type=int, help="checkpoint of this step (default: the newest)")
+    parser.add_argument("--encoder-only", action="store_true", help="leave the decoder out")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the stored values")
+    options = parser.parse_args(arguments)
+    try:
+        _export(options)
+    except UserError as error:
+        print(f"export: {error}", file=sys.stderr)
+        return 2
+    return 0
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"{options.out}: a model file is named *.safetensors.")
+    if not options.out.absolute().parent.is_dir():
+        raise UserError(f"{options.out.parent}: there is no such folder; make it, or write elsewhere.")
+    config, data_hash = read_config(options.workdir)
+    params, step = restore_params(options.workdir, options.step)
+    provenance = {
+        "train": config.to_json(),
+        "step": step,
+        "data_hash": data_hash,
+        "git_revision": git_revision(),
+    }
+    export_model(
+        options.out,
+        params,
+        config.model,
+        provenance=provenance,
+        decoder=not options.encoder_only,
+        dtype=options.dtype,
+    )
+    print(f"{options.out}: step {step}, {options.out.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())
