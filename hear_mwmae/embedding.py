@@ -57,10 +57,9 @@ class EmbeddingModel(nn.Module):
             raise UserError(f"There is no precision {precision!r}; use one of {', '.join(PRECISIONS)}.")
         if timestamps not in TIMESTAMPS:
             raise UserError(f"There are no timestamps {timestamps!r}; use one of {', '.join(TIMESTAMPS)}.")
-        if encoder.config.front_end != FRONT_END:
-            raise UserError(
-                f"A model of front end {encoder.config.front_end} does not embed sound; one of {FRONT_END} does."
-            )
+        front_end = encoder.config.front_end
+        if front_end != FRONT_END:
+            raise UserError(f"A model of front end {front_end} does not embed sound: load a {FRONT_END} one.")
         self.log_mel = LogMel()
         self.encoder = encoder.to(PRECISIONS[precision]).requires_grad_(False)
         self.timestamps = timestamps
