@@ -43,7 +43,7 @@ class Options:
     """What decides the shards' content besides the files."""
 
     inputs: str = "audio"
-    """"audio" for sound files, "tfrecord" for log-mels in the layout of the released MW-MAE code."""
+    """Sound files ("audio"), pictures ("images"), or log-mels as the release reads them ("tfrecord")."""
     clip_seconds: float = 10.0
     """Length that longer sound files are cut to or below."""
     shard_clips: int = 4096
@@ -60,7 +60,7 @@ class Manifest:
     hop_ms: float
     clips: int
     hours: float
-    """Length of the sound, a clip of n frames counting n - 1 hops."""
+    """Length of the sound, a clip of n frames counting n - 1 hops; 0 of pictures."""
     shards: tuple[Shard, ...]
     index: Shard
     content_sha256: str

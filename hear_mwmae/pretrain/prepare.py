@@ -90,10 +90,16 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--shard-clips", type=int, default=Options.shard_clips, metavar="N",
                         help="clips in a shard, default %(default)s: 650 MB of 10 s clips")  # fmt: skip
-    parser.add_argument(
-        "--tfrecord", action="store_true",
+    kind = parser.add_mutually_exclusive_group()
+    kind.add_argument(
+        "--tfrecord", dest="inputs", action="store_const", const="tfrecord", default="audio",
         help="the inputs are *.tfrec or *.tfrecord files with log-mels as the released MW-MAE code reads "
         "them, or a CSV file whose column 'files' names such files",
+    )  # fmt: skip
+    kind.add_argument(
+        "--images", dest="inputs", action="store_const", const="images",
+        help="the inputs are pictures (jpg, png, bmp, webp), for the runs of table 5: the shorter side is "
+        "scaled to 224 pixels, the centre kept; training crops and mirrors nothing",
     )  # fmt: skip
     return parser
 
@@ -109,16 +115,16 @@ def _prepare(arguments: argparse.Namespace) -> int:
         raise UserError("--workers must be at least 1.")
     if not arguments.clip_seconds > 0 or arguments.shard_clips < 1:
         raise UserError("--clip-seconds and --shard-clips must be above 0.")
-    inputs = "tfrecord" if arguments.tfrecord else "audio"
     manifest = prepare(
         arguments.audio,
         arguments.out,
-        options=Options(inputs, arguments.clip_seconds, arguments.shard_clips),
+        options=Options(arguments.inputs, arguments.clip_seconds, arguments.shard_clips),
         workers=arguments.workers,
         strict=arguments.strict,
     )
+    content = "pictures" if arguments.inputs == "images" else f"clips, {manifest.hours:.2f} hours"
     print(
-        f"{arguments.out}: {manifest.clips} clips, {manifest.hours:.2f} hours in {len(manifest.shards)} "
+        f"{arguments.out}: {manifest.clips} {content} in {len(manifest.shards)} "
         f"shards; float16 differs from float32 by {manifest.largest_float16_error:.4f} at most, "
         f"{manifest.rms_float16_error:.5f} rms."
     )
@@ -149,7 +155,7 @@ def prepare(
         UserError: no sound, nothing readable, another content in `out`, or, if `strict`, an unreadable file.
     """
     options, workers = options or Options(), workers or os.cpu_count() or 1
-    sources = find_sources(roots, tfrecord=options.inputs == "tfrecord")
+    sources = find_sources(roots, options.inputs)
     if (out / MANIFEST_FILE).is_file():
         return _finished_earlier(out, sources, options, strict=strict)
     with _writing_to(out):

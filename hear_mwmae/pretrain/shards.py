@@ -17,8 +17,9 @@ from pathlib import Path
 import pyarrow
 from pyarrow import parquet
 
+from hear_mwmae.config import FRONT_END_BANDS
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.log_mel import BANDS, HOP_MS
+from hear_mwmae.pretrain.log_mel import HOP_MS
 from hear_mwmae.pretrain.manifest import (
     INDEX_FILE,
     INDEX_SCHEMA,
@@ -159,18 +160,20 @@ class ShardSequence:
     def _manifest(self, frames: int) -> Manifest:
         clips = [(clip[0], clip[2]) for report in self.reports for clip in report.clips]
         squared_error = sum(report.squared_error for report in self.reports)
+        front_end, hop_ms = ("rgb_224", 0.0) if self._options.inputs == "images" else ("log_mel_80", HOP_MS)
+        bands = FRONT_END_BANDS[front_end]
         return Manifest(
             directory=self.directory,
-            front_end="log_mel_80",
-            bands=BANDS,
-            hop_ms=HOP_MS,
+            front_end=front_end,
+            bands=bands,
+            hop_ms=hop_ms,
             clips=len(clips),
-            hours=round((frames - len(clips)) * HOP_MS / 3.6e6, 6),
+            hours=round((frames - len(clips)) * hop_ms / 3.6e6, 6),
             shards=tuple(report.shard for report in self.reports),
             index=describe_file(self.directory / INDEX_FILE, len(clips)),
             content_sha256=content_sha256(clips),
             largest_float16_error=max(report.largest_error for report in self.reports),
-            rms_float16_error=math.sqrt(squared_error / (frames * BANDS)),
+            rms_float16_error=math.sqrt(squared_error / (frames * bands)),
             unreadable=len(self.unreadable),
             options=self._options,
             input_files=len(self._sources),

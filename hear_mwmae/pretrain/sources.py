@@ -43,18 +43,19 @@ class Unreadable:
     reason: str
 
 
-def find_sources(roots: Sequence[Path], *, tfrecord: bool = False) -> list[Source]:
+def find_sources(roots: Sequence[Path], inputs: str = "audio") -> list[Source]:
     """List the files below the roots, ordered by id, so that the order of the roots does not matter.
 
     A root is a folder, searched at any depth, or a file; of TFRecords also a CSV file whose column `files`
-    names them.
+    names them. `inputs` is as in `manifest.Options`.
 
     Raises:
         UserError: a root that does not exist or holds nothing suitable, or two files with the same id.
     """
+    find = {"audio": _audio, "tfrecord": _tfrecords, "images": _images}
     found: dict[str, Source] = {}
     for root in roots:
-        files, base = _tfrecords(root) if tfrecord else _audio(root)
+        files, base = find[inputs](root)
         prefix = f"{root.resolve().name}/" if len(roots) > 1 and root.is_dir() else ""
         for path in files:
             source = _source(prefix + path.relative_to(base).as_posix(), path)
@@ -72,6 +73,13 @@ def find_sources(roots: Sequence[Path], *, tfrecord: bool = False) -> list[Sourc
 
 def _audio(root: Path) -> tuple[list[Path], Path]:
     return find_audio([root]), root if root.is_dir() else root.parent
+
+
+def _images(root: Path) -> tuple[list[Path], Path]:
+    # Only here, as sound needs no package for pictures.
+    from hear_mwmae.pretrain.images import find_images
+
+    return find_images(root), root if root.is_dir() else root.parent
 
 
 def _tfrecords(root: Path) -> tuple[list[Path], Path]:
@@ -124,9 +132,9 @@ class InputsHash:
 def encode_source(source: Source, options: Options) -> list[EncodedClip | Unreadable]:
     """Decode a file, take log-mels, encode them; what cannot be read takes its place in the list."""
     outcomes: list[EncodedClip | Unreadable] = []
-    log_mels = _log_mels_of_records if options.inputs == "tfrecord" else _log_mels_of_audio
+    read = {"audio": _log_mels_of_audio, "tfrecord": _log_mels_of_records, "images": _image}[options.inputs]
     try:
-        for clip_id, spectrogram in log_mels(source, options):
+        for clip_id, spectrogram in read(source, options):
             try:
                 outcomes.append(encode_clip(clip_id, spectrogram))
             except UserError as error:
@@ -158,3 +166,9 @@ def _log_mels_of_records(
 ) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"]]]:
     for number, spectrogram in enumerate(read_log_mels(source.path)):
         yield f"{source.id}#{number}", spectrogram
+
+
+def _image(source: Source, _: Options) -> Iterator[tuple[str, Float[np.ndarray, "rows columns"]]]:
+    from hear_mwmae.pretrain.images import read_image
+
+    yield source.id, read_image(source.path)

@@ -326,7 +326,7 @@ def test_a_wrong_table_of_tfrecords_is_named(tmp_path: Path) -> None:
     }.items():
         table.write_text(text)
         with pytest.raises(UserError, match=message):
-            find_sources([table], tfrecord=True)
+            find_sources([table], "tfrecord")
 
 
 def damage(text: str, **changes: object) -> str:
