@@ -8,8 +8,10 @@ each process stood in the data.
 import dataclasses
 import json
 import warnings
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from functools import partial
 from pathlib import Path
+from typing import TypeVar
 
 import jax
 import numpy as np
@@ -18,13 +20,18 @@ from orbax.checkpoint import checkpoint_managers as policies
 
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.hosts import gather_json, on_any_host
+from hear_mwmae.pretrain.manifest import file_sha256
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.step import TrainState
 
+Result = TypeVar("Result")
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
 KEPT = 3
+LONGEST_PROBLEM = 200
+SEAL_FILE = "sha256.json"
+UNFINISHED = "*.orbax-checkpoint-tmp*"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -48,13 +55,16 @@ class Checkpoints:
 
     def __init__(self, workdir: Path, config: TrainConfig, data_hash: str, *, keep_every: int = 0) -> None:
         self._workdir = workdir
+        self._folder = (workdir / CHECKPOINTS).resolve()
         kept = [policies.LatestN(KEPT)]
         if keep_every:
             kept.append(policies.EveryNSteps(keep_every))
         options = ocp.CheckpointManagerOptions(
-            preservation_policy=policies.AnyPreservationPolicy(kept), cleanup_tmp_directories=True
+            preservation_policy=policies.AnyPreservationPolicy(kept),
+            cleanup_tmp_directories=True,
+            async_options=ocp.AsyncOptions(post_finalization_callback=self._seal_unfinished),
         )
-        self._manager = ocp.CheckpointManager((workdir / CHECKPOINTS).resolve(), options=options)
+        self._manager = ocp.CheckpointManager(self._folder, options=options)
         if self._manager.all_steps():
             _check_same_run(workdir, config, data_hash)
         elif jax.process_index() == 0:
@@ -86,6 +96,12 @@ class Checkpoints:
         except OSError as error:
             raise _unwritable(self._workdir, error) from error
 
+    def _seal_unfinished(self) -> None:
+        """Seal the checkpoint that is complete and about to get its name; there is one at a time."""
+        if jax.process_index() == 0:
+            for folder in self._folder.glob(UNFINISHED):
+                seal(folder)
+
     def wait(self) -> None:
         """Return when the last checkpoint is complete.
 
@@ -109,17 +125,15 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         problem = ""
         for position, step in enumerate(steps):
-            try:
-                restored = self._restore_step(step, like)
-            # A damaged file can surface as nearly any exception of the layers that read it.
-            except Exception as error:
-                if isinstance(error, UserError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
-                    raise
-                restored, problem = None, f"{type(error).__name__}: {error}".splitlines()[0][:200]
+            restored, new_problem = _attempt(
+                self._folder / str(step), partial(self._restore_step, step, like)
+            )
             if on_any_host(restored is None):
-                continue
-            self._set_aside(steps[:position], problem)
-            return restored
+                restored = None
+            if restored is not None:
+                self._set_aside(steps[:position], problem)
+                return restored
+            problem = new_problem or "as another host found"
         if steps:
             raise UserError(
                 f"{self._workdir / CHECKPOINTS}: none of the {len(steps)} checkpoints can be read "
@@ -140,7 +154,7 @@ class Checkpoints:
             folder.mkdir(exist_ok=True)
             for step in steps:
                 number = sum(1 for _ in folder.glob(f"{step}*"))
-                (self._workdir / CHECKPOINTS / str(step)).rename(folder / f"{step}_{number}")
+                (self._folder / str(step)).rename(folder / f"{step}_{number}")
             listed = ", ".join(map(str, steps))
             warnings.warn(
                 f"{self._workdir}: the checkpoint of step {listed} cannot be read ({problem}); it was moved "
@@ -239,12 +253,52 @@ def restore_params(workdir: Path, step: int | None = None) -> tuple[dict, int]:
         wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
         raise UserError(f"{folder}: there is {wanted}; found {', '.join(map(str, steps)) or 'none'}.")
     step = steps[-1] if step is None else step
+    folder = folder.resolve() / str(step)
+    params, problem = _attempt(folder, partial(_read_params, folder / "state"))
+    if params is None:
+        raise UserError(f"{folder}: this checkpoint cannot be read ({problem}).")
+    return params, step
+
+
+def _attempt(folder: Path, read: Callable[[], Result]) -> tuple[Result | None, str]:
+    """Return what was read of a checkpoint and "", or None and why it cannot be read."""
+    if problem := find_damage(folder):
+        return None, problem
     try:
-        return _read_params(folder.resolve() / str(step) / "state"), step
-    # A damaged file can surface as nearly any exception of the layers that read it.
+        return read(), ""
+    # What is wrong with an intact file can surface as nearly any exception of the layers that read it.
     except Exception as error:
-        reason = f"{type(error).__name__}: {error}".splitlines()[0][:200]
-        raise UserError(f"{folder / str(step)}: this checkpoint cannot be read ({reason}).") from None
+        if isinstance(error, UserError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
+            raise
+        reason = str(error).partition(". See full")[0] or type(error).__name__
+    return None, reason.splitlines()[0][:LONGEST_PROBLEM]
+
+
+def seal(folder: Path) -> None:
+    """Write the SHA-256 of every file of a checkpoint into it."""
+    sums = {str(path.relative_to(folder)): file_sha256(path) for path in _sealed_files(folder)}
+    (folder / SEAL_FILE).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+
+
+def find_damage(folder: Path) -> str:
+    """Return what is missing or changed in a checkpoint since it was sealed, or "" if nothing is."""
+    try:
+        sums = json.loads((folder / SEAL_FILE).read_text(encoding="utf-8"))
+    except (OSError, ValueError):
+        return f"{SEAL_FILE} is missing or damaged"
+    for name, digest in sums.items():
+        path = folder / name
+        if not path.is_file():
+            return f"{name} is missing"
+        if file_sha256(path) != digest:
+            return f"{name} is damaged"
+    return ""
+
+
+def _sealed_files(folder: Path) -> list[Path]:
+    """Return the files of both items; Orbax's own notes beside them may still change."""
+    files = [path for item in ("state", "data") for path in sorted((folder / item).rglob("*"))]
+    return [path for path in files if path.is_file()]
 
 
 def _read_params(folder: Path) -> dict:

@@ -12,7 +12,6 @@ from typing import Any
 
 import jax
 import numpy as np
-from tensorboardX import SummaryWriter
 from tqdm import tqdm
 
 from hear_mwmae.errors import UserError
@@ -62,6 +61,9 @@ class Logs:
         self._active = jax.process_index() == 0
         if not self._active:
             return
+        # Imported here, as it loads torch where that is installed, and only the first process needs it.
+        from tensorboardX import SummaryWriter
+
         if wandb_project:
             self._wandb = _start_wandb(wandb_project, workdir, config)
         truncate_log(workdir / JSONL_FILE, step)

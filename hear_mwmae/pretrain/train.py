@@ -46,7 +46,10 @@ QUEUED_STEPS = 2
 class RunOptions:
     """What watches a run and spreads it over a machine; none of it changes the outcome.
 
-    Every `*_every` counts updates: 0 for never, None for once an epoch.
+    Every `*_every` counts updates: 0 for never (logs excepted), None for once an epoch.
+
+    Raises:
+        UserError: negative numbers, or no logs at all.
     """
 
     data: Path
@@ -65,6 +68,13 @@ class RunOptions:
     kernel: str = "xla"
     wandb: str = ""
     """Name of a W&B project, or "" to do without."""
+
+    def __post_init__(self) -> None:
+        intervals = (self.checkpoint_every, self.validate_every, self.picture_every, self.keep_every_epochs)
+        if self.log_every < 1 or min(self.workers, *(every or 0 for every in intervals)) < 0:
+            raise UserError(
+                "--log-every must be at least 1, and the other intervals and --workers at least 0."
+            )
 
 
 def train(config: TrainConfig, options: RunOptions) -> None:
@@ -120,6 +130,7 @@ class Trainer:
             add_start(options.workdir, self.step)
         self._make_watchers()
         self._unread: deque[tuple[int, Metrics]] = deque()
+        self._newest: dict[str, float] = {}
 
     def _open_batches(self) -> BatchIterator:
         return training_batches(
@@ -205,36 +216,34 @@ class Trainer:
 
     def _watch(self) -> None:
         """Log, validate and paint where it is time to."""
-        if self._due(self.options.log_every):
-            metrics = self._read_metrics()
-            epoch = self.step / self.steps_per_epoch
-            self.logs.record(self.step, {"epoch": epoch, **metrics, **self.throughput.measure()})
-            self.throughput.restart()
+        logging = self._due(self.options.log_every)
         validating = self.validation and self._due(self.options.validate_every)
         painting = self._due(self.options.picture_every)
-        if validating or painting:
-            self._read_metrics()
-        if validating:
-            self.logs.record(self.step, {"validation_loss": self.validation.run(self.state.params)})
+        if not (logging or validating or painting):
+            return
+        values = self._read_metrics()
+        if logging or validating:
+            record = {"epoch": self.step / self.steps_per_epoch, **values, **self.throughput.measure()}
+            if validating:
+                record["validation_loss"] = self.validation.run(self.state.params)
+            self.logs.record(self.step, record)
         if painting:
             path, pixels = self.pictures.paint(self.state.params, self.step)
             self.logs.picture(self.step, path, pixels)
-        if validating or painting:
-            self.throughput.restart()
+        self.throughput.restart()
 
     def _read_metrics(self) -> dict[str, float]:
-        """Fetch the numbers of all updates since the last time; return those of the newest.
+        """Fetch the numbers of all updates that were not fetched yet; return those of the newest update.
 
         Raises:
             UserError: some are not finite.
         """
-        newest: dict[str, float] = {}
         for step, metrics in jax.device_get(list(self._unread)):
-            newest = {name: float(value) for name, value in metrics.items()}
-            if not all(map(math.isfinite, newest.values())):
-                raise self._not_finite(step, newest)
+            self._newest = {name: float(value) for name, value in metrics.items()}
+            if not all(map(math.isfinite, self._newest.values())):
+                raise self._not_finite(step, self._newest)
         self._unread.clear()
-        return newest
+        return self._newest
 
     def _not_finite(self, step: int, metrics: dict[str, float]) -> UserError:
         saved = self.checkpoints.latest_step
@@ -262,7 +271,7 @@ class Trainer:
 
     def _stop_wanted(self) -> bool:
         """Tell whether to stop; several processes ask each other where they log only."""
-        if jax.process_count() > 1 and not self._due(self.options.log_every or 1):
+        if jax.process_count() > 1 and not self._due(self.options.log_every):
             return False
         return on_any_host(bool(self._stop.signal))
 

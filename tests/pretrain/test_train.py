@@ -1,0 +1,259 @@
+"""A run goes on after a kill, Ctrl-C or a damaged checkpoint, and stops where it must, with a sentence."""
+
+import dataclasses
+import json
+import re
+import signal
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+
+import jax
+import numpy as np
+import pytest
+from training_runs import (
+    CONFIG,
+    STEPS,
+    assert_equal_params,
+    prepare_tones,
+    shared_compilation,
+    start,
+    wait_for,
+)
+
+import hear_mwmae.pretrain.train as loop
+from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.__main__ import main
+from hear_mwmae.pretrain.checkpoints import read_config, restore_params
+from hear_mwmae.pretrain.interruption import InterruptedRun
+from hear_mwmae.pretrain.logs import truncate_log
+from hear_mwmae.pretrain.train import RunOptions, train
+
+FINE = {"log_every": 1, "checkpoint_every": 2, "picture_every": 0}
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    """Let all runs of this file share what the first one compiles."""
+    with shared_compilation(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_tones(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def whole_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The work directory of a run that nothing disturbed, with validation and pictures."""
+    workdir = tmp_path_factory.mktemp("whole")
+    train(
+        CONFIG, RunOptions(data, workdir, validation=data, log_every=1, checkpoint_every=2, picture_every=5)
+    )
+    return workdir
+
+
+def log(workdir: Path) -> list[dict[str, float]]:
+    return [json.loads(line) for line in (workdir / "log.jsonl").read_text().splitlines()]
+
+
+def stop_after(monkeypatch: pytest.MonkeyPatch, step: int, number: int) -> None:
+    """Send this process a signal in the middle of an update."""
+    place_batch, count = loop.place_batch, iter(range(1, 100))
+
+    def place(*arguments: object) -> jax.Array:
+        if next(count) == step:
+            signal.raise_signal(number)
+        return place_batch(*arguments)
+
+    monkeypatch.setattr(loop, "place_batch", place)
+
+
+def test_a_run_learns_and_leaves_everything_it_should(whole_run: Path) -> None:
+    records = log(whole_run)
+    assert [record["step"] for record in records] == list(range(1, STEPS + 1))
+    assert records[-1]["loss"] < 0.9 * records[0]["loss"]
+    assert records[0]["learning_rate"] == 0
+    assert records[4]["learning_rate"] == pytest.approx(CONFIG.learning_rate)
+    validation = [record["validation_loss"] for record in records if "validation_loss" in record]
+    assert len(validation) == 3
+    assert validation[-1] < validation[0]
+    assert records[-1]["clips_per_second"] * 50 == pytest.approx(records[-1]["tokens_per_second"])
+    assert sorted(path.name for path in (whole_run / "pictures").iterdir()) == [
+        "step_000005.png",
+        "step_000010.png",
+        "step_000012.png",
+    ]
+    assert sorted(path.name for path in (whole_run / "checkpoints").iterdir()) == ["10", "12", "8"]
+    assert any((whole_run / "tensorboard").iterdir())
+    start_record = json.loads((whole_run / "run.json").read_text())["starts"][0]
+    assert start_record["packages"]["jax"] == jax.__version__
+    config, data_hash = read_config(whole_run)
+    assert config == CONFIG
+    assert len(data_hash) == 64
+
+
+def test_a_finished_run_started_again_does_nothing(whole_run: Path, data: Path) -> None:
+    before = log(whole_run)
+    train(CONFIG, RunOptions(data, whole_run, **FINE))
+    assert log(whole_run) == before
+
+
+@pytest.mark.parametrize("moments", [(5,), pytest.param((1, 2, 3, 6, 7, 9, 11), marks=pytest.mark.slow)])
+def test_killed_and_restarted_it_ends_with_the_same_bits(
+    whole_run: Path, data: Path, tmp_path: Path, moments: tuple[int, ...]
+) -> None:
+    for moment in moments:
+        with start(CONFIG, data, tmp_path, "--checkpoint-every", "2", "--picture-every", "3") as process:
+            wait_for(process, f"step {moment}/")
+            process.kill()
+    with start(CONFIG, data, tmp_path, "--checkpoint-every", "2") as process:
+        messages = process.stderr.read()
+        assert process.wait() == 0, messages
+    assert_equal_params(tmp_path, whole_run)
+    assert [record["step"] for record in log(tmp_path)] == list(range(1, STEPS + 1))
+    losses = [[record["loss"] for record in log(run)] for run in (tmp_path, whole_run)]
+    assert losses[0] == losses[1]
+    starts = json.loads((tmp_path / "run.json").read_text())["starts"]
+    assert len(starts) == len(moments) + 1
+    assert starts[-1]["step"] > 0
+
+
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+def test_a_signal_ends_the_run_after_its_step(
+    whole_run: Path,
+    data: Path,
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    number: signal.Signals,
+    status: int,
+) -> None:
+    before = signal.getsignal(number)
+    stop_after(monkeypatch, 7, number)
+    with pytest.raises(InterruptedRun, match=r"stopped after step 7 of 12.*saved in") as stop:
+        train(CONFIG, RunOptions(data, tmp_path, log_every=1, checkpoint_every=0, picture_every=0))
+    assert stop.value.exit_status == status
+    assert signal.getsignal(number) == before
+    assert restore_params(tmp_path)[1] == 7
+    train(CONFIG, RunOptions(data, tmp_path, log_every=1, checkpoint_every=0, picture_every=0))
+    assert_equal_params(tmp_path, whole_run)
+
+
+def stopped_run(data: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Leave a run after step 5, with checkpoints of steps 2, 4 and 5."""
+    with monkeypatch.context() as patch:
+        stop_after(patch, 5, signal.SIGTERM)
+        with pytest.raises(InterruptedRun):
+            train(CONFIG, RunOptions(data, workdir, **FINE))
+
+
+def damage(checkpoint: Path) -> None:
+    """Flip one bit in the middle of a checkpoint's largest file."""
+    files = [path for path in checkpoint.rglob("*") if path.is_file()]
+    largest = max(files, key=lambda path: path.stat().st_size)
+    content = bytearray(largest.read_bytes())
+    content[len(content) // 2] ^= 1
+    largest.write_bytes(content)
+
+
+def test_damaged_checkpoints(
+    whole_run: Path, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_run(data, tmp_path, monkeypatch)
+    damage(tmp_path / "checkpoints" / "5")
+    with pytest.warns(
+        UserWarning, match=r"checkpoint of step 5 cannot be read \(state/.* is damaged\).*from the one before"
+    ):
+        train(CONFIG, RunOptions(data, tmp_path, **FINE))
+    assert_equal_params(tmp_path, whole_run)
+    assert (tmp_path / "damaged").is_dir()
+    for checkpoint in (tmp_path / "checkpoints").iterdir():
+        damage(checkpoint)
+    with pytest.raises(UserError, match="none of the 3 checkpoints can be read"):
+        train(CONFIG, RunOptions(data, tmp_path, **FINE))
+    with pytest.raises(UserError, match="12: this checkpoint cannot be read"):
+        restore_params(tmp_path)
+
+
+def test_a_checkpoint_of_another_run_is_refused(
+    data: Path, tmp_path: Path, whole_run: Path, capfd: pytest.CaptureFixture
+) -> None:
+    other = dataclasses.replace(CONFIG, seed=4, model=dataclasses.replace(CONFIG.model, mlp_ratio=2))
+    with pytest.raises(
+        UserError, match=r"run with model\.mlp_ratio = 4, not 2: go on with the same settings"
+    ):
+        train(other, RunOptions(data, whole_run))
+    with pytest.raises(UserError, match="other data"):
+        train(CONFIG, RunOptions(prepare_tones(tmp_path, 36), whole_run))
+
+
+def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Logs come every ten steps, and yet the first bad one is named and nothing bad is saved."""
+    place_batch, count = loop.place_batch, iter(range(1, 100))
+
+    def place(features: np.ndarray, mesh: jax.sharding.Mesh) -> jax.Array:
+        bad = next(count) == 6
+        return place_batch(features * np.float32("nan") if bad else features, mesh)
+
+    monkeypatch.setattr(loop, "place_batch", place)
+    options = RunOptions(data, tmp_path, log_every=10, checkpoint_every=4, picture_every=0)
+    with pytest.raises(UserError, match=r"At step 6 the loss is nan.*the checkpoint of step 4 is kept"):
+        train(CONFIG, options)
+    params, step = restore_params(tmp_path)
+    assert step == 4
+    assert all(np.isfinite(leaf).all() for leaf in jax.tree.leaves(params))
+
+
+def test_out_of_memory_says_what_to_change(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory while trying to allocate 1 byte.")
+
+    monkeypatch.setattr(loop, "place_batch", fail)
+    with pytest.raises(UserError, match=r"--accumulation-steps.*--remat.*--batch-size"):
+        train(CONFIG, RunOptions(data, tmp_path, **FINE))
+
+
+def test_truncated_logs_lose_later_and_torn_lines(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 2')
+    truncate_log(path, 2)
+    assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "mae_t"], "--workdir"),
+        (["--model", "mae_t", "--tiny", "--workdir", "w"], "--tiny.*--config"),
+        (["--config", "table7:none", "--workdir", "w"], "There is no run 'table7:none'"),
+        (["--model", "mae_t", "--workdir", "w", "--warmup-epochs", "200"], "warmup_epochs 200"),
+        (["--model", "mae_t", "--workdir", "w", "--processes", "2"], "--coordinator, --processes"),
+        (["--model", "mae_t", "--workdir", "w", "--log-every", "0"], "--log-every"),
+        (["--model", "mae_t", "--workdir", "w"], "there is no such folder of prepared data"),
+    ],
+)
+def test_a_mistake_on_the_command_line_is_one_sentence(
+    arguments: list[str],
+    message: str,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    assert main([*arguments, "--data", "nowhere"]) == 2
+    error = capsys.readouterr().err
+    assert error.count("\n") == 1
+    assert re.search(message, error)
+
+
+def test_wandb_is_asked_for_and_not_there(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setitem(sys.modules, "wandb", None)
+    with pytest.raises(UserError, match="pip install wandb"):
+        train(CONFIG, RunOptions(data, tmp_path, wandb="project"))
