@@ -253,10 +253,9 @@ def restore_params(workdir: Path, step: int | None = None) -> tuple[dict, int]:
         wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
         raise UserError(f"{folder}: there is {wanted}; found {', '.join(map(str, steps)) or 'none'}.")
     step = steps[-1] if step is None else step
-    folder = folder.resolve() / str(step)
-    params, problem = _attempt(folder, partial(_read_params, folder / "state"))
+    params, problem = _attempt(folder / str(step), partial(_read_params, folder.resolve(), step))
     if params is None:
-        raise UserError(f"{folder}: this checkpoint cannot be read ({problem}).")
+        raise UserError(f"{folder / str(step)}: this checkpoint cannot be read ({problem}).")
     return params, step
 
 
@@ -301,10 +300,12 @@ def _sealed_files(folder: Path) -> list[Path]:
     return [path for path in files if path.is_file()]
 
 
-def _read_params(folder: Path) -> dict:
-    with ocp.PyTreeCheckpointer() as checkpointer:
-        tree = checkpointer.metadata(folder).item_metadata.tree
-        params = jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), tree["params"])
-        args = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), {"params": params})
-        request = ocp.args.PyTreeRestore(item={"params": params}, restore_args=args, partial_restore=True)
-        return checkpointer.restore(folder, args=request)["params"]
+def _read_params(folder: Path, step: int) -> dict:
+    handlers = {"state": ocp.PyTreeCheckpointHandler(), "data": ocp.JsonCheckpointHandler()}
+    options = ocp.CheckpointManagerOptions(create=False)
+    with ocp.CheckpointManager(folder, options=options, item_handlers=handlers) as manager:
+        params = manager.item_metadata(step)["state"].tree["params"]
+        like = {"params": jax.tree.map(lambda leaf: jax.ShapeDtypeStruct(leaf.shape, leaf.dtype), params)}
+        as_numpy = jax.tree.map(lambda _: ocp.RestoreArgs(restore_type=np.ndarray), like)
+        request = ocp.args.PyTreeRestore(item=like, restore_args=as_numpy, partial_restore=True)
+        return manager.restore(step, args=ocp.args.Composite(state=request))["state"]["params"]

@@ -38,8 +38,9 @@ CLIPS, STEPS = 37, 12
 # The command line, but for a model that has no name.
 PROGRAM = """
 import sys
-from hear_mwmae.pretrain import __main__ as command
+from hear_mwmae.pretrain import __main__ as command, step
 from hear_mwmae.pretrain.settings import TrainConfig
+step.SMALLEST_SPLIT = 1  # So that even these parameters are split where they can be.
 command.train_config = lambda options: TrainConfig.from_json(sys.argv[1])
 sys.exit(command.main(["--model", "mae_t", *sys.argv[2:]]))
 """
@@ -112,10 +113,18 @@ def assert_equal_params(workdir: Path, reference: Path, *, tolerance: float = 0.
 
 
 def compare(found: dict, expected: dict, tolerance: float, name: str = "") -> None:
-    """Compare nested dictionaries of arrays."""
+    """Compare nested dictionaries of arrays.
+
+    The key part of an attention's input bias has no gradient but rounding errors, which Adam blows up: it is
+    compared for equality only.
+    """
     assert found.keys() == expected.keys()
     for key, value in expected.items():
+        path = f"{name}/{key}"
         if isinstance(value, dict):
-            compare(found[key], value, tolerance, f"{name}/{key}")
-        else:
-            np.testing.assert_allclose(found[key], value, atol=tolerance, rtol=0, err_msg=f"{name}/{key}")
+            compare(found[key], value, tolerance, path)
+            continue
+        pair = [found[key], value]
+        if tolerance and path.endswith("qkv/bias"):
+            pair = [np.delete(bias.reshape(len(bias), 3, -1), 1, axis=1) for bias in pair]
+        np.testing.assert_allclose(*pair, atol=tolerance, rtol=0, err_msg=path)

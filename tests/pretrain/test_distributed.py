@@ -1,0 +1,95 @@
+"""The number of devices and hosts, and how the parameters lie on them, leave the run what it is."""
+
+import json
+import signal
+import socket
+import subprocess
+from collections.abc import Iterator
+from pathlib import Path
+
+import numpy as np
+import pytest
+from training_runs import CONFIG, assert_equal_params, prepare_tones, shared_compilation, start, wait_for
+
+FOUR_DEVICES = ("--xla_force_host_platform_device_count=4",)
+OPTIONS = ("--picture-every", "6", "--checkpoint-every", "6")
+# Five times what was measured: sums in another order, through twelve updates.
+LOSS_TOLERANCE, PARAMETER_TOLERANCE = 2e-6, 1e-5
+
+
+@pytest.fixture(scope="module", autouse=True)
+def _compile_once(tmp_path_factory: pytest.TempPathFactory) -> Iterator[None]:
+    with shared_compilation(tmp_path_factory.mktemp("compiled")):
+        yield
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return prepare_tones(tmp_path_factory.mktemp("tones"))
+
+
+@pytest.fixture(scope="module")
+def one_device(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return finish(data, tmp_path_factory.mktemp("one"))
+
+
+def finish(data: Path, workdir: Path, *options: str, flags: tuple[str, ...] = ()) -> Path:
+    """Train in one process, and return the work directory."""
+    options = (*OPTIONS, "--validation", str(data), *options)
+    with start(CONFIG, data, workdir, *options, flags=flags) as process:
+        messages = process.stderr.read()
+        assert process.wait() == 0, messages
+    return workdir
+
+
+def start_two_processes(data: Path, workdir: Path, *options: str) -> list[subprocess.Popen]:
+    """Start a run in two processes with four devices each."""
+    with socket.socket() as probe:
+        probe.bind(("localhost", 0))
+        address = f"localhost:{probe.getsockname()[1]}"
+    options = (*OPTIONS, "--validation", str(data), "--coordinator", address, "--processes", "2", *options)
+    return [
+        start(CONFIG, data, workdir, *options, "--process-id", str(number), flags=FOUR_DEVICES)
+        for number in range(2)
+    ]
+
+
+def curve(workdir: Path, name: str) -> np.ndarray:
+    records = [json.loads(line) for line in (workdir / "log.jsonl").read_text().splitlines()]
+    return np.array([record[name] for record in records if name in record])
+
+
+def assert_same_run(workdir: Path, reference: Path) -> None:
+    for name in ("loss", "validation_loss", "gradient_norm"):
+        np.testing.assert_allclose(curve(workdir, name), curve(reference, name), rtol=LOSS_TOLERANCE)
+    assert_equal_params(workdir, reference, tolerance=PARAMETER_TOLERANCE)
+
+
+@pytest.mark.parametrize("options", [(), ("--fsdp",)])
+@pytest.mark.slow
+def test_four_devices_train_as_one(
+    data: Path, one_device: Path, tmp_path: Path, options: tuple[str, ...]
+) -> None:
+    assert_same_run(finish(data, tmp_path, *options, flags=FOUR_DEVICES), one_device)
+
+
+@pytest.mark.slow
+def test_two_processes_with_four_devices_each_train_as_one(
+    data: Path, one_device: Path, tmp_path: Path
+) -> None:
+    processes = start_two_processes(data, tmp_path)
+    messages = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [0, 0], "\n".join(messages)
+    assert "loss" not in messages[1]
+    assert_same_run(tmp_path, one_device)
+
+
+@pytest.mark.slow
+def test_what_two_processes_began_one_ends(data: Path, one_device: Path, tmp_path: Path) -> None:
+    """One of them is told to stop, and both do; the parameters were split over eight devices."""
+    processes = start_two_processes(data, tmp_path, "--fsdp")
+    wait_for(processes[0], "step 3/")
+    processes[1].send_signal(signal.SIGTERM)
+    messages = [process.communicate(timeout=300)[1] for process in processes]
+    assert [process.returncode for process in processes] == [143, 143], "\n".join(messages)
+    assert_same_run(finish(data, tmp_path), one_device)
