@@ -20,12 +20,17 @@ Params = dict[str, Any]
 """Parameters by name, nested."""
 NORM_EPSILON = 1e-6
 
+# Cheap to compute a second time, and what they would keep for the backward pass is more than half of what a
+# step needs. A scan computes its passes apart, hence nothing has to keep the compiler from merging them.
+compute_again = partial(jax.checkpoint, prevent_cse=False)
+
 
 def linear(params: Params, x: Float[Array, "*batch size"]) -> Float[Array, "*batch out"]:
     """x W + b."""
     return x @ params["weight"].astype(x.dtype) + params["bias"].astype(x.dtype)
 
 
+@compute_again
 def layer_norm(params: Params, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
     """(x - mean) / sqrt(variance + epsilon) * weight + bias, over the last axis."""
     wide = x.astype(jnp.float32)
@@ -60,9 +65,15 @@ def attention(
     return linear(params["out"], mixed.reshape(batch, tokens, width))
 
 
+@compute_again
+def gelu(x: Float[Array, "*batch hidden"]) -> Float[Array, "*batch hidden"]:
+    """x Phi(x), in the approximation by tanh."""
+    return jax.nn.gelu(x, approximate=True)
+
+
 def mlp(params: Params, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
     """Two linear layers with a GELU between them."""
-    return linear(params["out"], jax.nn.gelu(linear(params["hidden"], x), approximate=True))
+    return linear(params["out"], gelu(linear(params["hidden"], x)))
 
 
 def block(
@@ -111,4 +122,4 @@ def run_blocks(
         x = block(params, x, heads=heads, windows=windows, kernel=kernel, out=out if intermediates else None)
         return x, out
 
-    return jax.lax.scan(partial(jax.checkpoint, prevent_cse=False)(step) if remat else step, x, params)
+    return jax.lax.scan(compute_again(step) if remat else step, x, params)

@@ -151,7 +151,7 @@ def test_operations_grow_with_depth_by_whole_blocks() -> None:
     )
 
 
-@pytest.mark.parametrize(("remat", "low", "high"), [(False, 1.0, 1.25), (True, 0.65, 1.0)])
+@pytest.mark.parametrize(("remat", "low", "high"), [(False, 1.0, 1.25), (True, 1.0, 1.35)])
 def test_memory_is_about_what_xla_allots(remat: bool, low: float, high: float) -> None:
     config = ModelConfig(
         width=96, heads=3, depth=4, decoder_width=96, decoder_heads=2, decoder_windows=(25, 0)
