@@ -12,6 +12,7 @@ from hear_mwmae.config import NAMED_MODELS, named_model
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.settings import PRECISIONS, TrainConfig
 
+NEEDED = ("jax", "optax", "orbax", "grain", "tensorboardX", "matplotlib")
 PROGRAM = "python -m hear_mwmae.pretrain"
 HELP = f"""Train an MAE or MW-MAE on prepared data (see `{PROGRAM}.prepare --help`), or go on with a run.
 
@@ -39,6 +40,11 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _run(options)
     except UserError as error:
         print(f"pretrain: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        if error.name not in NEEDED:
+            raise
+        print(f'pretrain: needs {error.name}: pip install "hear-mwmae[pretrain]".', file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("pretrain: stopped before the training began. Run the same command to start.", file=sys.stderr)
@@ -83,7 +89,7 @@ def _plan(config: TrainConfig, options: argparse.Namespace) -> int:
     from hear_mwmae.pretrain.plan import print_plan
 
     clips = len(load_data_sets(config, options.data, options.validation).training)
-    print_plan(config, clips, remat=options.remat, fsdp=options.fsdp)
+    print_plan(config, clips, remat=options.remat, fsdp=options.fsdp, kernel=options.kernel)
     return 0
 
 

@@ -25,6 +25,9 @@ from hear_mwmae.pretrain.settings import TrainConfig
 AXIS = "data"
 # Arrays of fewer numbers are not worth the messages that splitting them costs.
 SMALLEST_SPLIT = 2**16
+# Updates handed to the device ahead of the one it works on: enough to keep it busy, few enough to fit its
+# memory.
+QUEUED_STEPS = 2
 
 Metrics = dict[str, Float[Array, ""]]
 """Scalars of one update: "loss", "gradient_norm" (before clipping) and "learning_rate"."""

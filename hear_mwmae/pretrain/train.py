@@ -25,6 +25,7 @@ from hear_mwmae.pretrain.picture import CLIPS, Pictures
 from hear_mwmae.pretrain.provenance import add_start
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.step import (
+    QUEUED_STEPS,
     Metrics,
     TrainState,
     check_batch,
@@ -36,10 +37,6 @@ from hear_mwmae.pretrain.step import (
     state_shardings,
 )
 from hear_mwmae.pretrain.validation import Validation
-
-# Updates handed to the device ahead of the one it works on: enough to keep it busy, few enough to fit its
-# memory.
-QUEUED_STEPS = 2
 
 
 @dataclass(frozen=True)
