@@ -7,6 +7,7 @@ each process stood in the data.
 
 import dataclasses
 import json
+import shutil
 import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
@@ -30,6 +31,8 @@ CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
 KEPT = 3
 LONGEST_PROBLEM = 200
+# Free space that a checkpoint needs, in its arrays' size.
+ROOM = 1.1
 SEAL_FILE = "sha256.json"
 UNFINISHED = "*.orbax-checkpoint-tmp*"
 
@@ -73,8 +76,13 @@ class Checkpoints:
     def __enter__(self) -> "Checkpoints":
         return self
 
-    def __exit__(self, *_: object) -> None:
-        self._manager.close()
+    def __exit__(self, kind: type[BaseException] | None, *_: object) -> None:
+        try:
+            self._manager.close()
+        # What ended the run says more than what it does to the checkpoint under way.
+        except Exception:
+            if kind is None:
+                raise
 
     @property
     def latest_step(self) -> int | None:
@@ -89,12 +97,24 @@ class Checkpoints:
         """
         if step == self.latest_step:
             return
+        self._check_room(state)
         data = {"processes": gather_json(data_state)}
         items = ocp.args.Composite(state=ocp.args.StandardSave(state), data=ocp.args.JsonSave(data))
         try:
             self._manager.save(step, args=items, force=True)
-        except OSError as error:
-            raise _unwritable(self._workdir, error) from error
+        # It may be the one before that failed, in the background, with nearly any exception.
+        except Exception as error:
+            raise self._unwritable(error) from error
+
+    def _check_room(self, state: TrainState) -> None:
+        """Find a full disk before half a checkpoint is on it."""
+        needed = sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.opt_state)))
+        free = shutil.disk_usage(self._folder).free
+        if free < ROOM * needed:
+            raise UserError(
+                f"{self._folder}: a checkpoint takes {needed / 1e6:.0f} MB and only {free / 1e6:.0f} MB are "
+                "free; the one before is kept. Make room, and run the same command to go on."
+            )
 
     def _seal_unfinished(self) -> None:
         """Seal the checkpoint that is complete and about to get its name; there is one at a time."""
@@ -110,8 +130,17 @@ class Checkpoints:
         """
         try:
             self._manager.wait_until_finished()
-        except OSError as error:
-            raise _unwritable(self._workdir, error) from error
+        except Exception as error:
+            raise self._unwritable(error) from error
+
+    def _unwritable(self, error: Exception) -> Exception:
+        if isinstance(error, jax.errors.JaxRuntimeError):
+            return error
+        reason = str(error).splitlines()[0][:LONGEST_PROBLEM]
+        return UserError(
+            f"{self._folder}: a checkpoint cannot be written ({reason}); run the same command to go on from "
+            "the one before."
+        )
 
     def restore(self, like: TrainState) -> Restored | None:
         """Return the newest checkpoint that can be read, or None if there is no checkpoint at all.
@@ -179,12 +208,6 @@ def _own_data_state(states: Sequence[object]) -> object:
             f"data: go on with as many, not with {jax.process_count()}."
         )
     return states[0]
-
-
-def _unwritable(workdir: Path, error: OSError) -> UserError:
-    return UserError(
-        f"{workdir / CHECKPOINTS}: a checkpoint cannot be written ({error}); make room, and start again."
-    )
 
 
 def _write_config(workdir: Path, config: TrainConfig, data_hash: str) -> None:

@@ -91,6 +91,11 @@ def train(config: TrainConfig, options: RunOptions) -> None:
             if "RESOURCE_EXHAUSTED" not in str(error):
                 raise
             raise out_of_memory(config, options) from error
+        except OSError as error:
+            raise UserError(
+                f"{error.filename or options.workdir}: {error.strerror or error}. Run the same command to go "
+                "on from the last checkpoint."
+            ) from error
 
 
 class Trainer:

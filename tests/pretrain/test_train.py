@@ -3,10 +3,12 @@
 import dataclasses
 import json
 import re
+import shutil
 import signal
 import sys
 from collections.abc import Iterator
 from pathlib import Path
+from types import SimpleNamespace
 
 import jax
 import numpy as np
@@ -216,6 +218,15 @@ def test_out_of_memory_says_what_to_change(
     monkeypatch.setattr(loop, "place_batch", fail)
     with pytest.raises(UserError, match=r"--accumulation-steps.*--remat.*--batch-size"):
         train(CONFIG, RunOptions(data, tmp_path, **FINE))
+
+
+def test_a_full_disk_is_found_before_a_checkpoint_is_begun(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
+    with pytest.raises(UserError, match=r"a checkpoint takes 0 MB and only 0 MB are free.*Make room"):
+        train(CONFIG, RunOptions(data, tmp_path, **FINE))
+    assert not list((tmp_path / "checkpoints").iterdir())
 
 
 def test_truncated_logs_lose_later_and_torn_lines(tmp_path: Path) -> None:
