@@ -105,8 +105,8 @@ def training_memory(
     """Estimate the memory that training takes on one device, from what the model's own gradient keeps.
 
     With `remat` the gradient keeps the inputs of all blocks and, while it computes a block again, all of that
-    block; one of the encoder's and one of the decoder's are counted. The temporary arrays of a compiler come on
-    top: a tenth to a third on a CPU.
+    block; one of the encoder's and one of the decoder's are counted. The temporary arrays of a compiler come
+    on top: a tenth to a third on a CPU.
 
     Args:
         batch: crops on the device at a time: the batch over devices and accumulation steps.

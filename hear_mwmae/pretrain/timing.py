@@ -14,6 +14,7 @@ from jaxtyping import Array, Float
 from hear_mwmae.pretrain.cost import measured_peak, peak_flops
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.step import (
+    QUEUED_STEPS,
     TrainState,
     TrainStep,
     data_mesh,
@@ -25,8 +26,6 @@ from hear_mwmae.pretrain.step import (
 )
 
 WARM_UP_STEPS = 2
-# Steps handed to the device ahead of the one it works on, as in training.
-QUEUED_STEPS = 2
 
 
 @dataclass(frozen=True)
