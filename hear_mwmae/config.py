@@ -167,6 +167,12 @@ def paper_windows(tokens: int) -> tuple[int, ...]:
     return (*(window for window in range(2, tokens) if tokens % window == 0), 0, 0)
 
 
+def with_paper_windows(config: ModelConfig) -> ModelConfig:
+    """Give a model the decoder windows of the paper's rule, and as many decoder heads."""
+    windows = paper_windows(config.tokens)
+    return dataclasses.replace(config, decoder_heads=len(windows), decoder_windows=windows)
+
+
 @dataclass(frozen=True)
 class NamedModel:
     """A model that has a HEAR module of its own."""
@@ -188,21 +194,17 @@ def _mae(config: ModelConfig) -> ModelConfig:
     return dataclasses.replace(config, class_token=True)
 
 
-def _mw_mae(config: ModelConfig) -> ModelConfig:
-    return dataclasses.replace(config, decoder_windows=paper_windows(config.tokens))
-
-
 NAMED_MODELS = {
     "mae_b": NamedModel(_mae(BASE), "MAE-B-4x16-4l", "mae_base_200_4x16_8x128_default_run1"),
     "mae_b_5x5": NamedModel(_mae(BASE_5X5), "MAE-B-5x5-4l"),
     "mae_l_8l": NamedModel(_mae(LARGE), "MAE-L-4x16-8l"),
     "mw_mae_b": NamedModel(
-        _mw_mae(BASE), "MW-MAE-B-4x16-4l", "mwmae_base_200_4x16_8x128_default_bfloat16_run1"
+        with_paper_windows(BASE), "MW-MAE-B-4x16-4l", "mwmae_base_200_4x16_8x128_default_bfloat16_run1"
     ),
-    "mw_mae_b_5x5": NamedModel(_mw_mae(BASE_5X5), "MW-MAE-B-5x5-4l"),
-    "mw_mae_l_8l": NamedModel(_mw_mae(LARGE), "MW-MAE-L-4x16-8l"),
+    "mw_mae_b_5x5": NamedModel(with_paper_windows(BASE_5X5), "MW-MAE-B-5x5-4l"),
+    "mw_mae_l_8l": NamedModel(with_paper_windows(LARGE), "MW-MAE-L-4x16-8l"),
     "mae_t": NamedModel(_mae(TINY), "ViT-T MAE (Table 8)"),
-    "mw_mae_t": NamedModel(_mw_mae(TINY), "ViT-T MW-MAE (Table 8)"),
+    "mw_mae_t": NamedModel(with_paper_windows(TINY), "ViT-T MW-MAE (Table 8)"),
 }
 
 

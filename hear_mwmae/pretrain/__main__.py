@@ -2,13 +2,14 @@
 
 import argparse
 import dataclasses
+import json
 import os
 import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from hear_mwmae.config import NAMED_MODELS, named_model
+from hear_mwmae.config import NAMED_MODELS, ModelConfig, named_model, with_paper_windows
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.settings import PRECISIONS, TrainConfig
 
@@ -25,6 +26,12 @@ HELP = f"""Train an MAE or MW-MAE on prepared data (see `{PROGRAM}.prepare --hel
 
 A run that was stopped, by Ctrl-C, a crash or a full disk, goes on when the same command is given again, and
 ends with the same parameters. `{PROGRAM}.configs` lists the published runs.
+
+--model-options takes any field of hear_mwmae.ModelConfig, such as class_token, relative_position_bias,
+position_codes ("trained" or "fixed"), norm_pix_loss, mask_ratio, patch_size, encoder_windows and
+decoder_windows (one length per head, 0 for a global head, or "paper" for the paper's rule):
+
+  {PROGRAM} --model mae_t --data data/ --workdir runs/fair --model-options '{{"class_token": false}}'
 
 The work directory holds config.json, run.json (program and machine), checkpoints/, log.jsonl, tensorboard/
 and pictures/. On several hosts give every one the same command and --distributed; all must see the work
@@ -107,11 +114,33 @@ def train_config(options: argparse.Namespace) -> TrainConfig:
         raise UserError("--tiny makes a small variant of a published run: give it with --config.")
     else:
         base = TrainConfig(model=named_model(options.model).config)
-    fields = [field.name for field in dataclasses.fields(TrainConfig) if hasattr(options, field.name)]
-    given = {name: getattr(options, name) for name in fields if getattr(options, name) is not None}
+    fields = [field.name for field in dataclasses.fields(TrainConfig) if field.name != "model"]
+    given = {name: value for name in fields if (value := getattr(options, name, None)) is not None}
     if options.decay:
         given["decay_all"] = options.decay == "all"
-    return dataclasses.replace(base, **given)
+    return dataclasses.replace(base, model=model_config(base.model, options.model_options), **given)
+
+
+def model_config(base: ModelConfig, changes: str) -> ModelConfig:
+    """Return a model with the fields changed that a JSON object names.
+
+    The value "paper" of `decoder_windows` stands for the paper's rule, which sets `decoder_heads` too.
+
+    Raises:
+        UserError: not a JSON object, an unknown field, or values that do not fit.
+    """
+    source = "--model-options"
+    try:
+        values = json.loads(changes)
+    except json.JSONDecodeError as error:
+        raise UserError(f"{source}: {changes!r} is not JSON ({error}).") from None
+    if not isinstance(values, dict):
+        raise UserError(f'{source}: {changes!r} is not a JSON object such as {{"class_token": true}}.')
+    by_rule = values.get("decoder_windows") == "paper"
+    if by_rule:
+        values["decoder_windows"] = []
+    config = ModelConfig.from_json(json.dumps(json.loads(base.to_json()) | values), source=source)
+    return with_paper_windows(config) if by_rule else config
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -126,6 +155,10 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--validation", type=Path, metavar="DIR", help="prepared data held out")
     parser.add_argument("--workdir", type=Path, metavar="W", help="directory of the run, made if needed")
     parser.add_argument("--plan", action="store_true", help="print what the run costs, and do not run")
+    parser.add_argument(
+        "--model-options", default="{}", metavar="JSON",
+        help="fields of ModelConfig to change, see above",
+    )  # fmt: skip
     _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"))
     _add_run_options(parser.add_argument_group("this run, the outcome stays the same"))
     _add_host_options(parser.add_argument_group("several hosts"))

@@ -9,7 +9,7 @@ import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
 
-from hear_mwmae.config import ModelConfig, paper_windows
+from hear_mwmae.config import ModelConfig, with_paper_windows
 from hear_mwmae.pretrain.settings import TrainConfig
 
 # Clips of AS-5k; with them the run's 198 400 steps are those of the released schedule.
@@ -52,9 +52,8 @@ class Run:
 
 def both(config: ModelConfig) -> tuple[ModelConfig, ModelConfig]:
     """The plain MAE and the MW-MAE of one shape; class token, windows and decoder heads are set here."""
-    windows = paper_windows(config.tokens)
-    config = dataclasses.replace(config, decoder_heads=len(windows))
-    return dataclasses.replace(config, class_token=True), dataclasses.replace(config, decoder_windows=windows)
+    mw_mae = with_paper_windows(config)
+    return dataclasses.replace(config, class_token=True, decoder_heads=mw_mae.decoder_heads), mw_mae
 
 
 def pair(

@@ -1,0 +1,63 @@
+"""The training command's settings: where they come from, and what is refused."""
+
+import pytest
+
+from hear_mwmae.config import NAMED_MODELS, paper_windows
+from hear_mwmae.pretrain.__main__ import _parser, main, train_config
+from hear_mwmae.pretrain.configs import find_run
+from hear_mwmae.pretrain.settings import TrainConfig
+
+RUN = ["--data", "data", "--workdir", "run"]
+
+
+def settings(*arguments: str) -> TrainConfig:
+    return train_config(_parser().parse_args([*arguments, *RUN]))
+
+
+def test_a_named_model_has_the_papers_settings() -> None:
+    assert settings("--model", "mae_t") == TrainConfig(NAMED_MODELS["mae_t"].config)
+
+
+def test_a_published_run_is_taken_as_it_is_or_changed_where_told() -> None:
+    assert settings("--config", "table7:mw_mae_5x5") == find_run("table7:mw_mae_5x5").train
+    changed = settings("--config", "table7:mw_mae_5x5", "--tiny", "--epochs", "3", "--decay", "mask")
+    assert changed.model == find_run("table7:mw_mae_5x5", tiny=True).train.model
+    assert (changed.epochs, changed.decay_all) == (3, False)
+
+
+def test_fields_of_the_model_can_be_changed() -> None:
+    model = settings("--model", "mae_t", "--model-options", '{"class_token": false}').model
+    assert not model.class_token
+    options = '{"patch_size": [8, 16], "decoder_windows": "paper", "position_codes": "fixed"}'
+    model = settings("--model", "mw_mae_t", "--model-options", options).model
+    assert model.decoder_windows == paper_windows(125)
+    assert model.decoder_heads == 4
+    assert model.position_codes == "fixed"
+    options = '{"decoder_windows": [5, 5, 10, 10, 50, 50, 0, 0], "relative_position_bias": false}'
+    model = settings("--model", "mw_mae_t", "--model-options", options).model
+    assert model.decoder_windows == (5, 5, 10, 10, 50, 50, 0, 0)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--model", "mae_t", "--tiny"], "give it with --config"),
+        (
+            ["--config", "table7:mw_mae_6x6"],
+            "There is no run 'table7:mw_mae_6x6'; use one of table7:mae_8x16",
+        ),
+        (["--model", "mae_t", "--model-options", "class_token"], "is not JSON"),
+        (["--model", "mae_t", "--model-options", "[1]"], "is not a JSON object"),
+        (["--model", "mae_t", "--model-options", '{"widht": 64}'], "unknown key 'widht'"),
+        (["--model", "mw_mae_t", "--model-options", '{"patch_size": [8, 16]}'], "must divide the 125 tokens"),
+        (["--model", "mae_t", "--epochs", "5"], "warmup_epochs 10 is not between 0 and the 5 epochs"),
+        (["--model", "mae_t"], "there is no such folder of prepared data"),
+    ],
+)
+def test_mistakes_are_one_sentence(
+    arguments: list[str], message: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert main([*arguments, *RUN]) == 2
+    error = capsys.readouterr().err
+    assert message in error
+    assert error.count("\n") == 1
