@@ -9,6 +9,7 @@ import copy
 import functools
 import hashlib
 import os
+import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -301,6 +302,11 @@ def reflected_positions(frames: int, wanted: int) -> Int[np.ndarray, " wanted"]:
     return np.minimum(position, period - position)
 
 
+def _ignore_interrupts(*_: int) -> None:
+    """Leave Ctrl-C to the training process, which ends its workers when it has saved."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+
+
 class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"]]):
     """Batches of one host in order; its state is the number of the next batch, whatever workers and hosts.
 
@@ -334,7 +340,8 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
             # Grain's worker processes ask for command-line flags of its own, which must be settled by then.
             flags.FLAGS.mark_as_parsed()
         # Worker w of W takes the batches w, w + W, ...: whole batches, so that their content stays the same.
-        return dataset.mp_prefetch(grain.MultiprocessingOptions(num_workers=self._workers))
+        processes = grain.MultiprocessingOptions(num_workers=self._workers)
+        return dataset.mp_prefetch(processes, worker_init_fn=_ignore_interrupts)
 
     def get_state(self) -> dict[str, int]:
         """Return the number of the next batch as `{"step": ...}`."""

@@ -1,6 +1,7 @@
 """The whole way by the command line: recordings, prepared data, a trained model, its file, its scores."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -14,9 +15,12 @@ RUN = ["--config", "table7:mw_mae_8x16", "--tiny"]
 
 def command(module: str, *arguments: object) -> str:
     """Run `python -m module`, which must succeed; return its standard output."""
+    # Compiled as for a user, not as for other tests.
+    environment = {name: value for name, value in os.environ.items() if name != "XLA_FLAGS"}
     done = subprocess.run(
         [sys.executable, "-m", module, *map(str, arguments)],
         cwd=ROOT,
+        env=environment,
         capture_output=True,
         text=True,
     )
