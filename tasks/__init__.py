@@ -8,7 +8,16 @@ from tasks.audio import decode, read_clip, write_clip
 from tasks.digest import task_digest
 from tasks.errors import TaskError
 from tasks.find import find_tasks, resolve
-from tasks.format import Clip, Event, Task, TaskMetadata, read_metadata, read_task, write_task
+from tasks.format import (
+    Clip,
+    Event,
+    Task,
+    TaskMetadata,
+    read_labels,
+    read_metadata,
+    read_task,
+    write_task,
+)
 from tasks.info import TaskInfo
 from tasks.paper import PAPER_TASKS
 from tasks.resample import resample_task, source_rate
@@ -24,6 +33,7 @@ __all__ = [
     "decode",
     "find_tasks",
     "read_clip",
+    "read_labels",
     "read_metadata",
     "read_task",
     "resample_task",

@@ -135,16 +135,26 @@ def read_task(path: Path | str) -> Task:
     not in the vocabulary, a multiclass clip has not exactly one label, or a clip named in a split file is
     missing from a sample-rate folder.
     """
+    task = read_labels(path)
+    if not task.sample_rates:
+        wanted = ", ".join(task.metadata.splits)
+        raise TaskError(
+            f"{task.path} has no sample-rate folder (such as 48000) with all its splits ({wanted})."
+        )
+    _check_files(task)
+    return task
+
+
+def read_labels(path: Path | str) -> Task:
+    """Read and validate metadata, vocabulary and split files of a task of which no sound need be there.
+
+    Raises TaskError as `read_task` does, except for sound.
+    """
     path = Path(path)
     metadata = read_metadata(path)
     vocabulary = _read_vocabulary(path / VOCABULARY_FILE)
     clips = {split: _read_split(path / f"{split}.json", metadata, vocabulary) for split in metadata.splits}
-    task = Task(path=path, metadata=metadata, vocabulary=vocabulary, clips=clips, audio_root=path)
-    if not task.sample_rates:
-        wanted = ", ".join(metadata.splits)
-        raise TaskError(f"{path} has no sample-rate folder (such as 48000) with all its splits ({wanted}).")
-    _check_files(task)
-    return task
+    return Task(path=path, metadata=metadata, vocabulary=vocabulary, clips=clips, audio_root=path)
 
 
 def write_task(
