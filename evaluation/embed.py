@@ -1,5 +1,6 @@
 """From a HEAR model and a task to embeddings in the store."""
 
+import contextlib
 import functools
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
@@ -21,12 +22,17 @@ BATCH_SECONDS = 64.0
 BATCH_TOLERANCE = 1e-3
 """Largest relative difference between a clip embedded alone and beside another that counts as rounding."""
 
+TIME_TOLERANCE_MS = 0.1
+"""The same for the times of frames, which do not depend on the sound."""
+
 Warn = Callable[[str], None]
 Advance = Callable[[int], None]
 
 
 def store_entry(model: HearModel, task: Task, cache: Path) -> StoreEntry:
     """Return the place in the store for this model on this task; nothing is computed.
+
+    EvaluationError when the task is one of events and the model has no timestamp embeddings.
 
     The task's content is that of the clips on disk; where the model's rate is missing the rate they are
     resampled from is part of the identity.
@@ -40,7 +46,7 @@ def store_entry(model: HearModel, task: Task, cache: Path) -> StoreEntry:
         "source_rate": rate,
         "sample_rate": model.sample_rate,
         "embedding": task.metadata.embedding_type,
-        "dim": model.scene_embedding_size,
+        "dim": model.embedding_size(task.metadata.embedding_type),
         "dtype": "float32",
     }
     return StoreEntry(cache / "embeddings", identity)
@@ -48,7 +54,12 @@ def store_entry(model: HearModel, task: Task, cache: Path) -> StoreEntry:
 
 def is_embedded(entry: StoreEntry, task: Task) -> bool:
     """Say whether every split of the task is in the store, whole."""
-    return all(entry.has(split, len(clips), entry.identity["dim"]) for split, clips in task.clips.items())
+    return all(_has(entry, split, len(clips)) for split, clips in task.clips.items())
+
+
+def _has(entry: StoreEntry, split: str, clips: int) -> bool:
+    has = entry.has_frames if entry.identity["embedding"] == "event" else entry.has
+    return has(split, clips, entry.identity["dim"])
 
 
 def embed_task(
@@ -58,92 +69,142 @@ def embed_task(
 
     `advance` is told the number of clips done, `warn` gets a sentence when the module could not be called
     with whole batches. Raises TaskError for a bad clip and EvaluationError for a bad embedding; finished
-    splits stay in the store.
+    splits stay in the store. Of a task of events every frame is embedded, of others every clip.
     """
     source = resample_task(task, model.sample_rate, cache / "audio")
-    caller = _Caller(model, warn)
+    caller = _FrameCaller(model, warn) if entry.identity["embedding"] == "event" else _Caller(model, warn)
     with entry.writing():
         for split, clips in task.clips.items():
-            if entry.has(split, len(clips), model.scene_embedding_size):
+            if _has(entry, split, len(clips)):
                 advance(len(clips))
                 continue
-            with entry.writer(split, len(clips), model.scene_embedding_size) as writer:
+            with caller.writer(entry, split, len(clips)) as append:
                 for batch, audio in _batches(source, split, clips, model.sample_rate):
-                    writer.append(caller.embed(batch, audio))
+                    for arrays in caller.embed(batch, audio):
+                        append(*arrays)
                     advance(len(batch))
 
 
+Arrays = tuple[Float[np.ndarray, "clips *rest"], ...]
+"""What one call gives: the embeddings, and for frames their times."""
+
+
 class _Caller:
-    """Calls the module with batches as large as it bears, down to single clips."""
+    """Calls the module for scene embeddings, with batches as large as it bears, down to single clips."""
+
+    function = "get_scene_embeddings"
 
     def __init__(self, model: HearModel, warn: Warn):
         self._model = model
         self._warn = warn
         self._largest: int | None = None
 
-    def embed(
-        self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
-    ) -> Float[np.ndarray, "clips dim"]:
+    @contextlib.contextmanager
+    def writer(self, entry: StoreEntry, split: str, clips: int) -> Iterator[Callable[..., None]]:
+        with entry.writer(split, clips, self._model.scene_embedding_size) as writer:
+            yield writer.append
+
+    def embed(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> Iterator[Arrays]:
         if len(clips) > 1 and self._largest is None:
             self._largest = len(clips) if self._batches_work(clips[:2], audio[:2]) else 1
-        start, parts = 0, []
+        start = 0
         while start < len(clips):
             stop = min(len(clips), start + (self._largest or 1))
             try:
-                parts.append(self._checked(clips[start:stop], audio[start:stop]))
-                start = stop
+                arrays = self._checked(clips[start:stop], audio[start:stop])
             except _CallError as error:
                 if stop - start == 1:
                     raise
                 self._largest = (stop - start) // 2
                 self._warn(f"{error}; going on with batches of {self._largest}")
-        return np.concatenate(parts)
+            else:
+                yield arrays
+                start = stop
 
     def _batches_work(self, clips: Sequence[Clip], audio: Float[np.ndarray, "two samples"]) -> bool:
         """Embed two clips together and alone; batches are used only if that makes no difference."""
         name = self._model.spec.module
-        alone = np.concatenate([self._checked([clip], audio[i : i + 1]) for i, clip in enumerate(clips)])
+        single = [self._checked([clip], audio[i : i + 1]) for i, clip in enumerate(clips)]
+        alone = tuple(np.concatenate(arrays) for arrays in zip(*single, strict=True))
         try:
             together = self._call(clips, audio)
         except _CallError as error:
             self._warn(f"{error}; going clip by clip")
             return False
-        scale = np.abs(alone).max()
-        if together.shape != alone.shape or np.abs(together - alone).max() > BATCH_TOLERANCE * scale:
-            self._warn(f"{name} embeds a clip differently beside others; going clip by clip")
-            return False
+        tolerances = (BATCH_TOLERANCE * np.abs(alone[0]).max(), TIME_TOLERANCE_MS)
+        for a, b, tolerance in zip(alone, together, tolerances, strict=False):
+            if a.shape != b.shape or np.abs(a - b).max() > tolerance:
+                self._warn(f"{name} embeds a clip differently beside others; going clip by clip")
+                return False
         return True
 
-    def _call(
-        self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
-    ) -> Float[np.ndarray, "..."]:
+    def _call(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> Arrays:
         try:
-            return self._model.scene_embeddings(audio)
+            return self._arrays(audio)
         except Exception as error:
             beside = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
             raise _CallError(
-                f"{self._model.spec.module}: get_scene_embeddings failed on {clips[0].file}{beside} "
+                f"{self._model.spec.module}: {self.function} failed on {clips[0].file}{beside} "
                 f"({audio.shape[1]} samples): {type(error).__name__}: {' '.join(str(error).split())}"
             ) from error
 
-    def _checked(
-        self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
-    ) -> Float[np.ndarray, "clips dim"]:
-        name = self._model.spec.module
-        embeddings = self._call(clips, audio)
-        wanted = (len(clips), self._model.scene_embedding_size)
-        if embeddings.shape != wanted:
-            raise EvaluationError(
-                f"{name}: the embeddings of {clips[0].file} have shape {embeddings.shape} where the HEAR API "
-                f"wants {wanted}; correct scene_embedding_size or get_scene_embeddings"
-            )
-        finite = np.isfinite(embeddings).all(axis=1)
+    def _arrays(self, audio: Float[np.ndarray, "clips samples"]) -> Arrays:
+        return (self._model.scene_embeddings(audio),)
+
+    def _checked(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> Arrays:
+        arrays = self._call(clips, audio)
+        self._check_shapes(clips, *arrays)
+        finite = np.isfinite(arrays[0]).all(axis=tuple(range(1, arrays[0].ndim)))
         if not finite.all():
             culprit = clips[int(np.argmin(finite))].file
             raise EvaluationError(
-                f"{name}: the embedding of {culprit} has NaN or infinite values; mend the module for it"
+                f"{self._model.spec.module}: the embedding of {culprit} has NaN or infinite values; "
+                "mend the module for it"
             )
-        return embeddings
+        return arrays
+
+    def _check_shapes(self, clips: Sequence[Clip], embeddings: Float[np.ndarray, "..."]) -> None:
+        wanted = (len(clips), self._model.scene_embedding_size)
+        if embeddings.shape != wanted:
+            raise EvaluationError(
+                f"{self._model.spec.module}: the embeddings of {clips[0].file} have shape {embeddings.shape} "
+                f"where the HEAR API wants {wanted}; correct scene_embedding_size or get_scene_embeddings"
+            )
+
+
+class _FrameCaller(_Caller):
+    """The same for timestamp embeddings."""
+
+    function = "get_timestamp_embeddings"
+
+    @contextlib.contextmanager
+    def writer(self, entry: StoreEntry, split: str, clips: int) -> Iterator[Callable[..., None]]:
+        with entry.frame_writer(split, self._model.timestamp_embedding_size) as writer:
+            yield writer.append_clips
+
+    def _arrays(self, audio: Float[np.ndarray, "clips samples"]) -> Arrays:
+        return self._model.timestamp_embeddings(audio)
+
+    def _check_shapes(
+        self, clips: Sequence[Clip], embeddings: Float[np.ndarray, "..."], times: Float[np.ndarray, "..."]
+    ) -> None:
+        where = f"{self._model.spec.module}: of {clips[0].file}"
+        size = self._model.timestamp_embedding_size
+        frames = embeddings.shape[1] if embeddings.ndim == 3 else 0
+        if (
+            not frames
+            or embeddings.shape != (len(clips), frames, size)
+            or times.shape != (len(clips), frames)
+        ):
+            raise EvaluationError(
+                f"{where} the timestamp embeddings have shape {embeddings.shape} and their times "
+                f"{times.shape} where the HEAR API wants ({len(clips)}, t, {size}) and ({len(clips)}, t), "
+                "t at least 1; correct timestamp_embedding_size or get_timestamp_embeddings"
+            )
+        if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
+            raise EvaluationError(
+                f"{where} the timestamps (ms) do not ascend; correct get_timestamp_embeddings"
+            )
 
 
 class _CallError(EvaluationError):

@@ -3,6 +3,7 @@
 TensorFlow and Keras are never imported here: a model that needs them has imported them itself.
 """
 
+import functools
 import importlib
 import sys
 from collections.abc import Mapping
@@ -50,8 +51,8 @@ class HearModel:
 
     Attributes
     ----------
-    spec, kind, sample_rate (Hz), scene_embedding_size
-        What it is.
+    spec, kind, sample_rate (Hz), scene_embedding_size, timestamp_embedding_size
+        What it is. A module without timestamp embeddings is refused only when the last is asked for.
     pretrained
         False only when the model itself says that its weights are random.
     n_parameters
@@ -85,6 +86,20 @@ class HearModel:
         settings = {"module": spec.module, "sample_rate": self.sample_rate, "options": dict(spec.options)}
         self.fingerprint = fingerprint(settings, self._module, weights, spec.weights)
 
+    @functools.cached_property
+    def timestamp_embedding_size(self) -> int:
+        """Length of one timestamp embedding; EvaluationError when the module has none."""
+        if not callable(getattr(self._module, "get_timestamp_embeddings", None)):
+            raise EvaluationError(
+                f"{self.spec.module} has no function get_timestamp_embeddings, which tasks of events need; "
+                "leave those tasks out, or add it"
+            )
+        return self._integer("timestamp_embedding_size")
+
+    def embedding_size(self, embedding_type: str) -> int:
+        """Return the length of an embedding for tasks of this type, "scene" or "event"."""
+        return self.timestamp_embedding_size if embedding_type == "event" else self.scene_embedding_size
+
     def _integer(self, name: str) -> int:
         value = getattr(self._model, name, None)
         if not isinstance(value, int | np.integer) or value <= 0:
@@ -98,6 +113,14 @@ class HearModel:
         with torch.no_grad():
             result = self._module.get_scene_embeddings(self._tensor(audio), self._model)
         return _to_numpy(result)
+
+    def timestamp_embeddings(
+        self, audio: Float[np.ndarray, "clips samples"]
+    ) -> tuple[Float[np.ndarray, "clips frames dim"], Float[np.ndarray, "clips frames"]]:
+        """Return the embeddings of every frame and their times (ms, float64); exceptions pass through."""
+        with torch.no_grad():
+            embeddings, times = self._module.get_timestamp_embeddings(self._tensor(audio), self._model)
+        return _to_numpy(embeddings), _to_numpy(times, np.float64)
 
     def _tensor(self, audio: np.ndarray) -> Any:
         if self.kind == "torch":
@@ -168,9 +191,9 @@ def torch_device(device: str) -> torch.device:
     return chosen
 
 
-def _to_numpy(result: Any) -> Float[np.ndarray, "..."]:
+def _to_numpy(result: Any, dtype: type[np.floating] = np.float32) -> Float[np.ndarray, "..."]:
     if isinstance(result, torch.Tensor):
-        return result.detach().float().cpu().numpy()
+        return result.detach().cpu().to(getattr(torch, dtype.__name__)).numpy()
     if hasattr(result, "numpy"):
         result = result.numpy()
-    return np.asarray(result, dtype=np.float32)
+    return np.asarray(result, dtype=dtype)

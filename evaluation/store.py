@@ -1,20 +1,23 @@
 """The content-addressed store of embeddings: computed once, shared by runs, never read half-written.
 
 `<store>/<key>/` holds one float32 `<split>.npy` per split (row i belongs to clip i of the split's JSON) and
-`entry.json`, which says what they are. The key is a hash of everything that the values depend on.
+`entry.json`, which says what they are. The key is a hash of everything that the values depend on. Of a task
+of events a row is a frame, and `<split>.frames.npz` says when each is and which clip it belongs to.
 """
 
 import contextlib
 import hashlib
 import json
 import os
+import zipfile
 from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
 import numpy as np
 from filelock import FileLock
-from jaxtyping import Float
+from jaxtyping import Float, Int
 
 from evaluation.files import write_atomically
 
@@ -32,6 +35,19 @@ def cache_directory() -> Path:
     return (Path(base) if base else Path.home() / ".cache") / "hear-mwmae"
 
 
+@dataclass(frozen=True)
+class Frames:
+    """The frames of a split's clips: a read-only map of embeddings, times, and where each clip's begin.
+
+    Clip i of the split's JSON has the rows boundaries[i] to boundaries[i + 1] - 1; timestamps are in ms and
+    ascend within a clip.
+    """
+
+    embeddings: Float[np.ndarray, "frames dim"]
+    timestamps: Float[np.ndarray, "frames"]
+    boundaries: Int[np.ndarray, "clips_and_1"]
+
+
 class StoreEntry:
     """The embeddings of one task by one model."""
 
@@ -47,7 +63,7 @@ class StoreEntry:
         path = self.path / f"{split}.npy"
         try:
             return np.load(path, mmap_mode="r").shape == (rows, dim)
-        except (OSError, ValueError):
+        except (OSError, ValueError, EOFError):
             return False
 
     @contextlib.contextmanager
@@ -61,21 +77,60 @@ class StoreEntry:
     @contextlib.contextmanager
     def writer(self, split: str, rows: int, dim: int) -> Iterator["RowWriter"]:
         """Yield a writer for one split, which appears in the store when the block ends well."""
-        temporary = self.path / f".{split}.tmp"
+        with self._replacing(f"{split}.npy") as file:
+            _write_header(file, rows, dim)
+            yield RowWriter(file)
+
+    @contextlib.contextmanager
+    def frame_writer(self, split: str, dim: int) -> Iterator["FrameWriter"]:
+        """Yield a writer for one split of frames, which appears in the store when the block ends well."""
+        with self._replacing(f"{split}.npy") as file:
+            _write_header(file, 0, dim)
+            writer = FrameWriter(file)
+            yield writer
+            timestamps = np.concatenate([np.zeros(0), *writer.timestamps])
+            file.seek(0)
+            _write_header(file, len(timestamps), dim)
+            with self._replacing(f"{split}.frames.npz") as frames:
+                np.savez(frames, timestamps=timestamps, boundaries=np.cumsum([0, *writer.lengths]))
+
+    @contextlib.contextmanager
+    def _replacing(self, name: str) -> Iterator[BinaryIO]:
+        """Yield a file that takes the name when it is written whole and safely on disk."""
+        temporary = self.path / f".{name}.tmp"
         try:
             with open(temporary, "wb") as file:
-                header = {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
-                np.lib.format.write_array_header_1_0(file, header)
-                yield RowWriter(file)
+                yield file
                 file.flush()
                 os.fsync(file.fileno())
-            os.replace(temporary, self.path / f"{split}.npy")
+            os.replace(temporary, self.path / name)
         finally:
             temporary.unlink(missing_ok=True)
 
     def read(self, split: str) -> Float[np.ndarray, "clips dim"]:
         """Return a read-only memory map of one split."""
         return np.load(self.path / f"{split}.npy", mmap_mode="r")
+
+    def has_frames(self, split: str, clips: int, dim: int) -> bool:
+        """Say whether the frames of a split are there, whole, of so many clips and of this width."""
+        try:
+            frames = self.read_frames(split)
+        except (OSError, ValueError, EOFError, KeyError, zipfile.BadZipFile):
+            return False
+        rows = int(frames.boundaries[-1])
+        whole = frames.embeddings.shape == (rows, dim) and frames.timestamps.shape == (rows,)
+        return whole and len(frames.boundaries) == clips + 1
+
+    def read_frames(self, split: str) -> Frames:
+        """Return one split of a task of events."""
+        with np.load(self.path / f"{split}.frames.npz") as arrays:
+            return Frames(self.read(split), arrays["timestamps"], arrays["boundaries"])
+
+
+def _write_header(file: BinaryIO, rows: int, dim: int) -> None:
+    """Write the header of an array file; its length is the same for any number of rows."""
+    header = {"descr": "<f4", "fortran_order": False, "shape": (rows, dim)}
+    np.lib.format.write_array_header_1_0(file, header)
 
 
 class RowWriter:
@@ -90,3 +145,21 @@ class RowWriter:
     def append(self, rows: Float[np.ndarray, "rows dim"]) -> None:
         """Write the next rows."""
         self._file.write(np.ascontiguousarray(rows, dtype="<f4").data)
+
+
+class FrameWriter(RowWriter):
+    """Appends the frames of clip after clip, and keeps their times."""
+
+    def __init__(self, file: BinaryIO):
+        super().__init__(file)
+        self.timestamps: list[np.ndarray] = []
+        self.lengths: list[int] = []
+
+    def append_clips(
+        self, embeddings: Float[np.ndarray, "clips frames dim"], timestamps: Float[np.ndarray, "clips frames"]
+    ) -> None:
+        """Write the frames of the next clips, which all have the same number of them."""
+        for rows, times in zip(embeddings, timestamps, strict=True):
+            self.append(rows)
+            self.timestamps.append(times)
+            self.lengths.append(len(times))

@@ -9,6 +9,7 @@ import csv
 import dataclasses
 import functools
 import json
+import math
 import os
 import re
 from collections.abc import Iterable, Mapping, Sequence
@@ -168,7 +169,8 @@ def write_task(
     """
     directory = Path(directory)
     directory.mkdir(parents=True, exist_ok=True)
-    vocabulary = sort_labels({label for split in clips.values() for clip in split for label in clip.labels})
+    every = [clip for split in clips.values() for clip in split]
+    vocabulary = sort_labels(label for clip in every for label in _labels(clip))
     _write_json(directory / METADATA_FILE, _metadata_as_json(metadata))
     with open(directory / VOCABULARY_FILE, "w", newline="", encoding="utf-8") as out:
         writer = csv.writer(out, lineterminator="\n")
@@ -185,6 +187,10 @@ def sort_labels(labels: Iterable[str]) -> tuple[str, ...]:
     if all(_NUMBER.fullmatch(label) for label in labels):
         return tuple(sorted(labels, key=float))
     return tuple(sorted(labels))
+
+
+def _labels(clip: Clip) -> list[str]:
+    return [*clip.labels, *(event.label for event in clip.events)]
 
 
 def _has_no_default(f: dataclasses.Field) -> bool:
@@ -207,6 +213,8 @@ def _check_metadata(file: Path, values: Mapping[str, Any]) -> None:
     for name, choices in _CHOICES.items():
         if values[name] not in choices:
             raise TaskError(f"{file}: {name} is {values[name]!r}; it must be one of {', '.join(choices)}.")
+    if values["embedding_type"] == "event" and values["prediction_type"] != "multilabel":
+        raise TaskError(f"{file}: a task of events has prediction_type multilabel: any number at a time.")
     for name in ("splits", "evaluation"):
         if not _is_list_of_names(values[name]):
             raise TaskError(f"{file}: {name} is {values[name]!r}; it must be a list of distinct names.")
@@ -295,7 +303,7 @@ def _read_event(file: Path, name: str, item: Any) -> Event:
         event = Event(label=str(item["label"]), start=float(item["start"]), end=float(item["end"]))
     except (KeyError, TypeError, ValueError) as error:
         raise TaskError(f"{file}: an event of {name} needs label, start, end (ms), not {item!r}.") from error
-    if not 0 <= event.start <= event.end:
+    if not 0 <= event.start <= event.end < math.inf:
         raise TaskError(f"{file}: an event of {name} must have 0 <= start <= end (ms), not {item!r}.")
     return event
 
