@@ -1,0 +1,237 @@
+"""The original program on the same embeddings: `python -m evaluation.crosscheck DIR --python ENV`.
+
+DIR is what `evaluation.run --export-heareval DIR` wrote, or any embeddings tree. heareval 2021.1.3 trains its
+own classifiers on it, in an environment of its own (its requirements of 2021 do not go with anything of
+today), and its scores are printed beside ours. The tree itself is not touched.
+"""
+
+import argparse
+import json
+import math
+import os
+import shutil
+import subprocess
+import sys
+import tempfile
+import venv
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from evaluation.errors import EvaluationError
+from evaluation.heareval_export import PREDICTED, SCORES, seed_score_files
+from evaluation.heareval_tree import find_trees, labels_file, read_label_lists, tree_files
+from evaluation.statistics import Interval, t_interval
+from tasks import TaskError, read_labels
+
+HEAREVAL = "heareval==2021.1.3"
+REQUIREMENTS = (
+    "setuptools<81",  # dcase_util needs the pkg_resources that later ones lack
+    "pytorch-lightning==1.8.6",  # later ones have no `gpus`, or lose the epoch of event tasks
+    "torch==2.13.0",
+    "numpy==2.4.*",
+    "pandas==3.*",
+    "scikit-learn==1.9.*",
+    "click==8.*",
+    "dcase_util==0.2.20",
+    "intervaltree==3.2.1",
+    "more-itertools",
+    "nvidia-ml-py",
+    "python-slugify",
+    "sed_eval==0.2.1",
+    "soundfile",
+    "torchinfo==1.8.0",
+    "tqdm",
+)
+"""With these heareval runs on Python 3.11; those it asks for itself cannot be built there."""
+
+GRIDS = ("default", "fast", "faster")
+
+ENVIRONMENT = {
+    # heareval's checkpoints hold classes, which torch >= 2.6 does not load unless it is told to.
+    "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
+    # On a GPU its device query fails with today's nvidia-ml-py.
+    "CUDA_VISIBLE_DEVICES": "",
+}
+
+EPILOG = """\
+examples:
+  python -m evaluation.run --tasks esc50 --tasks-dir D --preset hear2021 --export-heareval tree
+  python -m evaluation.crosscheck tree --create-env heareval-env
+      makes the environment (a few minutes, from the package index) and runs the check
+  python -m evaluation.crosscheck tree --python heareval-env --grid faster
+      a quick one; its counterpart here is --preset hear2021-faster
+"""
+
+
+def parser() -> argparse.ArgumentParser:
+    """Return the argument parser."""
+    result = argparse.ArgumentParser(
+        prog="python -m evaluation.crosscheck",
+        description="Run heareval 2021.1.3 on an embeddings tree and print its scores beside ours.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    result.add_argument("directory", type=Path, metavar="DIR", help="an exported run, or an embeddings tree")
+    where = result.add_mutually_exclusive_group(required=True)
+    where.add_argument("--python", type=Path, metavar="ENV", help="environment with heareval, or its python")
+    where.add_argument("--create-env", type=Path, metavar="ENV", help="make that environment first")
+    result.add_argument("--grid", choices=GRIDS, default="default", help="heareval's grid (default: default)")
+    result.add_argument(
+        "--grid-points", type=int, default=8, metavar="N", help="grid points that heareval tries (default: 8)"
+    )
+    return result
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, 2 for a mistake or a failure of heareval, 130 after Ctrl-C."""
+    arguments = parser().parse_args(argv)
+    try:
+        if arguments.grid_points < 1:
+            raise EvaluationError(f"--grid-points {arguments.grid_points}: at least one is needed")
+        folders = find_trees(arguments.directory)
+        created = arguments.create_env
+        python = create_environment(created) if created else environment_python(arguments.python)
+        for folder in folders:
+            theirs = run_heareval(folder, python, grid=arguments.grid, grid_points=arguments.grid_points)
+            print(comparison(folder, theirs, f"grid {arguments.grid}, {arguments.grid_points} points"))
+    except (EvaluationError, TaskError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except OSError as error:
+        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("\nStopped.", file=sys.stderr)
+        return 130
+    return 0
+
+
+def environment_python(path: Path) -> Path:
+    """Return the interpreter of an environment; `path` may be the interpreter itself.
+
+    Raises EvaluationError when there is none.
+    """
+    for candidate in (path, path / "bin" / "python", path / "Scripts" / "python.exe"):
+        if candidate.is_file():
+            return candidate.absolute()  # not resolved: an environment's python is often a link
+    raise EvaluationError(f"{path} is no environment with a Python in it; make one with --create-env {path}")
+
+
+def create_environment(path: Path) -> Path:
+    """Make an environment in which heareval runs, and return its interpreter.
+
+    Raises EvaluationError when the folder exists already or a package cannot be had; nothing is left then.
+    """
+    if path.exists():
+        raise EvaluationError(f"{path} exists already; use it with --python {path}, or name another folder")
+    print(f"making {path} ...", file=sys.stderr, flush=True)
+    try:
+        venv.create(path, with_pip=True)
+        python = environment_python(path)
+        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        _check_output([*install, *REQUIREMENTS], "pip")
+        _check_output([*install, "--no-deps", HEAREVAL], "pip")
+        _check_output([python, "-c", "import heareval.predictions.runner"], "heareval")
+    except BaseException:
+        shutil.rmtree(path, ignore_errors=True)
+        raise
+    return python
+
+
+def _check_output(command: Sequence[str | Path], what: str) -> None:
+    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
+    if done.returncode:
+        raise EvaluationError(f"the environment could not be made: {what} says: {_last_line(done.stderr)}")
+
+
+def _environment() -> dict[str, str]:
+    """Return the environment variables for heareval: ours, without our module path."""
+    return {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, **ENVIRONMENT}
+
+
+def run_heareval(folder: Path, python: Path, *, grid: str, grid_points: int) -> dict[str, Any]:
+    """Run heareval's classifiers on one task folder, and return its `test.predicted-scores.json`.
+
+    It works on links to the files in a temporary folder. Raises EvaluationError when it fails; what it said
+    is kept then, and named.
+    """
+    metadata = read_labels(folder).metadata
+    for split in metadata.splits:
+        read_label_lists(folder / labels_file(split))  # heareval would run whatever a pickle says
+    name = f"{folder.parent.name}/{folder.name}"
+    command = [python, "-m", "heareval.predictions.runner", name]
+    options = ["--grid", grid, "--grid-points", str(grid_points)]
+    with tempfile.TemporaryDirectory(prefix="crosscheck-") as work:
+        copy = Path(work) / name
+        copy.mkdir(parents=True)
+        for file in tree_files(metadata):
+            _link(folder / file, copy / file)
+        print(f"heareval trains on {name} ...", file=sys.stderr, flush=True)
+        done = subprocess.run(
+            [*command, *options], cwd=work, env=_environment(), capture_output=True, text=True, check=False
+        )
+        if done.returncode == 0 and (copy / SCORES).is_file():
+            return json.loads((copy / SCORES).read_bytes())
+    with tempfile.NamedTemporaryFile("w", prefix="heareval-", suffix=".log", delete=False) as log:
+        log.write(done.stdout + done.stderr)
+    raise EvaluationError(f"heareval failed on {folder}: {_last_line(done.stderr)} (all it said: {log.name})")
+
+
+def _link(source: Path, target: Path) -> None:
+    """Link to a file where the system lets us, else copy it."""
+    try:
+        target.symlink_to(source)
+    except OSError:
+        shutil.copyfile(source, target)
+
+
+def _last_line(text: str) -> str:
+    lines = text.strip().splitlines()
+    return lines[-1].strip() if lines else "nothing"
+
+
+def comparison(folder: Path, theirs: Mapping[str, Any], how: str) -> str:
+    """Return the table of one task: every score of ours (mean and interval over seeds) beside heareval's.
+
+    `how` says what heareval was asked for. Ours are those that an export wrote beside the tree.
+    """
+    ours = [json.loads(file.read_bytes()) for file in seed_score_files(folder)]
+    preset = _preset(folder)
+    rows = [("", f"here ({len(ours)} seeds, {preset})" if ours else "here", f"{HEAREVAL} ({how})", "")]
+    for score in read_labels(folder).metadata.evaluation:
+        interval = t_interval([_mean(scores, score) for scores in ours]) if ours else None
+        their = _mean(theirs, score)
+        cell = _cell(interval) if interval else "-"
+        rows.append((score, cell, f"{their:.4f}", f"{interval.mean - their:+.4f}" if interval else ""))
+    widths = [max(len(row[column]) for row in rows) for column in range(4)]
+    lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    missing = (
+        [] if ours else ["(no scores of ours beside this tree: evaluation.run --export-heareval makes them)"]
+    )
+    return "\n".join(
+        [f"{folder.parent.name}/{folder.name}", *(f"  {x}".rstrip() for x in lines), *missing, ""]
+    )
+
+
+def _preset(folder: Path) -> str:
+    """Return the preset of our scores beside a tree."""
+    presets = {json.loads(f.with_name(PREDICTED).read_bytes())["preset"] for f in seed_score_files(folder)}
+    return " and ".join(sorted(presets))
+
+
+def _mean(scores: Mapping[str, Any], name: str) -> float:
+    """Return a score of one run: of the test part, or the mean over folds."""
+    if "aggregated_scores" in scores:
+        return float(scores["aggregated_scores"][f"test_{name}_mean"])
+    return float(scores["test"][f"test_{name}"])
+
+
+def _cell(interval: Interval) -> str:
+    if math.isnan(interval.half_width):
+        return f"{interval.mean:.4f}"
+    return f"{interval.mean:.4f} ± {interval.half_width:.4f}"
+
+
+if __name__ == "__main__":
+    sys.exit(main())
