@@ -1,105 +1,44 @@
-"""One job: all fits of one model on one task, from the store to the ledger and to one score per seed."""
+"""Doing one job: from the store through training to the ledger, stack by stack."""
 
-import itertools
+import hashlib
 import math
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from datetime import UTC, datetime
+from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
-from jaxtyping import Float
+from torch.nn import functional
 
+from evaluation.cost import neighbour_flops, networks_per_stack, training_flops
+from evaluation.details import class_details, save_predictions
 from evaluation.errors import EvaluationError
+from evaluation.job import Job, SeededFit
+from evaluation.knn import KnnConfig, as_logits, neighbour_shares
 from evaluation.ledger import FitKey, FitRecord, Ledger
-from evaluation.metrics import METRICS, metric_named
-from evaluation.probe import Fit, FitResult, Rows, train_stack
-from evaluation.protocol import (
-    Preset,
-    ProbeConfig,
-    Split,
-    best_config,
-    config_key,
-    fit_seed,
-    row_orders,
-    task_splits,
-)
-from evaluation.store import StoreEntry
+from evaluation.metrics import METRICS
+from evaluation.probe import Fit, FitResult, train_stack
+from evaluation.protocol import Config, Split, fit_seed, task_splits
+from evaluation.task_data import TaskData
 from tasks import Task
-
-SeededFit = tuple[int, ProbeConfig]
 
 OnProgress = Callable[[float, str], None]
 """Told how many fits' worth of work has just been done, and what is going on."""
 
 
 @dataclass(frozen=True)
-class Job:
-    """One model on one task under one preset, for seeds 0 .. n_seeds - 1."""
-
-    model: str
-    task: Task
-    entry: StoreEntry
-    preset: Preset
-    n_seeds: int
-
-    @property
-    def splits(self) -> tuple[Split, ...]:
-        """The task's train / valid / test combinations; the grid is searched on the first."""
-        return task_splits(self.task.metadata.split_mode, self.task.metadata.splits)
-
-    @property
-    def primary(self) -> str:
-        """The score that selects and is reported."""
-        return self.task.metadata.evaluation[0]
-
-    @property
-    def n_fits(self) -> int:
-        """How many networks the whole job trains."""
-        return self.n_seeds * (len(self.preset.grid) + len(self.splits) - 1)
-
-    def grid_fits(self) -> list[SeededFit]:
-        """Return what is trained on the first split: every grid point for every seed."""
-        return [(seed, config) for seed in range(self.n_seeds) for config in self.preset.grid]
-
-    def key(self, split: Split, fit: SeededFit) -> FitKey:
-        """Return the ledger's name of one fit."""
-        return FitKey(self.entry.key, split.test, config_key(fit[1]), fit[0])
-
-    def chosen(self, ledger: Ledger) -> list[SeededFit]:
-        """Return the best grid point on the first split of every seed whose grid is finished."""
-        first = self.splits[0]
-        best = []
-        for seed in range(self.n_seeds):
-            keys = {config: self.key(first, (seed, config)) for config in self.preset.grid}
-            if all(key in ledger for key in keys.values()):
-                scores = {config: ledger[key].validation_score for config, key in keys.items()}
-                best.append((seed, best_config(self.preset.order(seed), scores)))
-        return best
-
-    def n_done(self, ledger: Ledger) -> int:
-        """Return how many of the job's fits the ledger holds."""
-        done = sum(self.key(self.splits[0], fit) in ledger for fit in self.grid_fits())
-        chosen = self.chosen(ledger)
-        return done + sum(self.key(split, fit) in ledger for split in self.splits[1:] for fit in chosen)
-
-    def seed_scores(self, ledger: Ledger) -> list[float] | None:
-        """Return the primary test score of every seed, averaged over folds; None while fits are missing."""
-        if self.n_done(ledger) < self.n_fits:
-            return None
-        return [
-            float(np.mean([ledger[self.key(split, fit)].scores[self.primary] for split in self.splits]))
-            for fit in self.chosen(ledger)
-        ]
-
-
-@dataclass(frozen=True)
 class Resources:
-    """Where the classifiers train and how many bytes one stack of them may take."""
+    """Where the classifiers train and how many bytes one stack of them may take.
+
+    `predictions` is the run's directory when the predictions of the fits that count are to be saved there.
+    """
 
     device: torch.device
     max_bytes: float
+    predictions: Path | None = None
 
 
 def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, str], on: OnProgress) -> None:
@@ -108,143 +47,182 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, 
     A stack is recorded as a whole, so an interrupted run goes on with the same stacks, and so to the last
     bit the same scores, as one that was not. Raises EvaluationError for a score that is not a number.
     """
-    data = _TaskData(job, resources.device)
+    data = TaskData(job.task, job.entry, job.budget, resources.device)
     for split in job.splits:
         fits = job.grid_fits() if split == job.splits[0] else job.chosen(ledger)
-        for stack in data.stacks(split, fits, resources.max_bytes):
-            missing = [fit for fit in stack if job.key(split, fit) not in ledger]
+        for stack in _stacks(job, data, split, fits, resources.max_bytes):
+            missing = [fit for fit in stack.fits if job.key(split, fit) not in ledger]
             if missing:
-                ledger.append(_train(job, data, split, missing, versions, on))
+                stack = _Stack(job, data, split, missing)
+                start = time.perf_counter()
+                results = stack.train(on)
+                records = stack.records(results, time.perf_counter() - start, versions)
+                if resources.predictions:
+                    stack.save(results, resources.predictions)
+                ledger.append(records, stack.details(results))
+    if resources.predictions:
+        _keep_predictions_that_count(job, data, ledger, resources, on)
 
 
-def _train(
-    job: Job,
-    data: "_TaskData",
-    split: Split,
-    stack: Sequence[SeededFit],
-    versions: dict[str, str],
-    on: OnProgress,
-) -> list[FitRecord]:
-    start = time.perf_counter()
-    max_epochs = stack[0][1].max_epochs
-    reported = 0.0
+def _stacks(
+    job: Job, data: TaskData, split: Split, fits: Sequence[SeededFit], max_bytes: float
+) -> Iterator["_Stack"]:
+    """Cut the fits into stacks of what can train together, as large as the memory given allows."""
+    kinds: dict[Config, list[SeededFit]] = {}
+    for fit in fits:
+        kinds.setdefault(fit[1].stackable(), []).append(fit)
+    rows = max(data.counts(split).values())
+    for shared, alike in kinds.items():
+        size = len(alike)
+        if not isinstance(shared, KnnConfig):
+            size = networks_per_stack(shared, rows, data.dim, len(job.task.vocabulary), max_bytes)
+        for start in range(0, len(alike), size):
+            yield _Stack(job, data, split, alike[start : start + size])
 
-    def on_epoch(epoch: int, alive: int) -> None:
-        nonlocal reported
-        done = len(stack) - alive * (1 - epoch / max_epochs)
-        on(done - reported, f"{split.test} epoch {epoch}, {alive} of {len(stack)} training")
-        reported = done
 
-    results = train_stack(
-        [Fit(config, fit_seed(seed, split, config)) for seed, config in stack],
-        data.rows(split.train),
-        data.rows((split.valid,)),
-        data.rows((split.test,)),
-        len(job.task.vocabulary),
-        data.validation_score(split),
-        on_epoch,
-    )
-    on(len(stack) - reported, f"{split.test} scored")
-    shared = {
-        "model": job.model,
-        "task": job.task.name,
-        "preset": job.preset.name,
-        "primary": job.primary,
-        "stack": f"{job.entry.key}/{split.test}/{stack[0][0]}-{stack[-1][0]}",
-        "stack_size": len(stack),
-        "stack_seconds": round(time.perf_counter() - start, 3),
-        "versions": versions,
-        "finished": datetime.now(UTC).isoformat(timespec="seconds"),
-    }
-    return [
-        FitRecord(
-            key=job.key(split, fit),
-            validation_score=result.validation_score,
-            scores=_finite(job, split, data.test_scores(split, result), result.validation_score),
-            epoch=result.epoch,
-            epochs=result.epochs,
-            **shared,
+def _keep_predictions_that_count(
+    job: Job, data: TaskData, ledger: Ledger, resources: Resources, on: OnProgress
+) -> None:
+    """Delete the predictions of grid points that lost and make those that an earlier run did not save."""
+    directory = resources.predictions
+    chosen = job.chosen(ledger)
+    for fit in set(job.grid_fits()) - set(chosen):
+        job.prediction_path(directory, job.splits[0], fit).unlink(missing_ok=True)
+    for split in job.splits:
+        lost = [fit for fit in chosen if not job.prediction_path(directory, split, fit).exists()]
+        for stack in _stacks(job, data, split, lost, resources.max_bytes):
+            stack.save(stack.train(on), directory)
+
+
+@dataclass(frozen=True)
+class _Stack:
+    """Classifiers that train together on one split of a job."""
+
+    job: Job
+    data: TaskData
+    split: Split
+    fits: Sequence[SeededFit]
+
+    def train(self, on: OnProgress) -> list[FitResult]:
+        """Train them; progress is told in fits, of which a stopped one is whole."""
+        if isinstance(self.fits[0][1], KnnConfig):
+            results = self._neighbours()
+            on(len(self.fits), f"{self.split.test} scored")
+            return results
+        max_epochs = self.fits[0][1].max_epochs
+        reported = 0.0
+
+        def on_epoch(epoch: int, alive: int) -> None:
+            nonlocal reported
+            done = len(self.fits) - alive * (1 - epoch / max_epochs)
+            on(done - reported, f"{self.split.test} epoch {epoch}, {alive} of {len(self.fits)} training")
+            reported = done
+
+        results = train_stack(
+            [Fit(config, fit_seed(seed, self.split, config)) for seed, config in self.fits],
+            self.data.train_rows(self.split),
+            self.data.part_rows(self.split.valid),
+            self.data.part_rows(self.split.test),
+            len(self.job.task.vocabulary),
+            self.data.validation_score(self.split.valid, self.job.monitor),
+            on_epoch,
         )
-        for fit, result in zip(stack, results, strict=True)
-    ]
+        on(len(self.fits) - reported, f"{self.split.test} scored")
+        return results
 
+    def _neighbours(self) -> list[FitResult]:
+        """Classify by nearest neighbours for every k at once; a result reads like that of a network."""
+        train, multilabel = self.data.train_rows(self.split), self.data.multilabel
+        n_labels, ks = len(self.job.task.vocabulary), [config.k for _, config in self.fits]
+        target = train.target if multilabel else functional.one_hot(train.target, n_labels).float()
+        logits = []
+        for part in (self.split.valid, self.split.test):
+            shares = neighbour_shares(train.x, target, self.data.part_rows(part).x, ks)
+            logits.append(as_logits(shares, multilabel=multilabel).cpu().numpy())
+        score = self.data.validation_score(self.split.valid, self.job.monitor)
+        return [FitResult(float(np.float32(score(v))), 0, 0, t) for v, t in zip(*logits, strict=True)]
 
-def _finite(job: Job, split: Split, scores: dict[str, float], validation_score: float) -> dict[str, float]:
-    """Return the scores; a primary one that is not a number would silently spoil selection and means."""
-    for part, score in ((split.valid, validation_score), (split.test, scores[job.primary])):
-        if not math.isfinite(score):
-            raise EvaluationError(
-                f"{job.task.name}: {job.primary} of part {part} is {score}, which cannot be compared: a "
-                "class is in none or all of its clips, or ranked perfectly; use a larger part or other score"
+    def records(
+        self, results: Sequence[FitResult], seconds: float, versions: dict[str, str]
+    ) -> list[FitRecord]:
+        """Return the ledger's lines; `seconds` is what the whole stack took."""
+        job, keys = self.job, [self.job.key(self.split, fit) for fit in self.fits]
+        flops = [self._flops(fit[1], r.epochs) for fit, r in zip(self.fits, results, strict=True)]
+        shared = {
+            "model": job.model,
+            "task": job.task.name,
+            "preset": job.preset.title,
+            "primary": job.primary,
+            "monitor": job.monitor,
+            "stack": hashlib.sha256(repr(keys).encode()).hexdigest()[:16],
+            "stack_size": len(keys),
+            "stack_seconds": round(seconds, 3),
+            "versions": versions,
+            "finished": datetime.now(UTC).isoformat(timespec="seconds"),
+        }
+        return [
+            FitRecord(
+                key=key,
+                validation_score=-result.validation_score if job.minimised else result.validation_score,
+                scores=self._finite_scores(result),
+                epoch=result.epoch,
+                epochs=result.epochs,
+                seconds=round(seconds * share / sum(flops), 4),
+                flops=share,
+                **shared,
             )
-    return scores
+            for key, result, share in zip(keys, results, flops, strict=True)
+        ]
 
+    def _flops(self, config: Config, epochs: int) -> float:
+        counts = self.data.counts(self.split)
+        if isinstance(config, KnnConfig):
+            return neighbour_flops(**counts, dim=self.data.dim)
+        n_labels = len(self.job.task.vocabulary)
+        return training_flops(config, **counts, dim=self.data.dim, n_labels=n_labels, epochs=epochs)
 
-class _TaskData:
-    """A task's embeddings and targets, in the protocol's row order, on the device."""
+    def _finite_scores(self, result: FitResult) -> dict[str, float]:
+        """Return the test scores; a primary one that is not a number would silently spoil the means."""
+        scores = self.data.scores(self.split.test, result.test_logits)
+        found = [(self.split.valid, self.job.monitor, result.validation_score)]
+        found.append((self.split.test, self.job.primary, scores[self.job.primary]))
+        for part, name, score in found:
+            if not math.isfinite(score):
+                raise EvaluationError(
+                    f"{self.job.task.name}: {name} of part {part} is {score}, which cannot be compared: "
+                    + (DIVERGED if name == "loss" else UNDEFINED)
+                )
+        return scores
 
-    def __init__(self, job: Job, device: torch.device):
-        self._metadata = job.task.metadata
-        self._multilabel = job.task.metadata.prediction_type == "multilabel"
-        orders = row_orders({split: len(job.task.clips[split]) for split in job.task.metadata.splits})
-        index = {label: i for i, label in enumerate(job.task.vocabulary)}
-        self._multi_hot: dict[str, np.ndarray] = {}
-        self._x: dict[str, torch.Tensor] = {}
-        for split, order in orders.items():
-            clips = [job.task.clips[split][i] for i in order]
-            self._multi_hot[split] = np.zeros((len(clips), len(index)), np.float32)
-            for row, clip in enumerate(clips):
-                self._multi_hot[split][row, [index[label] for label in clip.labels]] = 1.0
-            self._x[split] = torch.from_numpy(job.entry.read(split)[order]).to(device)
-
-    def rows(self, splits: Sequence[str]) -> Rows:
-        """Return the rows of the splits one after another: folds in sorted order, as the original does."""
-        x = torch.cat([self._x[split] for split in splits])
-        target = torch.from_numpy(np.concatenate([self._multi_hot[split] for split in splits])).to(x.device)
-        return Rows(x, target if self._multilabel else target.argmax(1))
-
-    def stacks(
-        self, split: Split, fits: Sequence[SeededFit], max_bytes: float
-    ) -> Iterator[Sequence[SeededFit]]:
-        """Cut the fits into stacks that fit into the memory given."""
-        config = fits[0][1]
-        parts = [*split.train, split.valid, split.test]
-        rows = max(sum(len(self._x[part]) for part in parts[:-2]), *(len(self._x[p]) for p in parts[-2:]))
-        size = networks_per_stack(
-            config, rows, self._x[split.test].shape[1], self._multi_hot[split.test].shape[1], max_bytes
-        )
-        for start in range(0, len(fits), size):
-            yield fits[start : start + size]
-
-    def validation_score(self, split: Split) -> Callable[[Float[np.ndarray, "rows labels"]], float]:
-        """Return the function from validation logits to the score that is maximised."""
-        metric = metric_named(self._metadata.evaluation[0])
-        return lambda logits: metric(self._multi_hot[split.valid], self._probabilities(logits))
-
-    def test_scores(self, split: Split, result: FitResult) -> dict[str, float]:
-        """Return every score of the task's list on the test part."""
-        probabilities = self._probabilities(result.test_logits)
+    def details(self, results: Sequence[FitResult]) -> dict[FitKey, dict[str, Any]]:
+        """Return what stands behind each fit's test scores."""
+        data, part, labels = self.data, self.split.test, self.job.task.vocabulary
         return {
-            name: metric_named(name)(self._multi_hot[split.test], probabilities)
-            for name in self._metadata.evaluation
+            self.job.key(self.split, fit): class_details(
+                labels,
+                data.multi_hot[part],
+                data.probabilities(result.test_logits),
+                multilabel=data.multilabel,
+            )
+            for fit, result in zip(self.fits, results, strict=True)
         }
 
-    def _probabilities(self, logits: Float[np.ndarray, "rows labels"]) -> Float[np.ndarray, "rows labels"]:
-        tensor = torch.from_numpy(logits)
-        return (torch.sigmoid(tensor) if self._multilabel else torch.softmax(tensor, 1)).numpy()
+    def save(self, results: Sequence[FitResult], directory: Path) -> None:
+        """Write what each fit predicts of the test part: `files`, `labels`, `scores`, `target`."""
+        part = self.split.test
+        for fit, result in zip(self.fits, results, strict=True):
+            about = {"seed": fit[0], "test": part, "config": asdict(fit[1]), "model": self.job.model}
+            arrays = {
+                "files": np.array(self.data.files[part]),
+                "labels": np.array(self.job.task.vocabulary),
+                "scores": self.data.probabilities(result.test_logits),
+                "target": self.data.multi_hot[part].astype(np.uint8),
+            }
+            save_predictions(self.job.prediction_path(directory, self.split, fit), about, arrays)
 
 
-def networks_per_stack(config: ProbeConfig, rows: int, dim: int, n_labels: int, max_bytes: float) -> int:
-    """Return how many networks train together within `max_bytes`, at least one.
-
-    A network holds its parameters five times (with gradient, two moments and the best copy) and about six
-    copies of its hidden activations.
-    """
-    widths = [dim, *[config.hidden_dim] * config.hidden_layers, n_labels]
-    parameters = sum((a + 1) * b for a, b in itertools.pairwise(widths))
-    batch = max(min(rows, config.batch_size), 1)
-    activations = 6 * max(batch, rows // 2) * config.hidden_dim * max(config.hidden_layers, 1)
-    return max(1, int(max_bytes / (4 * (5 * parameters + activations))))
+UNDEFINED = "a class is in none or all of its clips, or ranked perfectly; use a larger part or other score"
+DIVERGED = "training diverged; lower the learning rate, --probe lr=..."
 
 
 class UnsupportedTask(EvaluationError):
@@ -259,10 +237,6 @@ def check_trainable(task: Task) -> None:
     metadata = task.metadata
     if metadata.embedding_type != "scene":
         raise UnsupportedTask(f"{task.name} is a timestamp task; only scene tasks can be evaluated yet")
-    if not metadata.use_scoring_for_early_stopping:
-        raise UnsupportedTask(f"{task.name} selects on the validation loss; only scores can select yet")
-    if "task_specific_param_grid" in metadata.evaluation_params:
-        raise UnsupportedTask(f"{task.name} brings a grid of its own; only presets can be trained yet")
     for name in metadata.evaluation:
         if name not in METRICS:
             raise EvaluationError(

@@ -13,13 +13,14 @@ from pathlib import Path
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from evaluation.downstream import Job, Resources, run_job
+from evaluation.downstream import Resources, run_job
 from evaluation.embed import embed_task, is_embedded
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, torch_device
-from evaluation.plan import ModelCard, Session, short_name
+from evaluation.job import Job
+from evaluation.plan import ModelCard, Session, column, short_name
 from evaluation.provenance import hardware, versions, write_run_file
-from evaluation.tables import Column, screen, write_tables
+from evaluation.tables import screen, write_tables
 from tasks import TaskError
 
 
@@ -32,11 +33,13 @@ def execute(session: Session) -> None:
     options = session.options
     options.directory.mkdir(parents=True, exist_ok=True)
     _check_disk(session)
-    resources = Resources(torch_device(options.device), options.max_bytes)
+    predictions = options.directory if options.save_predictions else None
+    resources = Resources(torch_device(options.device), options.max_bytes, predictions)
     _reuse_freed_memory()
     with _exclusive(options.directory):
         if not options.resume:
             _set_aside(session.ledger.path)
+            _set_aside(session.ledger.details_path)
         session.ledger.open_for_writing()
         _write_provenance(session)
         for card in session.cards:
@@ -59,7 +62,7 @@ def finish(session: Session) -> str:
 
 
 def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> None:
-    waiting = [job for job in jobs if not is_embedded(job.entry, job.task)]
+    waiting = _waiting(jobs)
     if not waiting:
         return
     with warnings.catch_warnings():
@@ -75,12 +78,19 @@ def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> No
             embed_task(model, job.task, job.entry, session.options.cache, advance=bar.update, warn=_say)
 
 
+def _waiting(jobs: Sequence[Job]) -> list[Job]:
+    """Return one job for each task and model that is not embedded yet."""
+    distinct = {job.entry.key: job for job in jobs}.values()
+    return [job for job in distinct if not is_embedded(job.entry, job.task)]
+
+
 def _train_missing(session: Session, job: Job, resources: Resources, position: str) -> None:
     missing = job.n_fits - job.n_done(session.ledger)
-    if not missing:
+    unsaved = resources.predictions and job.lacks_predictions(session.ledger, resources.predictions)
+    if not missing and not unsaved:
         return
     layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.1f}/{total:.0f} fits [{elapsed}<{remaining}{postfix}]"
-    title = f"train {position} {short_name(job.task)}"
+    title = f"train {position} {column(job).short}"
     with tqdm(total=missing, desc=title, bar_format=layout, leave=False, disable=None) as bar:
 
         def on(fits: float, what: str) -> None:
@@ -89,9 +99,8 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
 
         run_job(job, session.ledger, resources, versions(), on)
     seeds = job.seed_scores(session.ledger)
-    column = Column(job.task.name, job.primary, short_name(job.task))
-    mean = sum(column.scale(score) for score in seeds) / len(seeds)
-    _say(f"{job.model}  {column.short}  {job.primary} {mean:.1f}")
+    mean = sum(column(job).scale(score) for score in seeds) / len(seeds)
+    _say(f"{job.model}  {column(job).short}  {job.primary} {mean:.1f}")
 
 
 @contextlib.contextmanager
@@ -100,7 +109,7 @@ def _noted(session: Session, job: Job) -> Iterator[None]:
     try:
         yield
     except (EvaluationError, TaskError) as error:
-        session.failures.append(f"{job.model} on {job.task.name}: {error}")
+        session.failures.append(f"{job.model} on {job.label}: {error}")
         _say(f"failed: {session.failures[-1]}")
 
 
@@ -122,7 +131,7 @@ def _exclusive(directory: Path) -> Iterator[None]:
 
 def _check_disk(session: Session) -> None:
     """Raise EvaluationError when the embeddings and resampled clips to be made would not fit on the disk."""
-    waiting = [job for job in session.jobs if not is_embedded(job.entry, job.task)]
+    waiting = _waiting(session.jobs)
     needed = sum(
         4 * job.entry.identity["dim"] * sum(len(part) for part in job.task.clips.values()) for job in waiting
     )
@@ -164,8 +173,10 @@ def _set_aside(ledger: Path) -> None:
 def _write_provenance(session: Session) -> None:
     options = session.options
     content = {
-        "preset": options.preset.name,
+        "preset": options.preset.title,
+        "head": options.preset.head,
         "n_seeds": options.n_seeds,
+        "budgets": list(options.budgets),
         "hardware": hardware(torch_device(options.device)),
         "models": [
             {
@@ -182,7 +193,8 @@ def _write_provenance(session: Session) -> None:
             for card in session.cards
         ],
         "jobs": [
-            {"model": job.model, "embedding": job.entry.key, **job.entry.identity} for job in session.jobs
+            {"model": job.model, "embedding": job.entry.key, "budget": job.budget, **job.entry.identity}
+            for job in session.jobs
         ],
         "failures": session.failures,
         "pool": session.results().pool(),

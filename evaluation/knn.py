@@ -31,6 +31,10 @@ class KnnConfig:
         if not isinstance(self.k, int) or isinstance(self.k, bool) or self.k < 1:
             raise EvaluationError(f"k {self.k!r}: give a whole number of at least 1")
 
+    def stackable(self) -> "KnnConfig":
+        """Return what all that is computed together must share: nothing, so the same for every k."""
+        return KnnConfig(1)
+
 
 def neighbour_shares(
     train: Float[Tensor, "train dim"],

@@ -1,9 +1,12 @@
-"""The ledger: one line of JSON for every finished fit, appended and synced, so that nothing done is lost."""
+"""The ledger: one line of JSON for every finished fit, appended and synced, so that nothing done is lost.
+
+What is long (per-class scores, the confusion matrix) stands beside it in `details.jsonl`, one line per fit.
+"""
 
 import json
 import os
-from collections.abc import Iterable
-from dataclasses import asdict, dataclass
+from collections.abc import Iterable, Mapping
+from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
@@ -12,15 +15,17 @@ from evaluation.errors import EvaluationError
 
 @dataclass(frozen=True)
 class FitKey:
-    """What makes a fit this fit: the embeddings, the part tested on, the grid point and the seed.
+    """What makes a fit this fit: the embeddings, the part tested on, the grid point, the seed, the budget.
 
-    `embedding` is the store's key and so covers weights, module, front end, task and sample rate.
+    `embedding` is the store's key and so covers weights, module, front end, task and sample rate; `budget`
+    is the share of the training clips that was used, in per cent.
     """
 
     embedding: str
     test: str
     config: str
     seed: int
+    budget: float = 100.0
 
 
 @dataclass(frozen=True)
@@ -28,8 +33,10 @@ class FitRecord:
     """One line of the ledger.
 
     `validation_score` and `scores` are on the metric's own scale (accuracy in 0..1); `primary` names the
-    score that selects and is reported; `epoch` is the 0-based epoch of the best check, `epochs` how many ran;
-    `stack` names the `stack_size` networks that trained together, `stack_seconds` is their wall time.
+    score that is reported and `monitor` the one on the validation part that stops and selects: the primary
+    one or "loss". `epoch` is the 0-based epoch of the best check, `epochs` how many ran; `stack` names the
+    `stack_size` networks that trained together, `stack_seconds` is their wall time; `seconds` is this fit's
+    share of it by arithmetic, `flops`. `postprocessing` is what was chosen for events, else empty.
     """
 
     key: FitKey
@@ -37,6 +44,7 @@ class FitRecord:
     task: str
     preset: str
     primary: str
+    monitor: str
     validation_score: float
     scores: dict[str, float]
     epoch: int
@@ -44,8 +52,11 @@ class FitRecord:
     stack: str
     stack_size: int
     stack_seconds: float
+    seconds: float
+    flops: float
     versions: dict[str, str]
     finished: str
+    postprocessing: dict[str, float] = field(default_factory=dict)
 
 
 class Ledger:
@@ -89,16 +100,51 @@ class Ledger:
     def __getitem__(self, key: FitKey) -> FitRecord:
         return self.records[key]
 
-    def append(self, records: Iterable[FitRecord]) -> None:
-        """Write the records that are not there yet, and return only when they are on the disk."""
+    @property
+    def details_path(self) -> Path:
+        """The file beside the ledger that holds what is too long for its lines."""
+        return self.path.with_name("details.jsonl")
+
+    def append(
+        self, records: Iterable[FitRecord], details: Mapping[FitKey, Mapping[str, Any]] | None = None
+    ) -> None:
+        """Write the records that are not there yet, and return only when they are on the disk.
+
+        Details go first: a record always has them, and details without a record are written over.
+        """
         fresh = [record for record in records if record.key not in self.records]
-        lines = "".join(_line(record) for record in fresh)
         self.path.parent.mkdir(parents=True, exist_ok=True)
-        with open(self.path, "a", encoding="utf-8") as file:
-            file.write(lines)
-            file.flush()
-            os.fsync(file.fileno())
+        if details:
+            lines = ({"key": asdict(r.key), **details[r.key]} for r in fresh if r.key in details)
+            _append(self.details_path, "".join(map(_line, lines)), mend=True)
+        _append(self.path, "".join(_line(asdict(record)) for record in fresh))
         self.records.update((record.key, record) for record in fresh)
+
+    def details(self) -> dict[FitKey, dict[str, Any]]:
+        """Read the details of the fits that the ledger holds; of a fit trained twice, those of the last."""
+        found = {}
+        content = self.details_path.read_bytes() if self.details_path.exists() else b""
+        for line in content.splitlines():
+            try:
+                fields = json.loads(line)
+                key = FitKey(**fields.pop("key"))
+            except (ValueError, TypeError, KeyError, AttributeError):
+                continue  # torn when a process died; its fit is not in the ledger
+            if key in self.records:
+                found[key] = fields
+        return found
+
+
+def _append(path: Path, text: str, *, mend: bool = False) -> None:
+    """Append and return when it is on the disk; `mend` ends a line that was torn when a process died."""
+    with open(path, "a+b") as file:
+        end = file.seek(0, os.SEEK_END)
+        if mend and end:
+            file.seek(end - 1)
+            text = text if file.read(1) == b"\n" else "\n" + text
+        file.write(text.encode())
+        file.flush()
+        os.fsync(file.fileno())
 
 
 def _parsed(line: bytes, number: int, path: Path) -> FitRecord:
@@ -118,14 +164,16 @@ def _record(fields: dict[str, Any]) -> FitRecord:
     return FitRecord(**{**fields, "key": key, "scores": scores, "validation_score": validation_score})
 
 
-def _line(record: FitRecord) -> str:
-    return json.dumps(_strict(asdict(record)), allow_nan=False) + "\n"
+def _line(fields: Mapping[str, Any]) -> str:
+    return json.dumps(_strict(fields), allow_nan=False) + "\n"
 
 
 def _strict(value: Any) -> Any:
     """Return the value with infinities and NaN as strings: strict JSON has neither (float() reads them)."""
     if isinstance(value, dict):
         return {name: _strict(item) for name, item in value.items()}
+    if isinstance(value, list):
+        return [_strict(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value

@@ -88,6 +88,10 @@ PERCENT = frozenset({"top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc"})
 """The scores that tables print as per cent."""
 
 
+MINIMISED = frozenset({"segment_1s_er", "loss"})
+"""The scores that are better when lower; "loss" stands for the validation loss where that selects."""
+
+
 def metric_named(name: str) -> Metric:
     """Return the metric that HEAR calls `name`; raise EvaluationError when it is not a scene score."""
     if name not in METRICS:

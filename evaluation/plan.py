@@ -4,13 +4,13 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
-from evaluation.downstream import Job
 from evaluation.embed import is_embedded, store_entry
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, ModelSpec
+from evaluation.job import Job
 from evaluation.ledger import Ledger
-from evaluation.protocol import Preset
-from evaluation.tables import Column, Results
+from evaluation.protocol import Preset, axes_sentence
+from evaluation.tables import Column, Results, SeedFits
 from tasks import PAPER_TASKS, Task, source_rate
 
 LEDGER_FILE = "ledger.jsonl"
@@ -24,12 +24,14 @@ class RunOptions:
     tasks: Sequence[Task]
     preset: Preset
     n_seeds: int
+    budgets: Sequence[float]
     directory: Path
     cache: Path
     device: str
     max_bytes: float
     allow_random_init: bool
     resume: bool
+    save_predictions: bool
     left_out: Sequence[str]
 
 
@@ -58,10 +60,12 @@ class Session:
     def results(self) -> Results:
         """Return what is finished, ready for the tables."""
         scores: dict[str, dict[str, list[float]]] = {}
+        fits = []
         for job in self.jobs:
-            if (seeds := job.seed_scores(self.ledger)) is not None:
-                scores.setdefault(job.model, {})[job.task.name] = seeds
-        columns = [Column(t.name, t.metadata.evaluation[0], short_name(t)) for t in self.options.tasks]
+            if (seeds := job.seed_records(self.ledger)) is not None:
+                scores.setdefault(job.model, {})[job.label] = job.seed_scores(self.ledger)
+                fits += [SeedFits(job.model, job.label, seed, folds) for seed, folds in enumerate(seeds)]
+        columns = list(dict.fromkeys(column(job) for job in self.jobs))
         marks = {card.spec.label: "random init" for card in self.cards if not card.pretrained}
         models = [card.spec.label for card in self.cards]
         notes = [*_notes(self.options), *(f"Failed: {failure}" for failure in self.failures)]
@@ -71,7 +75,7 @@ class Session:
                 f"This run's ledger also holds {others} fits of other models, tasks, seeds or presets, not "
                 "shown here: name them all in one command to see them in one table."
             )
-        return Results(models, columns, scores, marks, notes)
+        return Results(models, columns, scores, marks, notes, fits)
 
 
 def short_name(task: Task) -> str:
@@ -83,13 +87,21 @@ def short_name(task: Task) -> str:
     return task.name
 
 
+def column(job: Job) -> Column:
+    """Return the table's column of a job: "ESC-50", or "ESC-50 @10%" where the budget is not all."""
+    short = short_name(job.task)
+    title = short if job.budget == 100 else f"{short} @{job.budget:g}%"
+    return Column(job.label, job.primary, title, job.budget)
+
+
 def _notes(options: RunOptions) -> list[str]:
     """Return the sentences that every table of the run must carry."""
-    seeds = f"{options.n_seeds} seeds" if options.n_seeds > 1 else "one seed"
-    notes = [
-        f"Preset {options.preset.name}: {options.preset.description}. Mean ± half width of the 95 % "
-        f"t-interval over {seeds} of the classifier; it does not cover the choice of test clips."
-    ]
+    notes = [_protocol_note(options.preset, options.n_seeds), *_budget_notes(options.budgets)]
+    for task in options.tasks:
+        own = options.preset.for_task(task.metadata).axes
+        differs = {name: own[name] for name in own if own[name] != options.preset.axes.get(name)}
+        if differs:
+            notes.append(f"{short_name(task)} brings its own: {axes_sentence(differs)}.")
     if 1 < options.n_seeds < 4:
         notes.append("Intervals over two or three seeds are very wide.")
     if any(task.metadata.synthetic for task in options.tasks):
@@ -98,6 +110,37 @@ def _notes(options: RunOptions) -> list[str]:
         if task.metadata.part_of:
             notes.append(f"{short_name(task)} is a part of its data set: {task.metadata.part_of}.")
     return [*notes, *(f"Left out: {sentence}." for sentence in options.left_out)]
+
+
+def _protocol_note(preset: Preset, n_seeds: int) -> str:
+    if preset.head == "knn":
+        ks = ", ".join(str(point.k) for point in preset.grid)
+        return (
+            f"Head knn: cosine nearest neighbours, no training; k of {ks} chosen on validation. Nothing is "
+            "random, so there is one value and no interval."
+        )
+    text = f"Preset {preset.title}: {preset.description}."
+    if preset.changes:
+        text = f"Preset {preset.title}; NOT the preset itself, which is {preset.description}."
+    if preset.head == "linear":
+        text += " Head linear: no hidden layer."
+    seeds = f"{n_seeds} seeds" if n_seeds > 1 else "one seed"
+    return (
+        f"{text} Mean ± half width of the 95 % t-interval over {seeds} of the classifier; it does not cover "
+        "the choice of test clips."
+    )
+
+
+def _budget_notes(budgets: Sequence[float]) -> list[str]:
+    if tuple(budgets) == (100.0,):
+        return []
+    note = (
+        "@N%: trained on N % of every class's training clips, at least one; the same ones for every seed and "
+        "model, smaller budgets within larger ones; validation and test parts are whole."
+    )
+    if len(budgets) > 1:
+        note += f" Average and s(m) are over the columns with the largest budget, {max(budgets):g} %."
+    return [note]
 
 
 def prepare(options: RunOptions) -> Session:
@@ -133,31 +176,34 @@ def prepare(options: RunOptions) -> Session:
             )
         )
         for task in options.tasks:
-            entry = store_entry(model, task, options.cache)
-            jobs.append(Job(spec.label, task, entry, options.preset, options.n_seeds))
+            entry, preset = store_entry(model, task, options.cache), options.preset.for_task(task.metadata)
+            for budget in options.budgets:
+                jobs.append(Job(spec.label, task, entry, preset, options.n_seeds, budget))
     return Session(options, cards, jobs, ledger)
 
 
 def plan_text(session: Session) -> str:
     """Return the plan: per model what is cached and what is done, and what will surprise."""
     options = session.options
-    per_model = len(options.tasks)
+    per_model = len(options.tasks) * len(options.budgets)
+    budgets = f" x {_count(len(options.budgets), 'budget')}" if len(options.budgets) > 1 else ""
+    head = "" if options.preset.head == "mlp" else f", head {options.preset.head}"
     lines = [
-        f"Plan: {_count(len(session.cards), 'model')} x {_count(per_model, 'task')} x "
-        f"{_count(options.n_seeds, 'seed')}, "
-        f"preset {options.preset.name} ({options.preset.description})",
+        f"Plan: {_count(len(session.cards), 'model')} x {_count(len(options.tasks), 'task')} x "
+        f"{_count(options.n_seeds, 'seed')}{budgets}, "
+        f"preset {options.preset.title} ({options.preset.description}){head}",
         f"Run:  {options.directory}    cache: {options.cache}",
         "",
     ]
     for index, card in enumerate(session.cards):
         jobs = session.jobs[index * per_model : (index + 1) * per_model]
-        embedded = sum(is_embedded(job.entry, job.task) for job in jobs)
+        embedded = sum(is_embedded(job.entry, job.task) for job in jobs[:: len(options.budgets)])
         done, total = sum(job.n_done(session.ledger) for job in jobs), sum(job.n_fits for job in jobs)
         mark = "" if card.pretrained else "  (random init)"
         lines.append(f"  {card.spec.label}{mark}")
         lines.append(
             f"      {card.n_parameters / 1e6:.1f} M weights, {card.sample_rate} Hz, {card.dim}-d; "
-            f"embedded: {embedded} of {per_model} tasks; fits done: {done} of {total}"
+            f"embedded: {embedded} of {len(options.tasks)} tasks; fits done: {done} of {total}"
         )
     problems = [f"  left out: {sentence}" for sentence in [*options.left_out, *session.failures]]
     return "\n".join([*lines, "", *_task_lines(session), *problems, ""])

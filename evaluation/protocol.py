@@ -160,7 +160,7 @@ class Preset:
             raise EvaluationError(f"a linear probe has no hidden layer: leave out {needless[0]}")
         changed = replace(self, axes={**self.axes, **axes}, points=points, changes={**self.changes, **axes})
         if len(set(changed.grid)) < len(changed.grid):
-            raise EvaluationError(f"a value appears twice in the grid: {_sentence(axes)}")
+            raise EvaluationError(f"a value appears twice in the grid: {axes_sentence(axes)}")
         return changed
 
     def for_task(self, metadata: TaskMetadata) -> "Preset":
@@ -182,7 +182,7 @@ class Preset:
     @property
     def title(self) -> str:
         """The name, with what was changed: it must not pass for the preset itself."""
-        return f"{self.name} changed to {_sentence(self.changes)}" if self.changes else self.name
+        return f"{self.name} changed to {axes_sentence(self.changes)}" if self.changes else self.name
 
 
 def _values(name: str, value: Any) -> tuple[Any, ...]:
@@ -194,7 +194,8 @@ def _values(name: str, value: Any) -> tuple[Any, ...]:
     return values
 
 
-def _sentence(axes: Mapping[str, Sequence[Any]]) -> str:
+def axes_sentence(axes: Mapping[str, Sequence[Any]]) -> str:
+    """Return "dropout 0.1 or 0.25, lr 0.0001"."""
     words = {True: "true", False: "false"}
     return ", ".join(
         f"{name} {' or '.join(words[v] if isinstance(v, bool) else str(v) for v in values)}"

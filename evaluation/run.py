@@ -9,6 +9,7 @@ import shlex
 import sys
 import warnings
 from collections.abc import Sequence
+from dataclasses import fields
 from pathlib import Path
 
 from tqdm import tqdm
@@ -18,7 +19,7 @@ from evaluation.errors import EvaluationError
 from evaluation.execute import execute, finish
 from evaluation.hear_module import ModelSpec, parse_model
 from evaluation.plan import RunOptions, plan_text, prepare
-from evaluation.protocol import PRESETS, preset_named
+from evaluation.protocol import HEADS, PRESETS, Preset, ProbeConfig, preset_named
 from evaluation.store import cache_directory
 from tasks import Task, TaskError, read_task, resolve
 from tasks.sample import write_sample_tasks
@@ -95,6 +96,30 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         help="; ".join(f"{p.name}: {p.description}" for p in PRESETS).replace("%", "%%")
         + " (default: mwmae, but quick on sample tasks)",
     )
+    how.add_argument(
+        "--probe",
+        nargs="+",
+        default=[],
+        metavar="NAME=VALUE",
+        help="change numbers of the preset; a list is a grid: lr=1e-3 dropout=[0.1,0.5] shuffle=true, or one "
+        "JSON object. Names: grid_points (how many of the grid each seed tries), k (with --head knn), "
+        + ", ".join(field.name for field in fields(ProbeConfig)),
+    )
+    how.add_argument(
+        "--head",
+        choices=HEADS,
+        default="mlp",
+        help="what is put on the embeddings: the preset's network (mlp, default), the same without a hidden "
+        "layer (linear), or cosine nearest neighbours (knn), which train nothing and have one seed",
+    )
+    how.add_argument(
+        "--budget",
+        nargs="+",
+        type=float,
+        default=[100.0],
+        metavar="PERCENT",
+        help="shares of the training clips, each a column: 1 5 10 100 (default: 100)",
+    )
     how.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: cuda if present)")
     how.add_argument(
         "--max-memory", type=float, default=1.5, metavar="GB", help="for one stack of networks (default: 1.5)"
@@ -117,6 +142,11 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
         default=True,
         help="go on with what the run's ledger holds (default); --no-resume sets the old ledger aside",
     )
+    where.add_argument(
+        "--save-predictions",
+        action="store_true",
+        help="keep what every fit that counts predicts of its test part, RUN/predictions/**.npz",
+    )
     where.add_argument("--plan-only", action="store_true", help="print the plan and stop")
 
 
@@ -129,6 +159,9 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         raise EvaluationError(f"--seeds {arguments.seeds}: at least one seed is needed")
     if not 0 < arguments.max_memory < float("inf"):
         raise EvaluationError(f"--max-memory {arguments.max_memory}: give a number of GB above 0")
+    for budget in arguments.budget:
+        if not 0 < budget <= 100:
+            raise EvaluationError(f"--budget {budget:g}: give per cent above 0 and up to 100")
     cache = arguments.cache or cache_directory()
     models = _models(arguments)
     tasks, left_out, broken = _tasks(arguments, cache)
@@ -139,8 +172,9 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
     options = RunOptions(
         models=models,
         tasks=tasks,
-        preset=preset_named(arguments.preset or ("quick" if synthetic else "mwmae")),
-        n_seeds=arguments.seeds,
+        preset=_preset(arguments, synthetic),
+        n_seeds=1 if arguments.head == "knn" else arguments.seeds,
+        budgets=sorted(set(arguments.budget)),
         directory=arguments.results / name,
         cache=cache,
         device=arguments.device,
@@ -148,6 +182,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         # The demonstration on synthetic tasks cannot be mistaken for a result, so it may start untrained.
         allow_random_init=arguments.allow_random_init or (synthetic and not arguments.models),
         resume=arguments.resume,
+        save_predictions=arguments.save_predictions,
         left_out=left_out,
     )
     return options, broken
@@ -160,15 +195,33 @@ def _models(arguments: argparse.Namespace) -> list[ModelSpec]:
     for text in arguments.model_options:
         module, _, value = ("", "", text) if text.lstrip().startswith("{") else text.partition("=")
         if module:
-            for_one[module] = _json_object(value)
+            for_one[module] = _json_object(value, "--model-options", '{"name": 1}')
         else:
-            for_all |= _json_object(value)
+            for_all |= _json_object(value, "--model-options", '{"name": 1}')
     texts = arguments.models or DEFAULT_MODELS
     modules = {text.partition("@")[0] for text in texts}
     if strangers := sorted(set(for_one) - modules):
         raise EvaluationError(f"--model-options names {strangers[0]}, which is not among --models")
     specs = [parse_model(text, for_all | for_one.get(text.partition("@")[0], {})) for text in texts]
     return list({spec.label: spec for spec in specs}.values())
+
+
+def _preset(arguments: argparse.Namespace, synthetic: bool) -> Preset:
+    """Return the preset with the head and the numbers that were asked for."""
+    changes: dict = {}
+    for text in arguments.probe:
+        if text.lstrip().startswith("{"):
+            changes |= _json_object(text, "--probe", '{"lr": 1e-3, "dropout": [0.1, 0.5]}')
+            continue
+        name, equals, value = text.partition("=")
+        if not equals:
+            raise EvaluationError(f"--probe {text}: give NAME=VALUE, such as lr=1e-3")
+        try:
+            changes[name] = json.loads(value)
+        except ValueError:
+            changes[name] = value
+    preset = preset_named(arguments.preset or ("quick" if synthetic else "mwmae"))
+    return preset.with_head(arguments.head).changed(changes)
 
 
 def _tasks(arguments: argparse.Namespace, cache: Path) -> tuple[list[Task], list[str], list[str]]:
@@ -206,13 +259,13 @@ def _write_samples(directory: Path) -> None:
         write_sample_tasks(directory, progress=progress)
 
 
-def _json_object(text: str) -> dict:
+def _json_object(text: str, option: str, example: str) -> dict:
     try:
         value = json.loads(text)
     except ValueError as error:
-        raise EvaluationError(f"--model-options is not JSON ({error}); example: '{{\"name\": 1}}'") from error
+        raise EvaluationError(f"{option} is not JSON ({error}); example: '{example}'") from error
     if not isinstance(value, dict):
-        raise EvaluationError("--model-options must be a JSON object such as '{\"name\": 1}'")
+        raise EvaluationError(f"{option} must be a JSON object such as '{example}'")
     return value
 
 

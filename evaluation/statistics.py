@@ -34,6 +34,20 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     return Interval(float(sample.mean()), float(half_width), n)
 
 
+def over_folds(folds: Sequence[Mapping[str, float]]) -> dict[str, tuple[float, float]]:
+    """Return every score's mean and standard deviation (n - 1) over the folds of a task.
+
+    As the original's aggregated scores: a score that is infinite on one fold has an infinite mean and no
+    standard deviation (NaN).
+    """
+    with np.errstate(invalid="ignore"):
+        return {
+            name: (float(np.mean(values)), float(np.std(values, ddof=1)))
+            for name in folds[0]
+            for values in [[fold[name] for fold in folds]]
+        }
+
+
 def overall_scores(
     scores: Mapping[str, Mapping[str, Sequence[float]]], *, extremes: Extremes
 ) -> dict[str, Interval]:

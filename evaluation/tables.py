@@ -9,8 +9,9 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.files import write_atomically
+from evaluation.ledger import FitRecord
 from evaluation.metrics import PERCENT
-from evaluation.statistics import Interval, overall_scores, t_interval
+from evaluation.statistics import Interval, over_folds, overall_scores, t_interval
 
 
 @dataclass(frozen=True)
@@ -20,6 +21,7 @@ class Column:
     task: str
     metric: str
     short: str
+    budget: float = 100.0
 
     @property
     def unit(self) -> str:
@@ -32,11 +34,22 @@ class Column:
 
 
 @dataclass(frozen=True)
+class SeedFits:
+    """The fits that count for one seed of one model on one task, one per test part."""
+
+    model: str
+    task: str
+    seed: int
+    folds: Sequence[FitRecord]
+
+
+@dataclass(frozen=True)
 class Results:
     """All that the tables of a run are made from.
 
     `scores` maps model -> task -> primary score per seed; what is not finished is absent. `marks` maps a
-    model to what every table must say of it ("random init"). `notes` are sentences printed with every table.
+    model to what every table must say of it ("random init"). `notes` are sentences printed with every table;
+    `fits` is what the scores are made of.
     """
 
     models: Sequence[str]
@@ -44,6 +57,13 @@ class Results:
     scores: Mapping[str, Mapping[str, Sequence[float]]]
     marks: Mapping[str, str]
     notes: Sequence[str]
+    fits: Sequence[SeedFits] = ()
+
+    @property
+    def averaged(self) -> list[Column]:
+        """The columns that averages and s(m) are over: those with the largest budget."""
+        largest = max(column.budget for column in self.columns)
+        return [column for column in self.columns if column.budget == largest]
 
     def name(self, model: str) -> str:
         """Return the model's name with its mark."""
@@ -56,20 +76,25 @@ class Results:
 
     def average(self, model: str) -> float | None:
         """Return the plain average of a complete row, None otherwise."""
-        cells = [self.interval(model, column) for column in self.columns]
+        cells = [self.interval(model, column) for column in self.averaged]
         return None if None in cells else sum(cell.mean for cell in cells) / len(cells)
 
     def pool(self) -> list[str]:
         """Return the models that s(m) compares: those with every task."""
-        complete = {column.task for column in self.columns}
-        return [model for model in self.models if set(self.scores.get(model, {})) == complete]
+        complete = {column.task for column in self.averaged}
+        return [model for model in self.models if set(self.scores.get(model, {})) >= complete]
 
 
 def write_tables(results: Results, directory: Path) -> None:
-    """Write `scores.csv`, `summary.csv` and `table.md` (models down, tasks across, as in the paper)."""
+    """Write `scores.csv`, `summary.csv`, `folds.csv` and `table.md`.
+
+    The last has models down and tasks across, as in the paper; `folds.csv` has every score of every fit
+    that counts and, with folds, their mean and standard deviation as the original runner aggregates them.
+    """
     directory.mkdir(parents=True, exist_ok=True)
     _write_csv(directory / "scores.csv", _score_rows(results))
     _write_csv(directory / "summary.csv", _summary_rows(results))
+    _write_csv(directory / "folds.csv", _fold_rows(results))
     write_atomically(directory / "table.md", markdown(results))
 
 
@@ -102,7 +127,8 @@ def _all_notes(results: Results) -> list[str]:
 
 
 def _overall(results: Results) -> dict[str, dict[str, Interval]]:
-    complete = {model: results.scores[model] for model in results.pool()}
+    tasks = [column.task for column in results.averaged]
+    complete = {model: {task: results.scores[model][task] for task in tasks} for model in results.pool()}
     return {f"s(m) {extremes}": overall_scores(complete, extremes=extremes) for extremes in ("runs", "means")}
 
 
@@ -159,6 +185,18 @@ def _summary_rows(results: Results) -> list[list]:
             if model in scores:
                 cell = scores[model]
                 rows.append([model, mark, name, "", "%", cell.n, cell.mean, _number(cell.half_width)])
+    return rows
+
+
+def _fold_rows(results: Results) -> list[list]:
+    rows: list[list] = [["model", "mark", "task", "seed", "test", "score", "value"]]
+    for fits in results.fits:
+        what = [fits.model, results.marks.get(fits.model, ""), fits.task, fits.seed]
+        for fold in fits.folds:
+            rows += [[*what, fold.key.test, name, value] for name, value in fold.scores.items()]
+        if len(fits.folds) > 1:
+            for name, (mean, deviation) in over_folds([fold.scores for fold in fits.folds]).items():
+                rows += [[*what, "mean", name, mean], [*what, "std", name, deviation]]
     return rows
 
 

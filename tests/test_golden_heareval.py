@@ -9,7 +9,8 @@ import numpy as np
 import pytest
 import torch
 
-from evaluation.downstream import Job, Resources, run_job
+from evaluation.downstream import Resources, run_job
+from evaluation.job import Job
 from evaluation.ledger import Ledger
 from evaluation.protocol import preset_named, row_orders
 from evaluation.statistics import t_interval

@@ -17,6 +17,7 @@ def record(seed: int, **changes: object) -> FitRecord:
         "task": "t",
         "preset": "quick",
         "primary": "top1_acc",
+        "monitor": "top1_acc",
         "validation_score": 0.5,
         "scores": {"top1_acc": 0.25, "d_prime": math.inf},
         "epoch": 2,
@@ -24,6 +25,8 @@ def record(seed: int, **changes: object) -> FitRecord:
         "stack": f"stack {seed}",
         "stack_size": 1,
         "stack_seconds": 0.1,
+        "seconds": 0.1,
+        "flops": 1e9,
         "versions": {"torch": "2"},
         "finished": "2026-01-01T00:00:00+00:00",
     }

@@ -134,7 +134,7 @@ def test_one_bad_task_does_not_stop_the_others(tmp_path: Path, capsys: pytest.Ca
         (["--tasks-dir", "nowhere"], "nowhere does not exist"),
         (["--tasks", "./tasks"], "./tasks is no task directory: it holds no task_metadata.json"),
         (["--max-memory", "nan"], "give a number of GB above 0"),
-        (["--preset", "slow"], "there is no preset 'slow'; choose one of: mwmae, quick"),
+        (["--preset", "slow"], "there is no preset 'slow'; choose one of: mwmae, mwmae-table4, hear2021"),
         (["--models", "no_such_module"], "there is no module 'no_such_module'"),
         (["--models", "json"], "it has no function load_model"),
         (
@@ -180,7 +180,7 @@ def test_synthetic_and_real_tasks_do_not_mix(
 
 
 def make_event_task(root: Path) -> None:
-    make_task(root, rate=16000, embedding_type="event", task_name="events")
+    make_task(root, rate=16000, embedding_type="event", prediction_type="multilabel", task_name="events")
     for split in ("train", "valid", "test"):
         names = json.loads((root / f"{split}.json").read_text())
         events = {name: [{"label": "2", "start": 0.0, "end": 50.0}] for name in names}

@@ -1,0 +1,40 @@
+"""What a fit costs: the bytes of a stack of networks and the arithmetic of one of them."""
+
+import itertools
+
+from evaluation.protocol import ProbeConfig
+
+
+def networks_per_stack(config: ProbeConfig, rows: int, dim: int, n_labels: int, max_bytes: float) -> int:
+    """Return how many networks train together within `max_bytes`, at least one.
+
+    A network holds its parameters five times (with gradient, two moments and the best copy) and about six
+    copies of its hidden activations.
+    """
+    parameters = sum((a + 1) * b for a, b in itertools.pairwise(_widths(config, dim, n_labels)))
+    batch = max(min(rows, config.batch_size), 1)
+    activations = 6 * max(batch, rows // 2) * config.hidden_dim * max(config.hidden_layers, 1)
+    return max(1, int(max_bytes / (4 * (5 * parameters + activations))))
+
+
+def training_flops(
+    config: ProbeConfig, *, train: int, valid: int, test: int, dim: int, n_labels: int, epochs: int
+) -> float:
+    """Return the floating-point operations of one fit's matrix products.
+
+    `train`, `valid` and `test` are numbers of rows. A training step needs each product three times
+    (forward, gradient of weights, gradient of inputs) but no gradient of the embeddings.
+    """
+    first, *others = [2 * a * b for a, b in itertools.pairwise(_widths(config, dim, n_labels))]
+    checks = max(1, epochs // config.check_val_every_n_epoch)
+    forward = first + sum(others)
+    return float(epochs * train * (2 * first + 3 * sum(others)) + (checks * valid + test) * forward)
+
+
+def neighbour_flops(*, train: int, valid: int, test: int, dim: int) -> float:
+    """Return the operations of comparing every validation and test row with every training row."""
+    return 2.0 * train * (valid + test) * dim
+
+
+def _widths(config: ProbeConfig, dim: int, n_labels: int) -> list[int]:
+    return [dim, *[config.hidden_dim] * config.hidden_layers, n_labels]

@@ -1,0 +1,119 @@
+"""One model on one task: which fits that takes, which of them count, and the score of every seed."""
+
+import hashlib
+import re
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.ledger import FitKey, FitRecord, Ledger
+from evaluation.metrics import MINIMISED
+from evaluation.protocol import Config, Preset, Split, best_config, config_key, task_splits
+from evaluation.store import StoreEntry
+from tasks import Task
+
+SeededFit = tuple[int, Config]
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on one task under one preset, for seeds 0 .. n_seeds - 1.
+
+    `preset` is the run's as it applies to this task; `budget` is the share of the training clips, in per
+    cent.
+    """
+
+    model: str
+    task: Task
+    entry: StoreEntry
+    preset: Preset
+    n_seeds: int
+    budget: float = 100.0
+
+    @property
+    def label(self) -> str:
+        """The task's name, with the budget where it is not all."""
+        return self.task.name if self.budget == 100 else f"{self.task.name}@{self.budget:g}%"
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The task's train / valid / test combinations; the grid is searched on the first."""
+        return task_splits(self.task.metadata.split_mode, self.task.metadata.splits)
+
+    @property
+    def primary(self) -> str:
+        """The score that is reported."""
+        return self.task.metadata.evaluation[0]
+
+    @property
+    def monitor(self) -> str:
+        """What stops training and selects, on the validation part: the primary score, or "loss"."""
+        return self.primary if self.task.metadata.use_scoring_for_early_stopping else "loss"
+
+    @property
+    def minimised(self) -> bool:
+        """Whether lower is better of what selects."""
+        return self.monitor in MINIMISED
+
+    @property
+    def n_fits(self) -> int:
+        """How many classifiers the whole job trains."""
+        return self.n_seeds * (self.preset.n_points + len(self.splits) - 1)
+
+    def grid_fits(self) -> list[SeededFit]:
+        """Return what is trained on the first split: for every seed its points of the grid."""
+        drawn = [set(self.preset.order(seed)) for seed in range(self.n_seeds)]
+        return [
+            (seed, config) for seed, own in enumerate(drawn) for config in self.preset.grid if config in own
+        ]
+
+    def key(self, split: Split, fit: SeededFit) -> FitKey:
+        """Return the ledger's name of one fit."""
+        return FitKey(self.entry.key, split.test, config_key(fit[1]), fit[0], self.budget)
+
+    def chosen(self, ledger: Ledger) -> list[SeededFit]:
+        """Return the best grid point on the first split of every seed whose grid is finished."""
+        first, best = self.splits[0], []
+        for seed in range(self.n_seeds):
+            order = self.preset.order(seed)
+            keys = {config: self.key(first, (seed, config)) for config in order}
+            if all(key in ledger for key in keys.values()):
+                scores = {config: ledger[key].validation_score for config, key in keys.items()}
+                best.append((seed, best_config(order, scores, minimise=self.minimised)))
+        return best
+
+    def n_done(self, ledger: Ledger) -> int:
+        """Return how many of the job's fits the ledger holds."""
+        done = sum(self.key(self.splits[0], fit) in ledger for fit in self.grid_fits())
+        chosen = self.chosen(ledger)
+        return done + sum(self.key(split, fit) in ledger for split in self.splits[1:] for fit in chosen)
+
+    def seed_records(self, ledger: Ledger) -> list[list[FitRecord]] | None:
+        """Return, per seed, the fit that counts on every split; None while fits are missing."""
+        if self.n_done(ledger) < self.n_fits:
+            return None
+        return [[ledger[self.key(split, fit)] for split in self.splits] for fit in self.chosen(ledger)]
+
+    def seed_scores(self, ledger: Ledger) -> list[float] | None:
+        """Return the primary test score of every seed, averaged over folds; None while fits are missing."""
+        records = self.seed_records(ledger)
+        if records is None:
+            return None
+        return [float(np.mean([fit.scores[self.primary] for fit in folds])) for folds in records]
+
+    def prediction_path(self, directory: Path, split: Split, fit: SeededFit) -> Path:
+        """Return where the predictions of one fit are saved under a run's `directory`."""
+        model = re.sub(r"[^\w.-]+", "_", self.model)
+        point = hashlib.sha256(config_key(fit[1]).encode()).hexdigest()[:8]
+        folder = directory / "predictions" / model / f"{self.label}-{self.entry.key[:8]}"
+        return folder / f"{split.test}-seed{fit[0]}-{point}.npz"
+
+    def lacks_predictions(self, ledger: Ledger, directory: Path) -> bool:
+        """Say whether predictions of fits that count are not saved."""
+        paths = (
+            self.prediction_path(directory, split, fit)
+            for split in self.splits
+            for fit in self.chosen(ledger)
+        )
+        return not all(path.exists() for path in paths)
