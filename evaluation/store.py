@@ -123,7 +123,7 @@ class StoreEntry:
 
     def read_frames(self, split: str) -> Frames:
         """Return one split of a task of events."""
-        with np.load(self.path / f"{split}.frames.npz") as arrays:
+        with open(self.path / f"{split}.frames.npz", "rb") as file, np.load(file) as arrays:
             return Frames(self.read(split), arrays["timestamps"], arrays["boundaries"])
 
 
