@@ -20,7 +20,7 @@ from typing import Any
 
 from evaluation.errors import EvaluationError
 from evaluation.heareval_export import PREDICTED, SCORES, seed_score_files
-from evaluation.heareval_tree import find_trees, labels_file, read_label_lists, tree_files
+from evaluation.heareval_files import find_trees, labels_file, read_label_lists, tree_files
 from evaluation.statistics import Interval, t_interval
 from tasks import TaskError, read_labels
 

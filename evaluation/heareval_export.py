@@ -15,25 +15,30 @@ import shutil
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any
 
 import numpy as np
 import torch
+from jaxtyping import Float, Int
 
-from evaluation.downstream import Job, SeededFit
 from evaluation.embed import is_embedded
 from evaluation.errors import EvaluationError
-from evaluation.heareval_tree import (
+from evaluation.events import event_part
+from evaluation.heareval_files import (
     METADATA,
-    ROWS_PER_READ,
+    ROWS_AT_ONCE,
     VOCABULARY,
+    Label,
     dimensions_file,
     embeddings_file,
+    frames_file,
     labels_file,
 )
+from evaluation.job import Job, SeededFit
+from evaluation.knn import KnnConfig
 from evaluation.ledger import FitRecord, Ledger
 from evaluation.plan import Session
-from evaluation.protocol import row_orders
+from evaluation.protocol import Config, row_orders
 
 DONE = ".done.embeddings"
 SCORES = "test.predicted-scores.json"
@@ -65,15 +70,16 @@ def seed_score_files(folder: Path) -> list[Path]:
 def export_run(session: Session, directory: Path) -> list[Path]:
     """Write every job whose embeddings are there, with the scores of every finished seed.
 
-    Files of an earlier export are replaced. Returns the task folders with embeddings. Raises
-    EvaluationError when two models would share a folder, or a tree would be written over its own source.
+    Files of an earlier export are replaced. Low-data budgets, which the original does not know, are left
+    out. Returns the task folders with embeddings. Raises EvaluationError when two models would share a
+    folder, or a tree would be written over its own source.
     """
     labels = {job.model for job in session.jobs}
     if len({model_folder(label) for label in labels}) < len(labels):
-        raise EvaluationError(f"two models would share one folder in {directory}; export one model at a time")
+        raise EvaluationError(f"two models would share a folder in {directory}; export one model at a time")
     written = []
     for job in session.jobs:
-        if not is_embedded(job.entry, job.task):
+        if job.budget < 100 or not is_embedded(job.entry, job.task):
             continue
         folder = Path(directory) / model_folder(job.model) / job.task.name
         write_embeddings(job, folder)
@@ -95,21 +101,47 @@ def write_embeddings(job: Job, folder: Path) -> None:
     (folder / DONE).unlink(missing_ok=True)
     for name in (METADATA, VOCABULARY, *(f"{split}.json" for split in task.metadata.splits)):
         shutil.copyfile(task.path / name, folder / name)
-    orders = row_orders({split: len(task.clips[split]) for split in task.metadata.splits})
-    for split, order in orders.items():
-        x = job.entry.read(split)
-        (folder / dimensions_file(split)).write_text(json.dumps(x.shape), encoding="utf-8")
-        with open(folder / embeddings_file(split), "wb") as file:
-            _write_rows(file, x, order)
-        # The clips of the task have their labels as text; the tree keeps them as the JSON has them.
-        labels = list(json.loads((folder / f"{split}.json").read_bytes()).values())
-        (folder / labels_file(split)).write_bytes(pickle.dumps([labels[i] for i in order], protocol=4))
+    write = _write_scenes if task.metadata.embedding_type == "scene" else _write_frames
+    for split, order in row_orders({s: len(task.clips[s]) for s in task.metadata.splits}).items():
+        # The task's clips have their labels as text; the tree keeps them as the JSON has them.
+        entries = json.loads((folder / f"{split}.json").read_bytes())
+        write(job, folder, split, order, [entries[task.clips[split][i].file] for i in order])
     (folder / DONE).touch()
 
 
-def _write_rows(file: BinaryIO, x: np.ndarray, order: Sequence[int]) -> None:
-    for start in range(0, len(order), ROWS_PER_READ):
-        file.write(np.ascontiguousarray(x[order[start : start + ROWS_PER_READ]], dtype="<f4").data)
+def _write_scenes(job: Job, folder: Path, split: str, order: Sequence[int], entries: Sequence[list]) -> None:
+    _write_rows(folder, split, job.entry.read(split), np.array(order))
+    _write_labels(folder, split, entries)
+
+
+def _write_frames(job: Job, folder: Path, split: str, order: Sequence[int], entries: Sequence[list]) -> None:
+    frames = job.entry.read_frames(split)
+    part = event_part(job.task.clips[split], frames, order, job.task.vocabulary)
+    _write_rows(folder, split, frames.embeddings, part.rows)
+    as_written = {str(event["label"]): event["label"] for events in entries for event in events}
+    targets = part.targets()
+    _write_labels(
+        folder, split, [[as_written[job.task.vocabulary[i]] for i in np.flatnonzero(row)] for row in targets]
+    )
+    names = np.repeat(
+        [f"{'/'.join(folder.parts[-2:])}/{split}/{file}" for file in part.files], np.diff(part.boundaries)
+    )
+    index = list(zip(names.tolist(), part.timestamps.tolist(), strict=True))
+    (folder / frames_file(split)).write_text(json.dumps(index, indent=4), encoding="utf-8")
+
+
+def _write_rows(
+    folder: Path, split: str, x: Float[np.ndarray, "stored dim"], rows: Int[np.ndarray, "rows"]
+) -> None:
+    """Write the stored rows in the order given."""
+    (folder / dimensions_file(split)).write_text(json.dumps([len(rows), x.shape[1]]), encoding="utf-8")
+    with open(folder / embeddings_file(split), "wb") as file:
+        for start in range(0, len(rows), ROWS_AT_ONCE):
+            file.write(np.ascontiguousarray(x[rows[start : start + ROWS_AT_ONCE]], dtype="<f4").data)
+
+
+def _write_labels(folder: Path, split: str, labels: Sequence[list[Label]]) -> None:
+    (folder / labels_file(split)).write_bytes(pickle.dumps(list(labels), protocol=4))
 
 
 def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> None:
@@ -122,12 +154,12 @@ def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> N
     folder.mkdir(parents=True, exist_ok=True)
     _write_json(folder / SCORES, predicted_scores(job, fit, records))
     done = {
-        "time": 60 * sum(_minutes(record) for record in records.values()),
+        "time": sum(record.seconds for record in records.values()),
         "embedding_path": f"{model_folder(job.model)}/{job.task.name}",
         "embedding_size": job.entry.identity["dim"],
-        "grid_points": len(job.preset.grid),
+        "grid_points": job.preset.n_points,
         "deterministic": True,
-        "preset": job.preset.name,
+        "preset": job.preset.title,
         "seed": fit[0],
     }
     _write_json(folder / PREDICTED, done)
@@ -136,7 +168,8 @@ def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> N
 def predicted_scores(job: Job, fit: SeededFit, records: Mapping[str, FitRecord]) -> dict[str, Any]:
     """Return the content of `test.predicted-scores.json` for one seed; `records` by test part.
 
-    As in the original, cross-validation adds mean and standard deviation (n - 1) over the folds.
+    As in the original, cross-validation adds mean and standard deviation (n - 1) over the folds, and the
+    postprocessing of events is that of the first split.
     """
     parts = {test: _part(job, record) for test, record in records.items()}
     content: dict[str, Any] = dict(parts)
@@ -144,11 +177,16 @@ def predicted_scores(job: Job, fit: SeededFit, records: Mapping[str, FitRecord])
         content["aggregated_scores"] = _aggregated(list(parts.values()))
     return {
         **content,
-        "hparams": dict(sorted({**asdict(fit[1]), **_FIXED_HPARAMS}.items())),
-        "postprocessing": [],
-        "score_mode": "max",
+        "hparams": _hparams(fit[1]),
+        "postprocessing": list(records[job.splits[0].test].postprocessing.items()),
+        "score_mode": "min" if job.minimised else "max",
         "embedding_path": f"{model_folder(job.model)}/{job.task.name}",
     }
+
+
+def _hparams(config: Config) -> dict[str, Any]:
+    fixed = {} if isinstance(config, KnnConfig) else _FIXED_HPARAMS
+    return dict(sorted({**asdict(config), **fixed}.items()))
 
 
 def _part(job: Job, record: FitRecord) -> dict[str, float]:
@@ -157,22 +195,17 @@ def _part(job: Job, record: FitRecord) -> dict[str, float]:
         **{f"test_{name}": score for name, score in record.scores.items()},
         "validation_score": record.validation_score,
         "epoch": record.epoch,
-        "time_in_min": _minutes(record),
+        "time_in_min": record.seconds / 60,
     }
-
-
-def _minutes(record: FitRecord) -> float:
-    """Return one network's share of the time that its stack took."""
-    return record.stack_seconds / record.stack_size / 60
 
 
 def _aggregated(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     found = {}
     for name in parts[0]:
         values = np.array([part[name] for part in parts], np.float64)
-        with np.errstate(invalid="ignore"):  # infinite d' has no deviation
+        with np.errstate(invalid="ignore"):  # d' may be infinite, of either sign
             found[f"{name}_mean"] = float(values.mean())
-            found[f"{name}_std"] = float(values.std(ddof=1)) if math.isfinite(values.sum()) else math.nan
+        found[f"{name}_std"] = float(values.std(ddof=1)) if np.isfinite(values).all() else math.nan
     return found
 
 

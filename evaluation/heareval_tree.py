@@ -1,36 +1,40 @@
-"""Embeddings trees of the original benchmark's program (heareval 2021), read as they stand.
+"""Embeddings trees of the original benchmark's program (heareval 2021) brought into the store as they stand.
 
-`embeddings/<model>/<task>/` holds `task_metadata.json`, `labelvocabulary.csv` and for every split
-`<split>.json`, `<split>.embedding-dimensions.json` ([rows, dim]), `<split>.embeddings.npy` (despite its name
-raw little-endian float32, no header) and `<split>.target-labels.pkl` (a pickled list of label lists). Rows
-are the clips of `<split>.json` in the order of `protocol.row_orders`. On import they go back to the order of
-the JSON, into the store, and are from then on embeddings like any others.
+Rows of a tree are the clips of `<split>.json` in the order of `protocol.row_orders`; of a task of events the
+clips are in that order and each has its frames in time order. On import they go back to the order of the JSON
+and are from then on embeddings like any others; neither model nor sound is needed. The labels stored beside
+the rows must be those that the order gives them.
 """
 
 import hashlib
-import io
-import json
-import pickle
+import itertools
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-from jaxtyping import Float
+from jaxtyping import Float, Int
 from tqdm import tqdm
 
+from evaluation.embed import is_embedded
 from evaluation.errors import EvaluationError
+from evaluation.events import frame_targets
+from evaluation.heareval_files import (
+    ROWS_AT_ONCE,
+    dimensions_file,
+    embeddings_file,
+    find_trees,
+    frames_file,
+    labels_file,
+    read_embeddings,
+    read_frame_index,
+    read_label_lists,
+    tree_files,
+)
 from evaluation.protocol import row_orders
 from evaluation.store import StoreEntry
-from tasks import Task, TaskMetadata, read_labels
-
-METADATA = "task_metadata.json"
-VOCABULARY = "labelvocabulary.csv"
-ROWS_PER_READ = 4096
-"""Rows in memory at once: 63 MB of 3,840 floats."""
-
-Label = str | int | float
+from tasks import Clip, Task, read_labels
 
 
 @dataclass(frozen=True)
@@ -40,29 +44,6 @@ class Imported:
     model: str
     task: Task
     entry: StoreEntry
-
-
-def dimensions_file(split: str) -> str:
-    """Name of the file that holds [rows, dim] of a split."""
-    return f"{split}.embedding-dimensions.json"
-
-
-def embeddings_file(split: str) -> str:
-    """Name of the file that holds a split's embeddings, raw float32."""
-    return f"{split}.embeddings.npy"
-
-
-def labels_file(split: str) -> str:
-    """Name of the file that holds a split's pickled labels."""
-    return f"{split}.target-labels.pkl"
-
-
-def tree_files(metadata: TaskMetadata) -> list[str]:
-    """Return the names of all files that make one task's tree."""
-    names = [METADATA, VOCABULARY]
-    for split in metadata.splits:
-        names += [f"{split}.json", dimensions_file(split), embeddings_file(split), labels_file(split)]
-    return names
 
 
 def import_tree(directory: Path, cache: Path) -> list[Imported]:
@@ -85,42 +66,44 @@ def import_tree(directory: Path, cache: Path) -> list[Imported]:
     return imported
 
 
-def find_trees(directory: Path) -> list[Path]:
-    """Return the task folders: `directory` itself, else those in it, else those two levels below it.
+@dataclass(frozen=True)
+class _Part:
+    """One split of a tree. The clip at place p of the shuffled order has the rows from boundaries[p] on."""
 
-    Raises EvaluationError when there is none.
-    """
-    directory = Path(directory).resolve()
-    for pattern in (METADATA, f"*/{METADATA}", f"*/*/{METADATA}"):
-        folders = sorted(file.parent for file in directory.glob(pattern))
-        if found := [folder for folder in folders if any(folder.glob(dimensions_file("*")))]:
-            return found
-    raise EvaluationError(
-        f"{directory} holds no embeddings tree: there is no {METADATA} beside {dimensions_file('<split>')} "
-        "in it or up to two levels below; give the folder of a task, of a model or of all models"
-    )
+    file: Path
+    embeddings: Float[np.ndarray, "rows dim"]
+    order: Sequence[int]
+    boundaries: Int[np.ndarray, "clips_and_1"]
+    timestamps: Float[np.ndarray, "rows"] | None
+
+    def spans(self) -> list[tuple[int, int]]:
+        """First row and end of every clip, in the order of the JSON."""
+        return [(self.boundaries[p], self.boundaries[p + 1]) for p in np.argsort(self.order)]
+
+    def rows(self, which: Int[np.ndarray, "some"] | slice) -> Float[np.ndarray, "some dim"]:
+        """Return some rows; raise EvaluationError when a number is not finite."""
+        found = self.embeddings[which]
+        if not np.isfinite(found).all():
+            raise EvaluationError(
+                f"{self.file} has NaN or infinite values, which cannot be trained on; embed again"
+            )
+        return found
 
 
 def _import_task(folder: Path, store: Path) -> Imported:
     """Check one task folder and write its embeddings into the store where they are missing."""
     task = read_labels(folder)
-    if task.metadata.embedding_type != "scene":
-        raise EvaluationError(f"{folder} is a timestamp task; only trees of scene tasks can be imported yet")
-    splits = task.metadata.splits
-    shapes = {split: _shape(folder, split) for split in splits}
-    dims = {dim for _, dim in shapes.values()}
+    orders = row_orders({split: len(task.clips[split]) for split in task.metadata.splits})
+    read = _scene_part if task.metadata.embedding_type == "scene" else _event_part
+    parts = {split: read(folder, task, split, order) for split, order in orders.items()}
+    dims = sorted({part.embeddings.shape[1] for part in parts.values()})
     if len(dims) > 1:
-        raise EvaluationError(
-            f"{folder}: its splits have embeddings of {sorted(dims)} dimensions; embed again"
-        )
-    orders = row_orders({split: len(task.clips[split]) for split in splits})
-    for split, order in orders.items():
-        _check_rows(folder, task, split, order, shapes[split][0])
-    entry = StoreEntry(store, _identity(folder, task, dims.pop()))
-    with entry.writing():
-        for split, order in orders.items():
-            if not entry.has(split, *shapes[split]):
-                _write(entry, folder, split, order, shapes[split])
+        raise EvaluationError(f"{folder}: its splits have embeddings of {dims} dimensions; embed again")
+    entry = StoreEntry(store, _identity(folder, task, dims[0]))
+    if not is_embedded(entry, task):
+        with entry.writing():
+            for split, part in parts.items():
+                _write(entry, split, part)
     return Imported(folder.parent.name, task, entry)
 
 
@@ -142,95 +125,70 @@ def _identity(folder: Path, task: Task, dim: int) -> dict[str, Any]:
     }
 
 
-def _shape(folder: Path, split: str) -> tuple[int, int]:
-    """Return rows and dimensions of a split; its embeddings file must have just that size."""
-    file = folder / dimensions_file(split)
-    try:
-        rows, dim = json.loads(file.read_text(encoding="utf-8"))
-    except OSError as error:
-        raise EvaluationError(f"{file} cannot be read ({error.strerror}); copy the whole tree") from error
-    except (ValueError, TypeError) as error:
-        raise EvaluationError(f"{file} must hold [rows, dimensions]; copy or embed the task again") from error
-    if not all(type(number) is int and number > 0 for number in (rows, dim)):
-        raise EvaluationError(f"{file} holds [{rows}, {dim}] where two numbers above 0 belong; embed again")
-    data = folder / embeddings_file(split)
-    if not data.is_file():
-        raise EvaluationError(f"{data} is missing; copy the whole tree")
-    if data.stat().st_size != 4 * rows * dim:
+def _scene_part(folder: Path, task: Task, split: str, order: Sequence[int]) -> _Part:
+    x, stored = read_embeddings(folder, split), read_label_lists(folder / labels_file(split))
+    if len(x) != len(order):
         raise EvaluationError(
-            f"{data} has {data.stat().st_size} bytes where {rows} x {dim} float32 numbers need "
-            f"{4 * rows * dim}; it is not whole: copy or embed the task again"
-        )
-    return rows, dim
-
-
-def _check_rows(folder: Path, task: Task, split: str, order: Sequence[int], rows: int) -> None:
-    """Make sure that row i of the split belongs to clip order[i], by the labels stored beside the rows."""
-    if rows != len(order):
-        raise EvaluationError(
-            f"{folder / dimensions_file(split)} speaks of {rows} rows but {split}.json of {len(order)} "
+            f"{folder / dimensions_file(split)} speaks of {len(x)} rows but {split}.json of {len(order)} "
             "clips; they do not belong together: embed the task again"
         )
-    file = folder / labels_file(split)
-    stored = [tuple(map(str, labels)) for labels in read_label_lists(file)]
-    if stored != [task.clips[split][i].labels for i in order]:
+    if [tuple(map(str, labels)) for labels in stored] != [task.clips[split][i].labels for i in order]:
+        raise _labels_differ(folder, split)
+    return _Part(folder / embeddings_file(split), x, order, np.arange(len(order) + 1), None)
+
+
+def _labels_differ(folder: Path, split: str) -> EvaluationError:
+    return EvaluationError(
+        f"{folder / labels_file(split)} does not list the labels of {split}.json in the order in which "
+        "heareval shuffles them; the files do not belong together: embed the task again"
+    )
+
+
+def _event_part(folder: Path, task: Task, split: str, order: Sequence[int]) -> _Part:
+    x, clips = read_embeddings(folder, split), [task.clips[split][i] for i in order]
+    file = folder / frames_file(split)
+    names, times = read_frame_index(file)
+    lengths = [(name, len(list(group))) for name, group in itertools.groupby(names)]
+    if [name for name, _ in lengths] != [clip.file for clip in clips]:
         raise EvaluationError(
-            f"{file} does not list the labels of {split}.json in the order in which heareval shuffles them; "
+            f"{file} does not name the clips of {split}.json in the order in which heareval shuffles them; "
             "the files do not belong together: embed the task again"
         )
-
-
-def _write(entry: StoreEntry, folder: Path, split: str, order: Sequence[int], shape: tuple[int, int]) -> None:
-    """Copy a split into the store in the order of its JSON."""
-    file = folder / embeddings_file(split)
-    x = np.memmap(file, "<f4", "r", shape=shape)
-    row_of_clip = np.argsort(order)
-    with entry.writer(split, *shape) as writer:
-        for start in range(0, shape[0], ROWS_PER_READ):
-            writer.append(_finite(x[row_of_clip[start : start + ROWS_PER_READ]], file))
-
-
-def _finite(rows: Float[np.ndarray, "rows dim"], file: Path) -> Float[np.ndarray, "rows dim"]:
-    if not np.isfinite(rows).all():
-        raise EvaluationError(f"{file} has NaN or infinite values, which cannot be trained on; embed again")
-    return rows
-
-
-def read_label_lists(file: Path) -> list[list[Label]]:
-    """Read a pickled list of lists of labels (str, int or float); anything else is refused, never run.
-
-    Raises EvaluationError, naming the file, for what is not such a list.
-    """
-    try:
-        content = _PlainUnpickler(io.BytesIO(file.read_bytes())).load()
-    except OSError as error:
-        raise EvaluationError(f"{file} cannot be read ({error.strerror}); copy the whole tree") from error
-    except _NotPlain as error:
+    part = _Part(folder / embeddings_file(split), x, order, np.cumsum([0, *(n for _, n in lengths)]), times)
+    stored = read_label_lists(folder / labels_file(split))
+    if not len(x) == len(times) == len(stored):
         raise EvaluationError(
-            f"{file} asks for {error} on reading, where only lists of labels belong; nothing of it was run: "
-            "do not trust this file"
-        ) from error
-    except Exception as error:  # a damaged pickle may raise anything
-        raise EvaluationError(f"{file} is not a pickled list of labels; copy the tree again") from error
-    if type(content) is not list or not all(type(labels) is list for labels in content):
-        raise EvaluationError(f"{file} must hold a list of lists of labels; embed the task again")
-    for label in (label for labels in content for label in labels):
-        if type(label) not in (str, int, float):
+            f"{folder}: {split} has {len(x)} embeddings, {len(times)} times and {len(stored)} lists of "
+            "labels; embed the task again"
+        )
+    _check_frames(folder, task, split, part, clips, stored)
+    return part
+
+
+def _check_frames(
+    folder: Path, task: Task, split: str, part: _Part, clips: Sequence[Clip], stored: Sequence[Sequence]
+) -> None:
+    """Make sure that times ascend and that every frame has the labels of the events that cover it."""
+    for clip, (first, last) in zip(clips, itertools.pairwise(part.boundaries), strict=True):
+        times = part.timestamps[first:last]
+        if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
             raise EvaluationError(
-                f"{file} holds a label of type {type(label).__name__}; only text and numbers are admitted"
+                f"{folder / frames_file(split)}: the times of {clip.file} do not ascend; embed the task again"
             )
-    return content
+        targets = frame_targets(times, clip.events, task.vocabulary)
+        for labels, target in zip(stored[first:last], targets, strict=True):
+            if set(map(str, labels)) != {task.vocabulary[i] for i in np.flatnonzero(target)}:
+                raise _labels_differ(folder, split)
 
 
-class _NotPlain(pickle.UnpicklingError):
-    """The pickle names a class, a function or an object elsewhere."""
-
-
-class _PlainUnpickler(pickle.Unpickler):
-    """An unpickler that knows no names, so that nothing can be imported or called."""
-
-    def find_class(self, module: str, name: str) -> Any:
-        raise _NotPlain(f"{module}.{name}")
-
-    def persistent_load(self, pid: Any) -> Any:
-        raise _NotPlain("an object elsewhere")
+def _write(entry: StoreEntry, split: str, part: _Part) -> None:
+    """Copy a split into the store in the order of its JSON."""
+    if part.timestamps is not None:
+        with entry.frame_writer(split, part.embeddings.shape[1]) as writer:
+            for first, last in part.spans():
+                writer.append_clips(part.rows(slice(first, last))[None], part.timestamps[None, first:last])
+        return
+    row_of_clip = np.argsort(part.order)
+    with entry.writer(split, *part.embeddings.shape) as writer:
+        for start in range(0, len(row_of_clip), ROWS_AT_ONCE):
+            writer.append(part.rows(row_of_clip[start : start + ROWS_AT_ONCE]))

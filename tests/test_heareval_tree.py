@@ -11,10 +11,11 @@ import numpy as np
 import pytest
 from heareval_trees import DIM, clip_embeddings, make_tree
 
-from evaluation.downstream import Job
 from evaluation.errors import EvaluationError
 from evaluation.heareval_export import model_folder, write_embeddings
-from evaluation.heareval_tree import Imported, import_tree, read_label_lists
+from evaluation.heareval_files import read_label_lists
+from evaluation.heareval_tree import Imported, import_tree
+from evaluation.job import Job
 from evaluation.protocol import preset_named
 from tasks import TaskError
 
@@ -131,7 +132,8 @@ def _not_a_number(tree: Path) -> None:
 
 
 def _other_dimension(tree: Path) -> None:
-    (tree / "test.embedding-dimensions.json").write_text("[6, 16]")
+    np.zeros((12, 16), "<f4").tofile(tree / "test.embeddings.npy")
+    (tree / "test.embedding-dimensions.json").write_text("[12, 16]")
 
 
 def _remove(name: str) -> Any:

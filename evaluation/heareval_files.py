@@ -1,0 +1,157 @@
+"""The files of an embeddings tree of the original benchmark's program (heareval 2021): names and reading.
+
+`embeddings/<model>/<task>/` holds `task_metadata.json`, `labelvocabulary.csv` and for every split
+`<split>.json`, `<split>.embedding-dimensions.json` ([rows, dim]), `<split>.embeddings.npy` (despite its name
+raw little-endian float32, no header) and `<split>.target-labels.pkl` (a pickled list of each row's labels);
+of a task of events also `<split>.filename-timestamps.json` (file and time in ms of each row).
+"""
+
+import io
+import json
+import pickle
+from pathlib import Path, PureWindowsPath
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float
+
+from evaluation.errors import EvaluationError
+from tasks import TaskMetadata
+
+METADATA = "task_metadata.json"
+VOCABULARY = "labelvocabulary.csv"
+ROWS_AT_ONCE = 4096
+"""Rows in memory while copying: 63 MB of 3,840 floats."""
+
+Label = str | int | float
+
+
+def dimensions_file(split: str) -> str:
+    """Name of the file that holds [rows, dim] of a split."""
+    return f"{split}.embedding-dimensions.json"
+
+
+def embeddings_file(split: str) -> str:
+    """Name of the file that holds a split's embeddings, raw float32."""
+    return f"{split}.embeddings.npy"
+
+
+def labels_file(split: str) -> str:
+    """Name of the file that holds a split's pickled labels."""
+    return f"{split}.target-labels.pkl"
+
+
+def frames_file(split: str) -> str:
+    """Name of the file that holds clip and time of every row of a task of events."""
+    return f"{split}.filename-timestamps.json"
+
+
+def tree_files(metadata: TaskMetadata) -> list[str]:
+    """Return the names of all files that make one task's tree."""
+    names = [METADATA, VOCABULARY]
+    for split in metadata.splits:
+        names += [f"{split}.json", dimensions_file(split), embeddings_file(split), labels_file(split)]
+        if metadata.embedding_type == "event":
+            names.append(frames_file(split))
+    return names
+
+
+def find_trees(directory: Path) -> list[Path]:
+    """Return the task folders: `directory` itself, else those in it, else those two levels below it.
+
+    Raises EvaluationError when there is none.
+    """
+    directory = Path(directory).resolve()
+    for pattern in (METADATA, f"*/{METADATA}", f"*/*/{METADATA}"):
+        folders = sorted(file.parent for file in directory.glob(pattern))
+        if found := [folder for folder in folders if any(folder.glob(dimensions_file("*")))]:
+            return found
+    raise EvaluationError(
+        f"{directory} holds no embeddings tree: there is no {METADATA} beside {dimensions_file('<split>')} "
+        "in it or up to two levels below; give the folder of a task, of a model or of all models"
+    )
+
+
+def read_embeddings(folder: Path, split: str) -> Float[np.ndarray, "rows dim"]:
+    """Return a read-only memory map of a split's embeddings, in the tree's order.
+
+    Raises EvaluationError, naming the file, when it or its dimensions are missing, or they do not agree.
+    """
+    file = folder / dimensions_file(split)
+    content = _bytes(file)
+    try:
+        rows, dim = json.loads(content)
+    except (ValueError, TypeError) as error:
+        raise EvaluationError(f"{file} must hold [rows, dimensions]; copy or embed the task again") from error
+    if not all(type(number) is int and number > 0 for number in (rows, dim)):
+        raise EvaluationError(f"{file} holds [{rows}, {dim}] where two numbers above 0 belong; embed again")
+    data = folder / embeddings_file(split)
+    if not data.is_file():
+        raise EvaluationError(f"{data} is missing; copy the whole tree")
+    if data.stat().st_size != 4 * rows * dim:
+        raise EvaluationError(
+            f"{data} has {data.stat().st_size} bytes where {rows} x {dim} float32 numbers need "
+            f"{4 * rows * dim}; it is not whole: copy or embed the task again"
+        )
+    return np.memmap(data, "<f4", "r", shape=(rows, dim))
+
+
+def read_frame_index(file: Path) -> tuple[list[str], Float[np.ndarray, "rows"]]:
+    """Return name of the clip (without the folders of where it was embedded) and time in ms of every row.
+
+    Raises EvaluationError, naming the file, when it holds anything else.
+    """
+    content = _bytes(file)
+    try:
+        rows = json.loads(content)
+        names = [PureWindowsPath(name).name for name, _ in rows]  # splits at / and at \
+        times = np.array([float(time) for _, time in rows])
+    except (ValueError, TypeError) as error:
+        raise EvaluationError(f"{file} must hold pairs of file name and ms; embed the task again") from error
+    return names, times
+
+
+def read_label_lists(file: Path) -> list[list[Label]]:
+    """Read a pickled list of lists of labels (str, int or float); anything else is refused, never run.
+
+    Raises EvaluationError, naming the file, for what is not such a list.
+    """
+    pickled = _bytes(file)
+    try:
+        content = _PlainUnpickler(io.BytesIO(pickled)).load()
+    except _NotPlain as error:
+        raise EvaluationError(
+            f"{file} asks for {error} on reading, where only lists of labels belong; nothing of it was run: "
+            "do not trust this file"
+        ) from error
+    except Exception as error:  # a damaged pickle may raise anything
+        raise EvaluationError(f"{file} is not a pickled list of labels; copy the tree again") from error
+    if type(content) is not list or not all(type(labels) is list for labels in content):
+        raise EvaluationError(f"{file} must hold a list of lists of labels; embed the task again")
+    for label in (label for labels in content for label in labels):
+        if type(label) not in (str, int, float):
+            raise EvaluationError(
+                f"{file} holds a label of type {type(label).__name__}; only text and numbers are admitted"
+            )
+    return content
+
+
+def _bytes(file: Path) -> bytes:
+    try:
+        return file.read_bytes()
+    except OSError as error:
+        raise EvaluationError(f"{file} cannot be read ({error.strerror}); copy the whole tree") from error
+
+
+class _NotPlain(pickle.UnpicklingError):
+    """The pickle names a class, a function or an object elsewhere."""
+
+
+class _PlainUnpickler(pickle.Unpickler):
+    """An unpickler that knows no names, so that nothing can be imported or called."""
+
+    def find_class(self, module: str, name: str) -> Any:
+        raise _NotPlain(f"{module}.{name}")
+
+    def persistent_load(self, pid: Any) -> Any:
+        raise _NotPlain("an object elsewhere")
