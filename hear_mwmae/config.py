@@ -73,6 +73,10 @@ class ModelConfig:
             )
         if self.position_codes not in POSITION_CODES:
             return f"position_codes {self.position_codes!r} is unknown, use one of {POSITION_CODES}"
+        if self.width % 4 or self.decoder_width % 2:
+            return f"width {self.width} is no multiple of 4, or decoder_width {self.decoder_width} odd"
+        if not 0 < self.mask_ratio < 1:
+            return f"mask_ratio {self.mask_ratio} is not between 0 and 1"
         if not 0 < self.kept_tokens < self.tokens:
             return f"mask_ratio {self.mask_ratio} keeps {self.kept_tokens} of {self.tokens} tokens"
         return self._problem_of_windows()

@@ -70,6 +70,8 @@ class TrainConfig:
             return f"precision {self.precision!r} is unknown, use one of {PRECISIONS}"
         if min(self.base_learning_rate, self.weight_decay, self.clip_norm) < 0:
             return "base_learning_rate, weight_decay and clip_norm must not be negative"
+        if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
+            return f"beta1 {self.beta1} and beta2 {self.beta2} must be at least 0 and below 1"
         return ""
 
     @property
