@@ -13,7 +13,7 @@ from jaxtyping import Array, Float, Int
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.initialise import init_params
 from hear_mwmae.pretrain.masking import random_mask
-from hear_mwmae.pretrain.transformer import Params, layer_norm, linear, run_blocks
+from hear_mwmae.pretrain.transformer import Gather, Params, layer_norm, linear, product_precision, run_blocks
 
 __all__ = ["Params", "embed", "encode", "forward", "init_params", "patchify", "unpatchify"]
 
@@ -29,6 +29,7 @@ def forward(
     dtype: jnp.dtype = jnp.float32,
     kernel: str = "xla",
     remat: bool = False,
+    gather: Gather | None = None,
     intermediates: bool = False,
 ) -> dict[str, Any]:
     """Mask, encode, decode and compare.
@@ -39,6 +40,8 @@ def forward(
         dtype: of activations and matrix products.
         kernel: see `windows.multi_window_attention`.
         remat: save memory by computing every block twice.
+        gather: for parameters that are split over devices: the blocks' are gathered one by one, as otherwise
+            the compiler moves the activations, which are far larger.
         intermediates: also return "encoder" and "decoder", see `transformer.run_blocks`.
 
     Returns:
@@ -46,12 +49,15 @@ def forward(
         "mask" [batch, tokens], 1 where a patch is masked. All float32.
     """
     mask = random_mask(noise, config.kept_tokens)
-    options = {"kernel": kernel, "remat": remat, "intermediates": intermediates}
+    options = {"kernel": kernel, "remat": remat, "gather": gather, "intermediates": intermediates}
+    if gather:
+        params = {part: _gather_around_blocks(tree, gather) for part, tree in params.items()}
     patches = patchify(features, config.patch_size)
     # Gathered before the embedding: only one patch in five has to be embedded.
     visible = jnp.take_along_axis(patches, mask.kept[..., None], axis=1)
     encoded, encoder_out = encode(params["encoder"], visible, config, kept=mask.kept, dtype=dtype, **options)
-    prediction, decoder_out = _decode(params["decoder"], encoded, mask.restore, config, **options)
+    with product_precision(dtype):
+        prediction, decoder_out = _decode(params["decoder"], encoded, mask.restore, config, **options)
     target = _normalise_patches(patches) if config.norm_pix_loss else patches
     error = jnp.square(prediction - target).mean(axis=-1)
     out = {
@@ -80,13 +86,14 @@ def encode(
     """
     codes = _position_codes(params, config)
     patch_codes = codes[config.class_token + kept] if kept is not None else codes[config.class_token :]
-    x = linear(params["patch_embed"], patches.astype(dtype)) + patch_codes
-    if config.class_token:
-        first = jnp.broadcast_to(params["class_token"] + codes[0], (len(x), 1, config.width))
-        x = jnp.concatenate([first, x], axis=1)
-    x, out = run_blocks(
-        params["blocks"], x.astype(dtype), heads=config.heads, windows=config.encoder_windows, **options
-    )
+    with product_precision(dtype):
+        x = linear(params["patch_embed"], patches.astype(dtype)) + patch_codes
+        if config.class_token:
+            first = jnp.broadcast_to(params["class_token"] + codes[0], (len(x), 1, config.width))
+            x = jnp.concatenate([first, x], axis=1)
+        x, out = run_blocks(
+            params["blocks"], x.astype(dtype), heads=config.heads, windows=config.encoder_windows, **options
+        )
     return layer_norm(params["norm"], x), out
 
 
@@ -120,6 +127,10 @@ def _decode(
     )
     prediction = linear(params["predict"], layer_norm(params["norm"], x))
     return prediction[:, int(with_class_row) :].astype(jnp.float32), out
+
+
+def _gather_around_blocks(params: Params, gather: Gather) -> Params:
+    return gather(params | {"blocks": {}}) | {"blocks": params["blocks"]}
 
 
 def _position_codes(params: Params, config: ModelConfig) -> Float[Array, "rows width"]:

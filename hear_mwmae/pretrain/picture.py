@@ -11,7 +11,7 @@ from jaxtyping import Array, Bool, Float, UInt8
 from hear_mwmae.pretrain.masking import mask_noise
 from hear_mwmae.pretrain.model import Params, forward, patchify, unpatchify
 from hear_mwmae.pretrain.settings import TrainConfig
-from hear_mwmae.pretrain.step import TrainState
+from hear_mwmae.pretrain.step import TrainState, gather_on
 
 FOLDER = "pictures"
 CLIPS = 4
@@ -34,7 +34,7 @@ class Pictures:
         self._folder = workdir / FOLDER
         everywhere = NamedSharding(mesh, PartitionSpec())
         self._reconstruct = jax.jit(
-            lambda params, clips: reconstruct(params, clips, config),
+            lambda params, clips: reconstruct(params, clips, config, mesh),
             in_shardings=(shardings.params, everywhere),
             out_shardings=everywhere,
         )
@@ -51,7 +51,7 @@ class Pictures:
 
 
 def reconstruct(
-    params: Params, clips: Float[Array, "clips frames bands"], config: TrainConfig
+    params: Params, clips: Float[Array, "clips frames bands"], config: TrainConfig, mesh: Mesh
 ) -> tuple[Float[Array, "clips frames bands"], Bool[Array, "clips frames bands"]]:
     """Return the clips with their masked patches as the model predicts them, and where those are.
 
@@ -59,8 +59,9 @@ def reconstruct(
     put back.
     """
     noise = mask_noise(jax.random.key(MASK_SEED), len(clips), config.model.tokens)
-    out = forward(params, clips, noise, config.model, dtype=jnp.dtype(config.precision))
-    prediction = out["prediction"].astype(jnp.float32)
+    dtype = jnp.dtype(config.precision)
+    out = forward(params, clips, noise, config.model, dtype=dtype, gather=gather_on(mesh))
+    prediction = out["prediction"]
     truth = patchify(clips, config.model.patch_size)
     if config.model.norm_pix_loss:
         prediction = prediction * jnp.std(truth, axis=-1, keepdims=True) + jnp.mean(

@@ -1,9 +1,9 @@
 """One update of all parameters, compiled once and spread over every device.
 
 The batch is split over the devices of a mesh with one axis, "data". Parameters and moments are the same on
-every device, or, when `fsdp` is set, every large array of them is split as well and gathered where it is
-needed. The random masks are drawn for the global batch in one go, so that no two devices share a mask and the
-result does not depend on the number of devices.
+every device, or, when `fsdp` is set, every large array of them is split as well and a block's arrays are
+gathered when its turn has come. The random masks are drawn for the global batch in one go, so that no two
+devices share a mask and the result does not depend on the number of devices.
 """
 
 from collections.abc import Callable
@@ -21,6 +21,7 @@ from hear_mwmae.pretrain.masking import mask_noise
 from hear_mwmae.pretrain.model import Params, forward, init_params
 from hear_mwmae.pretrain.optimiser import learning_rate_schedule, make_optimiser
 from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.transformer import Gather
 
 AXIS = "data"
 # Arrays of fewer numbers are not worth the messages that splitting them costs.
@@ -57,8 +58,7 @@ def check_batch(config: TrainConfig, devices: int, processes: int = 1) -> None:
 
     Raises:
         UserError: the batch, or a part of it, does not divide by the number of devices, or a clip's crops
-        would
-            lie on two hosts.
+            would lie on two hosts.
     """
     parts = config.accumulation_steps
     if config.batch_size % (parts * devices):
@@ -103,6 +103,12 @@ def _split_axes(shape: tuple[int, ...], devices: int) -> PartitionSpec:
     return PartitionSpec(*(AXIS if axis == longest else None for axis in range(len(shape))))
 
 
+def gather_on(mesh: Mesh) -> Gather:
+    """Return what makes split parameters whole on every device; whole ones stay as they are."""
+    everywhere = NamedSharding(mesh, PartitionSpec())
+    return lambda params: jax.lax.with_sharding_constraint(params, everywhere)
+
+
 def place_state(config: TrainConfig, steps_per_epoch: int, shardings: TrainState) -> TrainState:
     """Return `init_state`, made on the devices where it belongs."""
     return jax.jit(lambda: init_state(config, steps_per_epoch), out_shardings=shardings)()
@@ -128,7 +134,12 @@ def make_train_step(
 
     `remat` computes the activations of a block a second time for its gradient instead of keeping them;
     `kernel` computes the global heads, see `windows.multi_window_attention`.
+
+    Raises:
+        UserError: a kernel that the device or the precision does not have.
     """
+    if kernel == "cudnn" and (jax.default_backend() != "gpu" or config.precision != "bfloat16"):
+        raise UserError("--kernel cudnn needs an NVIDIA GPU and --precision bfloat16; leave it out.")
     optimiser = make_optimiser(config, steps_per_epoch)
     schedule = learning_rate_schedule(config, steps_per_epoch)
     everywhere = NamedSharding(mesh, PartitionSpec())
@@ -169,10 +180,10 @@ def loss_and_gradient(
     Every input has as many masked patches as every other, so the mean over the parts is the mean over the
     batch.
     """
-    dtype = jnp.dtype(config.precision)
+    options |= {"dtype": jnp.dtype(config.precision), "gather": gather_on(mesh)}
 
     def loss_of(params: Params, features: Array, noise: Array) -> Array:
-        return forward(params, features, noise, config.model, dtype=dtype, **options)["loss"]
+        return forward(params, features, noise, config.model, **options)["loss"]
 
     if config.accumulation_steps == 1:
         return jax.value_and_grad(loss_of)(params, features, noise)

@@ -6,7 +6,8 @@ compile time does not grow with depth. Statistics of a normalisation, logits and
 has the type of the activations.
 """
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
+from contextlib import AbstractContextManager
 from functools import partial
 from typing import Any
 
@@ -18,11 +19,21 @@ from hear_mwmae.pretrain.windows import multi_window_attention
 
 Params = dict[str, Any]
 """Parameters by name, nested."""
+Gather = Callable[[Params], Params]
+"""Makes parameters whole on every device where devices hold parts of them."""
 NORM_EPSILON = 1e-6
 
 # Cheap to compute a second time, and what they would keep for the backward pass is more than half of what a
 # step needs. A scan computes its passes apart, hence nothing has to keep the compiler from merging them.
 compute_again = partial(jax.checkpoint, prevent_cse=False)
+
+
+def product_precision(dtype: jnp.dtype) -> AbstractContextManager[object]:
+    """Return the context in which products of float32 numbers are float32 on every device.
+
+    By default accelerators round their factors, TPUs to bfloat16, GPUs to TF32.
+    """
+    return jax.default_matmul_precision("highest" if dtype == jnp.float32 else "default")
 
 
 def linear(params: Params, x: Float[Array, "*batch size"]) -> Float[Array, "*batch out"]:
@@ -102,6 +113,7 @@ def run_blocks(
     windows: Sequence[int] = (),
     kernel: str = "xla",
     remat: bool = False,
+    gather: Gather | None = None,
     intermediates: bool = False,
 ) -> tuple[Float[Array, "batch tokens width"], dict[str, Any]]:
     """Run a stack of blocks.
@@ -109,6 +121,7 @@ def run_blocks(
     Args:
         params: of all blocks, depth first.
         remat: compute a block's activations again in the backward pass instead of keeping them.
+        gather: applied to the parameters of one block when its turn has come.
         intermediates: whether to return what every block computed.
 
     Returns:
@@ -119,6 +132,7 @@ def run_blocks(
 
     def step(x: Array, params: Params) -> tuple[Array, dict[str, Any]]:
         out: dict[str, Any] = {}
+        params = gather(params) if gather else params
         x = block(params, x, heads=heads, windows=windows, kernel=kernel, out=out if intermediates else None)
         return x, out
 

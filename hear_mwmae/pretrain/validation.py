@@ -12,7 +12,7 @@ from hear_mwmae.pretrain.data_sets import Batch
 from hear_mwmae.pretrain.masking import mask_noise
 from hear_mwmae.pretrain.model import Params, forward
 from hear_mwmae.pretrain.settings import TrainConfig
-from hear_mwmae.pretrain.step import AXIS, TrainState, place_batch
+from hear_mwmae.pretrain.step import AXIS, TrainState, gather_on, place_batch
 
 MASK_SEED = 2023
 
@@ -24,7 +24,8 @@ class Validation:
     ----------
     config : the run's settings.
     batches : makes batches of a given size, the same at each call and on each process; the last may be
-    smaller. mesh, shardings : where the parameters lie.
+        smaller.
+    mesh, shardings : where the parameters lie.
     """
 
     def __init__(
@@ -39,7 +40,7 @@ class Validation:
         self._size = validation_batch_size(config, mesh.size)
         everywhere, split = (NamedSharding(mesh, PartitionSpec(*axes)) for axes in ((), (AXIS,)))
         self._losses = jax.jit(
-            lambda params, features, first: losses(params, features, first, config),
+            lambda params, features, first: losses(params, features, first, config, mesh),
             in_shardings=(shardings.params, split, everywhere),
             out_shardings=everywhere,
         )
@@ -62,12 +63,17 @@ def validation_batch_size(config: TrainConfig, devices: int) -> int:
 
 
 def losses(
-    params: Params, features: Float[Array, "batch frames bands"], first: Array, config: TrainConfig
+    params: Params,
+    features: Float[Array, "batch frames bands"],
+    first: Array,
+    config: TrainConfig,
+    mesh: Mesh,
 ) -> Float[Array, "batch"]:
     """Return every clip's loss; `first` is the number of the first among all, and decides its mask."""
     numbers = first + jnp.arange(len(features))
     keys = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(MASK_SEED), number))(numbers)
     noise = jax.vmap(lambda key: mask_noise(key, 1, config.model.tokens)[0])(keys)
-    out = forward(params, features, noise, config.model, dtype=jnp.dtype(config.precision))
-    error = jnp.mean((out["prediction"].astype(jnp.float32) - out["target"]) ** 2, axis=-1)
+    dtype = jnp.dtype(config.precision)
+    out = forward(params, features, noise, config.model, dtype=dtype, gather=gather_on(mesh))
+    error = jnp.mean((out["prediction"] - out["target"]) ** 2, axis=-1)
     return jnp.sum(error * out["mask"], axis=-1) / jnp.sum(out["mask"], axis=-1)

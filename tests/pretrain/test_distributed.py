@@ -1,20 +1,48 @@
 """The number of devices and hosts, and how the parameters lie on them, leave the run what it is."""
 
 import json
+import os
+import re
 import signal
 import socket
 import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
 import pytest
-from training_runs import CONFIG, assert_equal_params, prepare_tones, shared_compilation, start, wait_for
+from training_runs import (
+    CONFIG,
+    ROOT,
+    assert_equal_params,
+    prepare_tones,
+    shared_compilation,
+    start,
+    wait_for,
+)
 
 FOUR_DEVICES = ("--xla_force_host_platform_device_count=4",)
 OPTIONS = ("--picture-every", "6", "--checkpoint-every", "6")
 # Five times what was measured: sums in another order, through twelve updates.
 LOSS_TOLERANCE, PARAMETER_TOLERANCE = 2e-6, 1e-5
+# No parameter has an axis of the 28 crops of a batch or of the 7 of a device.
+COMPILED_UPDATE = """
+import sys, jax, jax.numpy as jnp
+from hear_mwmae.config import ModelConfig
+from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.step import data_mesh, init_state, make_train_step, state_shardings
+
+model = ModelConfig(width=192, heads=3, depth=2, decoder_width=128, decoder_depth=2)
+config, mesh = TrainConfig(model, batch_size=28), data_mesh()
+shapes = jax.eval_shape(lambda: init_state(config, 10))
+shardings = state_shardings(shapes, mesh, fsdp="--fsdp" in sys.argv)
+features = jax.ShapeDtypeStruct((28, 200, 80), jnp.float32)
+print(make_train_step(config, 10, mesh, shardings).lower(shapes, features).compile().as_text())
+"""
+EXCHANGE = re.compile(
+    r" = (.*) (?:all-gather|all-reduce|all-to-all|collective-permute|reduce-scatter)(?:-start)?\("
+)
 
 
 @pytest.fixture(scope="module", autouse=True)
@@ -93,3 +121,21 @@ def test_what_two_processes_began_one_ends(data: Path, one_device: Path, tmp_pat
     messages = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [143, 143], "\n".join(messages)
     assert_same_run(finish(data, tmp_path), one_device)
+
+
+@pytest.mark.parametrize("options", [(), ("--fsdp",)])
+@pytest.mark.slow
+def test_devices_exchange_parameters_and_gradients_only(options: tuple[str, ...]) -> None:
+    """Activations stay where they are: they are far larger."""
+    done = subprocess.run(
+        [sys.executable, "-c", COMPILED_UPDATE, *options],
+        cwd=ROOT,
+        env=os.environ | {"XLA_FLAGS": " ".join(FOUR_DEVICES)},
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    exchanged = " ".join(EXCHANGE.findall(done.stdout))
+    shapes = [set(shape.split(",")) for shape in re.findall(r"\[([\d,]+)\]", exchanged)]
+    assert {"192", "768"} in [shape - {"1"} for shape in shapes]
+    assert not [shape for shape in shapes if shape & {"7", "28"}]

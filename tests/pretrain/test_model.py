@@ -173,6 +173,21 @@ def test_every_variant_learns_from_every_parameter(config: ModelConfig, dtype: j
         assert bool(jnp.any(gradient != 0)), path
 
 
+@pytest.mark.parametrize(("dtype", "exact"), [(jnp.float32, True), (jnp.bfloat16, False)])
+def test_float32_is_float32_on_accelerators_too(dtype: jnp.dtype, exact: bool) -> None:
+    """Their default is to round the factors of a product."""
+    params = jax.eval_shape(partial(init_params, MW_SMALL), jax.random.key(1))
+    shapes = [jax.ShapeDtypeStruct((2, *shape), jnp.float32) for shape in (MW_SMALL.input_size, (250,))]
+
+    def loss(params: Params, features: jax.Array, noise: jax.Array) -> jax.Array:
+        return forward(params, features, noise, MW_SMALL, dtype=dtype)["loss"]
+
+    lines = jax.jit(jax.grad(loss)).lower(params, *shapes).as_text().splitlines()
+    products = ["precision = [HIGHEST, HIGHEST]" in line for line in lines if "dot_general" in line]
+    assert len(products) > 20
+    assert all(products) if exact else not any(products)
+
+
 def test_fixed_position_codes_get_no_gradient() -> None:
     config = dataclasses.replace(SMALL, position_codes="fixed")
     params = draw_params(config, jax.random.key(1))
@@ -230,6 +245,8 @@ def test_initialisation_has_the_released_codes_spreads() -> None:
         ({"encoder_windows": (5, 10)}, "2 encoder_windows for 4 heads"),
         ({"encoder_windows": (5, 5, 0, 0), "class_token": True}, "set class_token to false"),
         ({"mask_ratio": 0.999}, "keeps 0 of 250 tokens"),
+        ({"mask_ratio": float("nan")}, "mask_ratio nan is not between 0 and 1"),
+        ({"width": 30, "heads": 3}, "width 30 is no multiple of 4"),
     ],
 )
 def test_shapes_that_do_not_fit_are_refused(change: dict[str, object], message: str) -> None:

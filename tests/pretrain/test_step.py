@@ -108,6 +108,13 @@ def test_large_arrays_are_split_on_request() -> None:
     assert tuple(blocks["norm1"]["weight"].spec) == ()
 
 
+def test_a_kernel_of_other_devices_is_refused() -> None:
+    mesh = data_mesh()
+    shardings = state_shardings(jax.eval_shape(lambda: init_state(CONFIG, 2)), mesh)
+    with pytest.raises(UserError, match="needs an NVIDIA GPU and --precision bfloat16"):
+        make_train_step(CONFIG, 2, mesh, shardings, kernel="cudnn")
+
+
 def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     with pytest.raises(UserError, match="--batch-size a multiple of 3"):
         check_batch(CONFIG, 3)
