@@ -87,6 +87,38 @@ def test_event_task_round_trip(tmp_path):
     ]
 
 
+BAD_EVENTS = {
+    "end before start": ({"label": 2, "start": 5, "end": 4}, "0 <= start <= end"),
+    "negative start": ({"label": 2, "start": -1, "end": 4}, "0 <= start <= end"),
+    "no number": ({"label": 2, "start": float("nan"), "end": 4}, "0 <= start <= end"),
+    "without end": ({"label": 2, "start": 0, "end": float("inf")}, "0 <= start <= end"),
+    "unknown label": ({"label": 3, "start": 0, "end": 4}, "has the label '3'"),
+    "no label": ({"start": 0, "end": 4}, "needs label, start, end"),
+    "only a label": ("2", "needs label, start, end"),
+}
+
+
+@pytest.mark.parametrize("case", BAD_EVENTS)
+def test_a_bad_event_is_named_with_its_clip(tmp_path, case):
+    event, message = BAD_EVENTS[case]
+    root = make_task(tmp_path / "a", embedding_type="event", prediction_type="multilabel")
+    good = {"label": 2, "start": 0, "end": 0}
+    for split in ("train", "valid", "test"):
+        edit(root / f"{split}.json", lambda entries: entries.update({name: [good] for name in entries}))
+    assert tasks.read_task(root).clips["test"][1].events == (tasks.Event("2", 0.0, 0.0),)
+    edit(root / "test.json", lambda entries: entries.update({"test-1.wav": [good, event]}))
+    with pytest.raises(tasks.TaskError, match=message) as caught:
+        tasks.read_task(root)
+    assert f"{root / 'test.json'}" in str(caught.value)
+    assert "test-1.wav" in str(caught.value)
+
+
+def test_the_vocabulary_is_that_of_the_events(tmp_path):
+    root = make_task(tmp_path / "a", embedding_type="event", prediction_type="multilabel")
+    clips = {s: [tasks.Clip("x.wav", (), (tasks.Event(s, 0.0, 1.0),))] for s in ("train", "valid", "test")}
+    assert tasks.write_task(tmp_path / "b", tasks.read_metadata(root), clips) == ("test", "train", "valid")
+
+
 def test_multilabel_clips_may_have_any_number_of_labels(tmp_path):
     root = make_task(tmp_path / "a", prediction_type="multilabel", sample_duration=None)
     edit(root / "train.json", lambda entries: entries.update({"train-0.wav": [], "train-1.wav": [2, 10]}))
@@ -145,6 +177,7 @@ BAD_TASKS = {
     ),
     "no audio at all": (lambda r: shutil.rmtree(r / "48000"), "sample-rate folder"),
     "unknown embedding type": (metadata_change(embedding_type="frame"), "embedding_type"),
+    "one class at a time": (metadata_change(embedding_type="event"), "prediction_type multilabel"),
     "unknown prediction type": (metadata_change(prediction_type="regression"), "prediction_type"),
     "unknown split mode": (metadata_change(split_mode="random"), "split_mode"),
     "splits of another mode": (metadata_change(splits=["train", "test"]), "splits"),
