@@ -10,6 +10,8 @@ from jaxtyping import Float
 
 from hear_mwmae.errors import UserError
 
+# A few seconds: whole recordings of hours at their own rate would fill the memory.
+SAMPLES_AT_ONCE = 1 << 18
 # Those that cannot be decoded here are listed too, so that a folder's files are never left out in silence.
 AUDIO_SUFFIXES = {".wav", ".flac", ".ogg", ".oga", ".opus", ".mp3", ".aif", ".aiff", ".aifc", ".au", ".snd"}
 AUDIO_SUFFIXES |= {".caf", ".w64", ".rf64", ".m4a", ".mp4", ".aac", ".wma", ".webm"}
@@ -35,20 +37,29 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
 
 
 def read_audio(path: Path, sample_rate: int) -> Float[np.ndarray, " samples"]:
-    """Decode a file, average its channels, and resample it with soxr's high quality.
+    """Decode a file, average its channels, and resample it with soxr's high quality, part by part.
 
     Raises:
         UserError: a file that cannot be decoded, is empty, or holds NaN or infinite samples.
     """
     try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        with soundfile.SoundFile(path) as file:
+            resampler = soxr.ResampleStream(file.samplerate, sample_rate, 1, dtype="float32", quality="HQ")
+            first = mono = _next_mono(file)
+            parts = []
+            while len(mono):
+                if not np.isfinite(mono).all():
+                    raise UserError(f"{path}: holds NaN or infinite samples.")
+                parts.append(resampler.resample_chunk(mono))
+                mono = _next_mono(file)
     except (OSError, soundfile.SoundFileError) as error:
         raise UserError(f"{path}: cannot be decoded as sound ({error}).") from None
-    if len(audio) == 0:
+    if len(first) == 0:
         raise UserError(f"{path}: holds no samples.")
-    if not np.isfinite(audio).all():
-        raise UserError(f"{path}: holds NaN or infinite samples.")
-    mono = audio.mean(axis=1)
-    resampled = soxr.resample(mono, rate, sample_rate, quality="HQ")
+    resampled = np.concatenate([*parts, resampler.resample_chunk(mono, last=True)])
     # A few samples at a high rate are less than one sample at the model's.
-    return resampled if len(resampled) else mono[:1]
+    return resampled if len(resampled) else first[:1]
+
+
+def _next_mono(file: soundfile.SoundFile) -> Float[np.ndarray, " samples"]:
+    return file.read(SAMPLES_AT_ONCE, dtype="float32", always_2d=True).mean(axis=1)

@@ -109,6 +109,14 @@ def test_decoding_averages_channels_and_resamples(tmp_path: Path) -> None:
     assert len(expected) == 16000
 
 
+@pytest.mark.parametrize("samples", [1, audio.SAMPLES_AT_ONCE, 2 * audio.SAMPLES_AT_ONCE + 1])
+def test_reading_in_parts_changes_nothing(tmp_path: Path, samples: int) -> None:
+    stereo = np.random.default_rng(0).uniform(-1, 1, (samples, 2)).astype(np.float32)
+    soundfile.write(tmp_path / "a.wav", stereo, 44100, subtype="FLOAT")
+    expected = soxr.resample(stereo.mean(axis=1), 44100, 16000, quality="HQ")
+    np.testing.assert_array_equal(audio.read_audio(tmp_path / "a.wav", 16000), expected)
+
+
 def test_a_bad_file_stops_the_run_before_anything_is_done(
     sounds: Path, weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

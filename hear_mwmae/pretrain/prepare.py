@@ -1,6 +1,7 @@
 """Turn folders of sound into log-mel shards: `python -m hear_mwmae.pretrain.prepare --help`."""
 
 import argparse
+import math
 import multiprocessing
 import multiprocessing.connection
 import os
@@ -34,6 +35,7 @@ from hear_mwmae.pretrain.sources import InputsHash, Source, Unreadable, encode_s
 
 # Files under way per process: enough to bridge a long one, little enough to keep their results in memory.
 FILES_AHEAD = 4
+SHORTEST_PIECE = 0.1
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 HELP = f"""Turn folders of sound into log-mel shards for pre-training.
@@ -113,8 +115,8 @@ def _verify(directory: Path) -> int:
 def _prepare(arguments: argparse.Namespace) -> int:
     if arguments.workers is not None and arguments.workers < 1:
         raise UserError("--workers must be at least 1.")
-    if not arguments.clip_seconds > 0 or arguments.shard_clips < 1:
-        raise UserError("--clip-seconds and --shard-clips must be above 0.")
+    if not SHORTEST_PIECE <= arguments.clip_seconds < math.inf or arguments.shard_clips < 1:
+        raise UserError(f"--clip-seconds must be at least {SHORTEST_PIECE}, --shard-clips at least 1.")
     manifest = prepare(
         arguments.audio,
         arguments.out,

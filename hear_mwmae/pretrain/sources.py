@@ -22,6 +22,10 @@ from hear_mwmae.pretrain.tfrecord import read_log_mels
 TFRECORD_SUFFIXES = {".tfrec", ".tfrecord"}
 # Encoders append up to a tenth of a second; a clip of 10 s with such an end shall not become two halves.
 GRACE = 0.02
+# Names may hold any character, lists of them have one line each.
+LINE_BREAKS = {
+    ord(character): ascii(character)[1:-1] for character in "\t\n\v\f\r\x1c\x1d\x1e\x85\u2028\u2029"
+}
 
 
 @dataclass(frozen=True)
@@ -111,7 +115,7 @@ def _source(clip_id: str, path: Path) -> Source:
     status = path.stat()
     # Names need not be text on every system.
     text = os.fsencode(clip_id).decode("utf-8", "backslashreplace")
-    return Source(text, path, status.st_size, status.st_mtime_ns)
+    return Source(text.translate(LINE_BREAKS), path, status.st_size, status.st_mtime_ns)
 
 
 class InputsHash:

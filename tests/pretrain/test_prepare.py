@@ -228,7 +228,7 @@ def test_strict_stops_at_the_first_unreadable_file(
 ) -> None:
     sounds, out = write_tones(tmp_path / "sounds", [0.2] * 5), tmp_path / "out"
     (sounds / "003.wav").write_bytes(b"no sound")
-    (sounds / "004.wav").write_bytes(b"no sound")
+    (sounds / "004\n\u2028.wav").write_bytes(b"no sound")
     command = [str(sounds), "--out", str(out), "--workers", "1", "--shard-clips", "2"]
     assert main([*command, "--strict"]) == 2
     error = capsys.readouterr().err
@@ -238,7 +238,10 @@ def test_strict_stops_at_the_first_unreadable_file(
     assert main(command) == 0
     assert "continuing behind 1 finished shards" in capsys.readouterr().err
     assert main([*command, "--strict"]) == 2
+    assert capsys.readouterr().err.startswith("prepare: 003.wav: cannot be decoded")
     assert read_manifest(out).unreadable == 2
+    second = (out / "unreadable.txt").read_text(encoding="utf-8").splitlines()[1]
+    assert second.startswith("004\\n\\u2028.wav\t")
 
 
 @pytest.mark.parametrize("what", ["no folder", "no sound files", "nothing readable"])
@@ -289,7 +292,7 @@ def test_long_files_are_cut_into_equal_pieces(seconds: float, pieces: int) -> No
 
 def test_a_decoder_that_breaks_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.wav", tone(0.1))
-    monkeypatch.setattr(soundfile, "read", lambda *_, **__: np.zeros(1 << 60))
+    monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: np.zeros(1 << 60))
     [outcome] = encode_source(Source("a.wav", path, 1, 1), Options())
     assert outcome.id == "a.wav"
     assert "Unable to allocate" in outcome.reason or "array is too big" in outcome.reason
