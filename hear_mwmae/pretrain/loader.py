@@ -9,6 +9,7 @@ import copy
 import functools
 import hashlib
 import os
+import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -31,6 +32,9 @@ MOST_THREADS = 16
 # Of a float16 widened to 32 bits: its one sign, 5 bits of exponent, 10 of fraction.
 SIGN_EXPONENT_FRACTION = np.uint32(0x8FFFE000).astype(np.int32)
 EXPONENT_CORRECTION = np.float32(2.0 ** (127 - 15))
+# Where worker processes put the arrays, and how many batches of each may lie there at once.
+SHARED_MEMORY = Path("/dev/shm")
+BATCHES_PER_WORKER = 3
 # Training never runs out of batches; the training loop decides when to stop.
 ENDLESS = 1 << 48
 
@@ -251,6 +255,12 @@ class _BatchSource:
     def __len__(self) -> int:
         return max(0, self._plan.steps - self._first)
 
+    @property
+    def batch_bytes(self) -> int:
+        """Size of a whole batch of this host."""
+        crops = len(self._plan.clips_of(0)) * self._plan.crops
+        return crops * self._frames * self._bands * np.dtype(np.float32).itemsize
+
     def __getitem__(self, index: int) -> Float[np.ndarray, "crops frames bands"]:
         step = self._first + index
         chosen = self._plan.clips_of(step)
@@ -307,10 +317,30 @@ def _ignore_interrupts(*_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
+def check_shared_memory(workers: int, batch_bytes: int) -> None:
+    """Refuse more worker processes than their batches fit: the system kills one that finds no room.
+
+    Raises:
+        UserError: too little shared memory, as in containers, which often have 64 MB.
+    """
+    if not workers or not SHARED_MEMORY.is_dir():
+        return
+    needed, free = workers * BATCHES_PER_WORKER * batch_bytes, shutil.disk_usage(SHARED_MEMORY).free
+    if free < needed:
+        raise UserError(
+            f"{SHARED_MEMORY}: {workers} processes that read data need {needed / 1e6:.0f} MB of shared "
+            f"memory and {free / 1e6:.0f} MB are free: lower --workers (0 needs none), or give the "
+            "container more (docker run --shm-size)."
+        )
+
+
 class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"]]):
     """Batches of one host in order; its state is the number of the next batch, whatever workers and hosts.
 
-    With worker processes the arrays live in shared memory (/dev/shm), up to three batches per worker.
+    With worker processes the arrays live in shared memory.
+
+    Raises:
+        UserError: there is too little of it.
     """
 
     def __init__(self, source: _BatchSource, *, workers: int = 0, threads: int | None = None) -> None:
@@ -319,6 +349,7 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
         self._threads = min(MOST_THREADS, os.cpu_count() or 1) if threads is None else threads
         self._step = 0
         self._batches: grain.DatasetIterator | None = None
+        check_shared_memory(workers, source.batch_bytes)
 
     def __next__(self) -> Float[np.ndarray, "crops frames bands"]:
         self.start_prefetch()

@@ -6,6 +6,7 @@ import subprocess
 import sys
 from collections import Counter
 from pathlib import Path
+from types import SimpleNamespace
 
 import numpy as np
 import pytest
@@ -284,3 +285,10 @@ def test_batches_of_long_clips_are_whole(tmp_path: Path) -> None:
     assert batch.shape == (64, 200, 80)
     assert batch.flags.c_contiguous
     assert len({row.tobytes() for row in batch}) > 60
+
+
+def test_too_little_shared_memory_is_a_sentence(clips: ClipSet, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("shutil.disk_usage", lambda _: SimpleNamespace(free=1e5))
+    with pytest.raises(UserError, match=r"2 processes .* need 1 MB .* 0 MB are free: lower --workers"):
+        training_batches(clips, frames=FRAMES, batch_size=4, workers=2)
+    training_batches(clips, frames=FRAMES, batch_size=4).close()
