@@ -14,15 +14,17 @@ import torch
 from torch.nn import functional
 
 from evaluation.cost import neighbour_flops, networks_per_stack, training_flops
-from evaluation.details import class_details, save_predictions
+from evaluation.details import save_predictions
 from evaluation.errors import EvaluationError
+from evaluation.event_metrics import EVENT_METRICS
+from evaluation.events import postprocessing_grid
 from evaluation.job import Job, SeededFit
 from evaluation.knn import KnnConfig, as_logits, neighbour_shares
 from evaluation.ledger import FitKey, FitRecord, Ledger
 from evaluation.metrics import METRICS
 from evaluation.probe import Fit, FitResult, train_stack
 from evaluation.protocol import Config, Split, fit_seed, task_splits
-from evaluation.task_data import TaskData
+from evaluation.task_data import TaskData, task_data
 from tasks import Task
 
 OnProgress = Callable[[float, str], None]
@@ -47,7 +49,7 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, 
     A stack is recorded as a whole, so an interrupted run goes on with the same stacks, and so to the last
     bit the same scores, as one that was not. Raises EvaluationError for a score that is not a number.
     """
-    data = TaskData(job.task, job.entry, job.budget, resources.device)
+    data = task_data(job, resources.device)
     for split in job.splits:
         fits = job.grid_fits() if split == job.splits[0] else job.chosen(ledger)
         for stack in _stacks(job, data, split, fits, resources.max_bytes):
@@ -124,7 +126,7 @@ class _Stack:
             self.data.part_rows(self.split.valid),
             self.data.part_rows(self.split.test),
             len(self.job.task.vocabulary),
-            self.data.validation_score(self.split.valid, self.job.monitor),
+            self.data.validation_score(self.split.valid),
             on_epoch,
         )
         on(len(self.fits) - reported, f"{self.split.test} scored")
@@ -139,8 +141,8 @@ class _Stack:
         for part in (self.split.valid, self.split.test):
             shares = neighbour_shares(train.x, target, self.data.part_rows(part).x, ks)
             logits.append(as_logits(shares, multilabel=multilabel).cpu().numpy())
-        score = self.data.validation_score(self.split.valid, self.job.monitor)
-        return [FitResult(float(np.float32(score(v))), 0, 0, t) for v, t in zip(*logits, strict=True)]
+        score = self.data.validation_score(self.split.valid)
+        return [FitResult(float(np.float32(score(v))), 0, 0, v, t) for v, t in zip(*logits, strict=True)]
 
     def records(
         self, results: Sequence[FitResult], seconds: float, versions: dict[str, str]
@@ -160,18 +162,20 @@ class _Stack:
             "versions": versions,
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
+        scored = [self._finite_scores(result) for result in results]
         return [
             FitRecord(
                 key=key,
                 validation_score=-result.validation_score if job.minimised else result.validation_score,
-                scores=self._finite_scores(result),
+                scores=scores,
+                postprocessing=postprocessing,
                 epoch=result.epoch,
                 epochs=result.epochs,
                 seconds=round(seconds * share / sum(flops), 4),
                 flops=share,
                 **shared,
             )
-            for key, result, share in zip(keys, results, flops, strict=True)
+            for key, result, share, (scores, postprocessing) in zip(keys, results, flops, scored, strict=True)
         ]
 
     def _flops(self, config: Config, epochs: int) -> float:
@@ -181,9 +185,14 @@ class _Stack:
         n_labels = len(self.job.task.vocabulary)
         return training_flops(config, **counts, dim=self.data.dim, n_labels=n_labels, epochs=epochs)
 
-    def _finite_scores(self, result: FitResult) -> dict[str, float]:
-        """Return the test scores; a primary one that is not a number would silently spoil the means."""
-        scores = self.data.scores(self.split.test, result.test_logits)
+    def _finite_scores(self, result: FitResult) -> tuple[dict[str, float], dict[str, float]]:
+        """Return the test scores and how events were made.
+
+        A primary score that is not a number would silently spoil selection and means.
+        """
+        if not np.isfinite(result.test_logits).all():
+            raise EvaluationError(f"{self.job.task.name}: {DIVERGED}")
+        scores, postprocessing = self.data.scores(self.split, result)
         found = [(self.split.valid, self.job.monitor, result.validation_score)]
         found.append((self.split.test, self.job.primary, scores[self.job.primary]))
         for part, name, score in found:
@@ -192,37 +201,30 @@ class _Stack:
                     f"{self.job.task.name}: {name} of part {part} is {score}, which cannot be compared: "
                     + (DIVERGED if name == "loss" else UNDEFINED)
                 )
-        return scores
+        return scores, postprocessing
 
     def details(self, results: Sequence[FitResult]) -> dict[FitKey, dict[str, Any]]:
         """Return what stands behind each fit's test scores."""
-        data, part, labels = self.data, self.split.test, self.job.task.vocabulary
         return {
-            self.job.key(self.split, fit): class_details(
-                labels,
-                data.multi_hot[part],
-                data.probabilities(result.test_logits),
-                multilabel=data.multilabel,
-            )
+            self.job.key(self.split, fit): self.data.details(self.split, result)
             for fit, result in zip(self.fits, results, strict=True)
         }
 
     def save(self, results: Sequence[FitResult], directory: Path) -> None:
-        """Write what each fit predicts of the test part: `files`, `labels`, `scores`, `target`."""
-        part = self.split.test
+        """Write what each fit predicts of the test part."""
         for fit, result in zip(self.fits, results, strict=True):
-            about = {"seed": fit[0], "test": part, "config": asdict(fit[1]), "model": self.job.model}
-            arrays = {
-                "files": np.array(self.data.files[part]),
-                "labels": np.array(self.job.task.vocabulary),
-                "scores": self.data.probabilities(result.test_logits),
-                "target": self.data.multi_hot[part].astype(np.uint8),
+            about = {
+                "seed": fit[0],
+                "test": self.split.test,
+                "config": asdict(fit[1]),
+                "model": self.job.model,
             }
-            save_predictions(self.job.prediction_path(directory, self.split, fit), about, arrays)
+            path = self.job.prediction_path(directory, self.split, fit)
+            save_predictions(path, about, self.data.predictions(self.split, result))
 
 
 UNDEFINED = "a class is in none or all of its clips, or ranked perfectly; use a larger part or other score"
-DIVERGED = "training diverged; lower the learning rate, --probe lr=..."
+DIVERGED = "training diverged; lower the learning rate (--probe lr=...) or scale the embeddings down"
 
 
 class UnsupportedTask(EvaluationError):
@@ -230,18 +232,18 @@ class UnsupportedTask(EvaluationError):
 
 
 def check_trainable(task: Task) -> None:
-    """Raise EvaluationError, naming the task, when its kind cannot be evaluated or a split is too small.
-
-    UnsupportedTask, for what HEAR has and this evaluation does not do yet.
-    """
+    """Raise EvaluationError, naming the task, when a score is unknown or a split is too small."""
     metadata = task.metadata
-    if metadata.embedding_type != "scene":
-        raise UnsupportedTask(f"{task.name} is a timestamp task; only scene tasks can be evaluated yet")
+    event = metadata.embedding_type == "event"
+    known = EVENT_METRICS if event else METRICS
     for name in metadata.evaluation:
-        if name not in METRICS:
+        if name not in known:
+            kind = "event" if event else "scene"
             raise EvaluationError(
-                f"{task.name}: there is no scene metric '{name}'; known: {', '.join(METRICS)}"
+                f"{task.name}: there is no {kind} metric '{name}'; known: {', '.join(known)}"
             )
+    if event:
+        postprocessing_grid(metadata)
     for split in task_splits(metadata.split_mode, metadata.splits):
         rows = sum(len(task.clips[part]) for part in split.train)
         if rows < 2 or not task.clips[split.valid] or not task.clips[split.test]:

@@ -23,6 +23,9 @@ from evaluation.provenance import hardware, versions, write_run_file
 from evaluation.tables import screen, write_tables
 from tasks import TaskError
 
+FRAMES_PER_SECOND = 20
+"""Timestamp embeddings of the usual module: one every 50 ms."""
+
 
 def execute(session: Session) -> None:
     """Embed and train everything that is missing; a job that fails is noted and the others go on.
@@ -132,9 +135,7 @@ def _exclusive(directory: Path) -> Iterator[None]:
 def _check_disk(session: Session) -> None:
     """Raise EvaluationError when the embeddings and resampled clips to be made would not fit on the disk."""
     waiting = _waiting(session.jobs)
-    needed = sum(
-        4 * job.entry.identity["dim"] * sum(len(part) for part in job.task.clips.values()) for job in waiting
-    )
+    needed = sum(_new_embeddings(job) for job in waiting)
     needed += sum(
         {(job.task.name, job.entry.identity["sample_rate"]): _new_audio(job) for job in waiting}.values()
     )
@@ -146,6 +147,14 @@ def _check_disk(session: Session) -> None:
             f"embeddings and resampled clips need {needed / 1e9:.1f} GB but {cache} has "
             f"{free / 1e9:.1f} GB free; make room or choose another place with --cache"
         )
+
+
+def _new_embeddings(job: Job) -> float:
+    """Return the bytes of the task's embeddings; of frames, as many as is usual."""
+    clips = sum(len(part) for part in job.task.clips.values())
+    seconds = job.task.metadata.sample_duration or 1.0
+    frames = FRAMES_PER_SECOND * seconds if job.entry.identity["embedding"] == "event" else 1
+    return 4 * job.entry.identity["dim"] * clips * frames
 
 
 def _new_audio(job: Job) -> float:

@@ -84,8 +84,19 @@ METRICS: Mapping[str, Metric] = {
 }
 """HEAR's names of the scene scores. All are better when higher."""
 
-PERCENT = frozenset({"top1_acc", "pitch_acc", "chroma_acc", "mAP", "aucroc"})
-"""The scores that tables print as per cent."""
+PERCENT = frozenset(
+    {
+        "top1_acc",
+        "pitch_acc",
+        "chroma_acc",
+        "mAP",
+        "aucroc",
+        "event_onset_200ms_fms",
+        "event_onset_50ms_fms",
+        "event_onset_offset_50ms_20perc_fms",
+    }
+)
+"""The scores that tables print as per cent, those of events included."""
 
 
 MINIMISED = frozenset({"segment_1s_er", "loss"})
