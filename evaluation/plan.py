@@ -7,9 +7,11 @@ from pathlib import Path
 from evaluation.embed import is_embedded, store_entry
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, ModelSpec
+from evaluation.heareval_tree import Imported
 from evaluation.job import Job
 from evaluation.ledger import Ledger
 from evaluation.protocol import Preset, axes_sentence
+from evaluation.store import StoreEntry
 from evaluation.tables import Column, Results, SeedFits
 from tasks import PAPER_TASKS, Task, source_rate
 
@@ -18,7 +20,7 @@ LEDGER_FILE = "ledger.jsonl"
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Everything that a run is asked to do, as values."""
+    """Everything that a run is asked to do, as values; `imported` stands for models that embed."""
 
     models: Sequence[ModelSpec]
     tasks: Sequence[Task]
@@ -33,18 +35,19 @@ class RunOptions:
     resume: bool
     save_predictions: bool
     left_out: Sequence[str]
+    imported: Sequence[Imported] = ()
 
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What stays known of a model once it is out of memory."""
+    """What stays known of a model once it is out of memory; of an imported tree's model that is little."""
 
     spec: ModelSpec
-    sample_rate: int
+    sample_rate: int | None
     dim: int
     pretrained: bool
-    n_parameters: int
-    fingerprint: str
+    n_parameters: int | None
+    fingerprint: str | None
 
 
 @dataclass
@@ -157,6 +160,12 @@ def prepare(options: RunOptions) -> Session:
     ledger = Ledger(options.directory / LEDGER_FILE)
     if not options.resume:
         ledger.records.clear()
+    cards, jobs = _imported(options) if options.imported else _embedding(options)
+    return Session(options, cards, jobs, ledger)
+
+
+def _embedding(options: RunOptions) -> tuple[list[ModelCard], list[Job]]:
+    """Load every model once; return the cards and jobs of models that embed."""
     cards, jobs = [], []
     for spec in options.models:
         model = HearModel(spec, options.device)
@@ -176,16 +185,27 @@ def prepare(options: RunOptions) -> Session:
             )
         )
         for task in options.tasks:
-            entry, preset = store_entry(model, task, options.cache), options.preset.for_task(task.metadata)
-            for budget in options.budgets:
-                jobs.append(Job(spec.label, task, entry, preset, options.n_seeds, budget))
-    return Session(options, cards, jobs, ledger)
+            jobs += _jobs(options, spec.label, task, store_entry(model, task, options.cache))
+    return cards, jobs
+
+
+def _imported(options: RunOptions) -> tuple[list[ModelCard], list[Job]]:
+    """Return the cards and jobs of imported trees, in the order of the models' names."""
+    dims = {item.model: item.entry.identity["dim"] for item in options.imported}
+    cards = [ModelCard(ModelSpec(model), None, dim, True, None, None) for model, dim in dims.items()]
+    return cards, [
+        job for item in options.imported for job in _jobs(options, item.model, item.task, item.entry)
+    ]
+
+
+def _jobs(options: RunOptions, model: str, task: Task, entry: StoreEntry) -> list[Job]:
+    preset = options.preset.for_task(task.metadata)
+    return [Job(model, task, entry, preset, options.n_seeds, budget) for budget in options.budgets]
 
 
 def plan_text(session: Session) -> str:
     """Return the plan: per model what is cached and what is done, and what will surprise."""
     options = session.options
-    per_model = len(options.tasks) * len(options.budgets)
     budgets = f" x {_count(len(options.budgets), 'budget')}" if len(options.budgets) > 1 else ""
     head = "" if options.preset.head == "mlp" else f", head {options.preset.head}"
     lines = [
@@ -195,18 +215,24 @@ def plan_text(session: Session) -> str:
         f"Run:  {options.directory}    cache: {options.cache}",
         "",
     ]
-    for index, card in enumerate(session.cards):
-        jobs = session.jobs[index * per_model : (index + 1) * per_model]
+    for card in session.cards:
+        jobs = [job for job in session.jobs if job.model == card.spec.label]
         embedded = sum(is_embedded(job.entry, job.task) for job in jobs[:: len(options.budgets)])
         done, total = sum(job.n_done(session.ledger) for job in jobs), sum(job.n_fits for job in jobs)
         mark = "" if card.pretrained else "  (random init)"
         lines.append(f"  {card.spec.label}{mark}")
         lines.append(
-            f"      {card.n_parameters / 1e6:.1f} M weights, {card.sample_rate} Hz, {card.dim}-d; "
-            f"embedded: {embedded} of {len(options.tasks)} tasks; fits done: {done} of {total}"
+            f"      {_origin(card)}, {card.dim}-d; "
+            f"embedded: {embedded} of {len(jobs) // len(options.budgets)} tasks; fits done: {done} of {total}"
         )
     problems = [f"  left out: {sentence}" for sentence in [*options.left_out, *session.failures]]
     return "\n".join([*lines, "", *_task_lines(session), *problems, ""])
+
+
+def _origin(card: ModelCard) -> str:
+    if card.sample_rate is None:
+        return "imported embeddings"
+    return f"{card.n_parameters / 1e6:.1f} M weights, {card.sample_rate} Hz"
 
 
 def _count(number: int, what: str) -> str:
@@ -222,5 +248,6 @@ def _task_lines(session: Session) -> Iterator[str]:
         yield (
             f"  {task.name}: {clips} clips, {len(task.vocabulary)} classes, {parts}, {metadata.evaluation[0]}"
         )
-        for rate in sorted({card.sample_rate for card in session.cards} - set(task.sample_rates)):
+        rates = {card.sample_rate for card in session.cards if card.sample_rate is not None}
+        for rate in sorted(rates - set(task.sample_rates)):
             yield f"      no {rate} Hz: made once from {source_rate(task.sample_rates, rate)} Hz with soxr"

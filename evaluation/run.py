@@ -18,7 +18,9 @@ from evaluation.downstream import UnsupportedTask, check_trainable
 from evaluation.errors import EvaluationError
 from evaluation.execute import execute, finish
 from evaluation.hear_module import ModelSpec, parse_model
-from evaluation.plan import RunOptions, plan_text, prepare
+from evaluation.heareval_export import export_run
+from evaluation.heareval_tree import Imported, import_tree
+from evaluation.plan import RunOptions, plan_text, prepare, short_name
 from evaluation.protocol import HEADS, PRESETS, Preset, ProbeConfig, preset_named
 from evaluation.store import cache_directory
 from tasks import Task, TaskError, read_task, resolve
@@ -34,6 +36,8 @@ examples:
       every task in that directory with the paper's protocol, ten seeds
   python -m evaluation.run --tasks esc50 NS-5h --tasks-dir D --models a b@c.safetensors --run first
       two tasks, two models; run it again to go on where it stopped
+  python -m evaluation.run --import-heareval embeddings --preset hear2021
+      all embeddings that heareval made, without sound and without the models
 
 A run is a folder results/RUN with run.json, ledger.jsonl (every finished fit) and tables/. The same command
 again does only what is missing. Embeddings are kept in the cache ($HEAR_MWMAE_CACHE) and shared by all runs.
@@ -82,6 +86,13 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         metavar="[MODULE=]JSON",
         help="keyword arguments for load_model, of every model or of one: "
         'hear_mwmae.mae_b=\'{"precision": "bf16"}\'',
+    )
+    what.add_argument(
+        "--import-heareval",
+        type=Path,
+        metavar="DIR",
+        help="evaluate embeddings that heareval made, instead of models: its folder of a task, of a model or "
+        "of all models; needs no sound",
     )
     what.add_argument(
         "--allow-random-init", action="store_true", help="accept models without trained weights, marked so"
@@ -147,6 +158,12 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
         action="store_true",
         help="keep what every fit that counts predicts of its test part, RUN/predictions/**.npz",
     )
+    where.add_argument(
+        "--export-heareval",
+        type=Path,
+        metavar="DIR",
+        help="at the end, write embeddings and scores as heareval would have left them",
+    )
     where.add_argument("--plan-only", action="store_true", help="print the plan and stop")
 
 
@@ -163,8 +180,8 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         if not 0 < budget <= 100:
             raise EvaluationError(f"--budget {budget:g}: give per cent above 0 and up to 100")
     cache = arguments.cache or cache_directory()
-    models = _models(arguments)
-    tasks, left_out, broken = _tasks(arguments, cache)
+    models, imported = _models(arguments), _imported(arguments, cache)
+    tasks, left_out, broken = _tasks(arguments, cache, imported)
     synthetic = all(task.metadata.synthetic for task in tasks)
     name = arguments.run or ("sample" if synthetic else "default")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
@@ -184,6 +201,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         resume=arguments.resume,
         save_predictions=arguments.save_predictions,
         left_out=left_out,
+        imported=[item for item in imported if item.task.name in {task.name for task in tasks}],
     )
     return options, broken
 
@@ -224,20 +242,44 @@ def _preset(arguments: argparse.Namespace, synthetic: bool) -> Preset:
     return preset.with_head(arguments.head).changed(changes)
 
 
-def _tasks(arguments: argparse.Namespace, cache: Path) -> tuple[list[Task], list[str], list[str]]:
-    """Read the tasks that were named; of `all`, those that can be evaluated.
+def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
+    """Return the embeddings of `--import-heareval` for the tasks that were named; nothing without it."""
+    if arguments.import_heareval is None:
+        return []
+    for option, given in (("--models", arguments.models), ("--model-options", arguments.model_options)):
+        if given:
+            raise EvaluationError(f"{option} and --import-heareval exclude each other; leave one out")
+    found = import_tree(arguments.import_heareval, cache)
+    tasks = {item.task.name: item.task for item in found}
+    known = {"all": set(tasks)}
+    for name, task in tasks.items():
+        for word in {name, task.metadata.task_name, task.metadata.base_name, short_name(task)}:
+            known.setdefault(word, set()).add(name)
+    if strangers := [word for word in arguments.tasks if word not in known]:
+        raise EvaluationError(
+            f"there is no task {strangers[0]!r} in {arguments.import_heareval}, "
+            f"which holds: {', '.join(tasks)}"
+        )
+    return [item for item in found if any(item.task.name in known[word] for word in arguments.tasks)]
+
+
+def _tasks(
+    arguments: argparse.Namespace, cache: Path, imported: Sequence[Imported]
+) -> tuple[list[Task], list[str], list[str]]:
+    """Read the tasks that were named, or take those imported; of `all`, those that can be evaluated.
 
     Also returns sentences on those of `all` that cannot be evaluated yet, and on those that are broken.
     """
-    directory = arguments.tasks_dir
+    directory = arguments.import_heareval or arguments.tasks_dir
     if directory is None:
         directory = cache / "sample-tasks"
         if not all(Path(name).is_dir() for name in arguments.tasks):
             _write_samples(directory)
+    there = list({item.task.name: item.task for item in imported}.values())
     tasks, left_out, broken = [], [], []
-    for path in resolve(arguments.tasks, directory):
+    for candidate in there or resolve(arguments.tasks, directory):
         try:
-            task = read_task(path)
+            task = candidate if isinstance(candidate, Task) else read_task(candidate)
             check_trainable(task)
             tasks.append(task)
         except (TaskError, EvaluationError) as error:
@@ -286,6 +328,9 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(finish(session))
             raise
         print(finish(session))
+        if arguments.export_heareval:
+            export_run(session, arguments.export_heareval)
+            print(f"heareval tree: {arguments.export_heareval}")
     except (EvaluationError, TaskError) as error:
         print(f"error: {error}", file=sys.stderr)
         return 2
