@@ -1,17 +1,15 @@
-r"""The shallow classifier, many networks at once.
+"""Training the shallow classifier: many networks, early stopping, and who works on what.
 
-Each network m of a stack computes, for rows x of the (shared) embeddings,
-
-    z = W1[m] x + b1[m];   h = relu(dropout(batch_norm(z)));   logits = W2[m] h + b2[m]
-
-All networks see the same rows in the same order, so the first layer of the whole stack is one wide matrix
-product, and batch normalisation, which works channel by channel, needs no change at all. Initial weights and
-dropout come from each network's own generator; a network that has stopped leaves the stack.
+On a GPU all networks of a stack are computed together. On a CPU every core trains a network of its own,
+which fits its cache and needs no other core to wait for; small batches put several networks in one piece.
+Either way a network's result is its own: it depends neither on the others nor on how work is shared out.
 """
 
 import itertools
 import math
+import threading
 from collections.abc import Callable, Sequence
+from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
 from dataclasses import dataclass
 
 import numpy as np
@@ -20,18 +18,14 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from evaluation.layer import MatmulPrecision
+from evaluation.networks import Fit, Networks
 from evaluation.protocol import ProbeConfig
 
-BATCH_NORM_EPS = 1e-5
-BATCH_NORM_MOMENTUM = 0.1
+__all__ = ["Fit", "FitResult", "MatmulPrecision", "Rows", "Score", "train_stack"]
 
-
-@dataclass(frozen=True)
-class Fit:
-    """One network to train: its configuration and the seed of its own generator."""
-
-    config: ProbeConfig
-    generator_seed: int
+PIECE_ELEMENTS = 1 << 17
+"""Activations that keep a core busy for much longer than it takes Python to ask for the next operation."""
 
 
 @dataclass(frozen=True)
@@ -47,16 +41,20 @@ class Rows:
 
 @dataclass(frozen=True)
 class FitResult:
-    """What one network came to: the score and epoch (0-based) of its best check, and its test logits."""
+    """What one network came to: score and epoch (0-based) of its best check, and its logits then."""
 
     validation_score: float
     epoch: int
     epochs: int
+    valid_logits: Float[np.ndarray, "rows labels"]
     test_logits: Float[np.ndarray, "rows labels"]
 
 
 Score = Callable[[Float[np.ndarray, "rows labels"]], float]
-"""From the logits of the validation rows to the score that is maximised."""
+"""From the logits of the validation rows to what is maximised: a score, or the negative of a loss.
+
+It is called by several threads at a time.
+"""
 
 
 def train_stack(
@@ -67,247 +65,179 @@ def train_stack(
     n_labels: int,
     score: Score,
     on_epoch: Callable[[int, int], None] = lambda epoch, alive: None,
+    *,
+    matmul_precision: MatmulPrecision = "float32",
 ) -> list[FitResult]:
-    """Train all `fits` together and return their results in the same order.
+    """Train all `fits` and return their results in the same order.
 
-    The embeddings' device is where everything runs. `on_epoch` is told the epoch (1-based) and how many
-    networks are still training. The fits' configurations must agree in all that `ProbeConfig.stackable`
-    keeps (ValueError otherwise).
+    The embeddings' device is where everything runs. `on_epoch` is told, by one thread at a time, the epoch
+    (1-based, the mean of the networks still to be finished) and how many those are. `matmul_precision`
+    "bf16" rounds what enters the hidden layers' matrix products; weights and sums stay float32. Raises
+    ValueError when the fits' configurations differ in what `ProbeConfig.stackable` keeps.
     """
     shared = fits[0].config
     if any(fit.config.stackable() != shared.stackable() for fit in fits):
-        raise ValueError("the networks of one stack must agree in everything but dropout and initial weights")
-    stack = _Stack(fits, train.x.shape[1], n_labels, train.x.device)
-    progress = [_Progress() for _ in fits]
-    batches = _batches(train, shared.batch_size)
-    for epoch in range(shared.max_epochs):
-        for batch in batches:
-            stack.step(batch)
-        last = epoch + 1 == shared.max_epochs
-        if (epoch + 1) % shared.check_val_every_n_epoch == 0 or (last and progress[0].epoch < 0):
-            logits = stack.logits(valid.x)
-            stopped = [
-                progress[index].check(float(np.float32(score(logits[row]))), epoch, shared.patience)
-                for row, index in enumerate(stack.members)
-            ]
-            stack.keep_best([progress[index].improved for index in stack.members])
-            stack.drop(stopped)
-        on_epoch(epoch + 1, len(stack.members))
-        if not stack.members:
-            break
-    test_logits = stack.best_logits(test.x)
-    return [
-        FitResult(state.score, state.epoch, state.epochs or epoch + 1, logits)
-        for state, logits in zip(progress, test_logits, strict=True)
-    ]
+        raise ValueError("the networks of one stack must agree in what ProbeConfig.stackable keeps")
+    if matmul_precision == "bf16" and shared.hidden_layers:
+        train = Rows(train.x.bfloat16(), train.target)
+    stack = _Stack(train, valid, test, n_labels, score, matmul_precision, _Watch(fits, on_epoch))
+    pieces = _pieces(fits, len(train.x), train.x.device)
+    results: dict[int, FitResult] = {}
+
+    def work(piece: list[int]) -> None:
+        results.update(zip(piece, stack.train(piece, [fits[i] for i in piece]), strict=True))
+
+    _in_threads(work, pieces, stack.watch.stop)
+    return [results[i] for i in range(len(fits))]
 
 
-@dataclass
+def _pieces(fits: Sequence[Fit], rows: int, device: torch.device) -> list[list[int]]:
+    """Share the fits out: on a GPU one piece, on a CPU as few networks as make a call worth its cost.
+
+    Networks that Adam treats alike become neighbours.
+    """
+    config = fits[0].config
+    order = sorted(range(len(fits)), key=lambda i: (fits[i].config.lr, fits[i].config.beta2))
+    size = len(fits)
+    if device.type == "cpu":
+        size = max(1, PIECE_ELEMENTS // (min(rows, config.batch_size) * config.hidden_dim))
+        size = min(size, math.ceil(len(fits) / torch.get_num_threads()))
+    return [order[start : start + size] for start in range(0, len(fits), size)]
+
+
+def _in_threads(
+    work: Callable[[list[int]], None], pieces: Sequence[list[int]], stop: threading.Event
+) -> None:
+    """Do `work` on every piece, at most one per core; the first error stops the others and is raised."""
+    cores = torch.get_num_threads()
+    workers = min(cores, len(pieces))
+    if workers == 1:
+        for piece in pieces:
+            work(piece)
+        return
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores // workers,))
+    try:
+        done, _ = wait([pool.submit(work, piece) for piece in pieces], return_when=FIRST_EXCEPTION)
+        for future in done:
+            future.result()
+    finally:
+        stop.set()
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)
+
+
+class _Stopped(Exception):
+    """Another thread has failed or the user has interrupted: the work is not wanted any more."""
+
+
+class _Watch:
+    """The progress of all networks, told to one listener, and the event that ends the work early."""
+
+    def __init__(self, fits: Sequence[Fit], on_epoch: Callable[[int, int], None]):
+        self.stop = threading.Event()
+        self._epochs = dict.fromkeys(range(len(fits)), 0)
+        self._on_epoch = on_epoch
+        self._lock = threading.Lock()
+
+    def tell(self, members: Sequence[int], alive: Sequence[int]) -> None:
+        """Note that one more epoch of `members` is over, after which `alive` go on."""
+        with self._lock:
+            for member in members:
+                self._epochs[member] += 1
+                if member not in alive:
+                    del self._epochs[member]
+            epochs = list(self._epochs.values())
+            self._on_epoch(sum(epochs) // max(len(epochs), 1), len(epochs))
+
+
 class _Progress:
     """Early stopping of one network: strictly better counts, the first of equals wins."""
 
-    score: float = -math.inf
-    epoch: int = -1
-    epochs: int = 0
-    improved: bool = False
-    checks_without_gain: int = 0
+    def __init__(self) -> None:
+        self.score = -math.inf
+        self.epoch = -1
+        self.epochs = 0
+        self.improved = False
+        self._checks_without_gain = 0
 
     def check(self, score: float, epoch: int, patience: int) -> bool:
-        """Record one validation score and return whether training stops here."""
+        """Record one validation score, compared in float32, and return whether training stops here."""
+        score = float(np.float32(score))
         self.improved = score > self.score or self.epoch < 0
         if self.improved:
-            self.score, self.epoch, self.checks_without_gain = score, epoch, 0
+            self.score, self.epoch, self._checks_without_gain = score, epoch, 0
         else:
-            self.checks_without_gain += 1
-        stop = self.checks_without_gain >= patience or not math.isfinite(score)
-        if stop:
-            self.epochs = epoch + 1
-        return stop
+            self._checks_without_gain += 1
+        return self._checks_without_gain >= patience or not math.isfinite(score)
 
 
-def _batches(rows: Rows, batch_size: int) -> list[Rows]:
+@dataclass(frozen=True)
+class _Stack:
+    """What all pieces of a stack share: the data, the score and who is told."""
+
+    train_rows: Rows
+    valid: Rows
+    test: Rows
+    n_labels: int
+    score: Score
+    precision: MatmulPrecision
+    watch: _Watch
+
+    def train(self, numbers: Sequence[int], fits: Sequence[Fit]) -> list[FitResult]:
+        """Train the networks of one piece; `numbers` are their places in the stack."""
+        config, x = fits[0].config, self.train_rows.x
+        networks = Networks(fits, len(x), x.shape[1], self.n_labels, x.device, self.precision)
+        hot = _multi_hot(self.train_rows.target, self.n_labels)
+        progress = [_Progress() for _ in fits]
+        for epoch in range(config.max_epochs):
+            self._epoch(networks, hot, config)
+            members, last = networks.members, epoch + 1 == config.max_epochs
+            if (epoch + 1) % config.check_val_every_n_epoch == 0 or (last and progress[0].epoch < 0):
+                self._check(networks, progress, epoch, config.patience)
+            for i in members:
+                progress[i].epochs = epoch + 1
+            alive = [] if last else networks.members
+            self.watch.tell([numbers[i] for i in members], [numbers[i] for i in alive])
+            if not alive:
+                break
+        networks.restore_best()
+        valid, test = networks.logits(self.valid.x), networks.logits(self.test.x)
+        return [
+            FitResult(state.score, state.epoch, state.epochs, valid[row], test[row])
+            for row, state in enumerate(progress)
+        ]
+
+    def _epoch(self, networks: Networks, hot: Float[Tensor, "rows labels"], config: ProbeConfig) -> None:
+        """Make one step per batch; `Rows` are in order unless the configuration shuffles them."""
+        x, multiclass = self.train_rows.x, self.train_rows.target.ndim == 1
+        orders = networks.orders(len(x)) if config.shuffle else None
+        for rows in _batches(len(x), config.batch_size):
+            if self.watch.stop.is_set():
+                raise _Stopped
+            chosen = rows if orders is None else orders[:, rows]
+            networks.step(x[chosen], hot[chosen], multiclass)
+
+    def _check(self, networks: Networks, progress: Sequence[_Progress], epoch: int, patience: int) -> None:
+        """Validate every network that is still training, keep the best and drop the hopeless."""
+        members = networks.members
+        scores = [self.score(logits) for logits in networks.logits(self.valid.x)]
+        stopped = [
+            progress[i].check(score, epoch, patience) for i, score in zip(members, scores, strict=True)
+        ]
+        networks.keep_best([progress[i].improved for i in members])
+        networks.drop(stopped)
+
+
+def _multi_hot(target: Tensor, n_labels: int) -> Float[Tensor, "rows labels"]:
+    return target.float() if target.ndim == 2 else functional.one_hot(target, n_labels).float()
+
+
+def _batches(rows: int, batch_size: int) -> list[slice]:
     """Cut the rows into batches in order; a last batch of one row joins the one before it.
 
     Batch normalisation has no variance of a single row; the original crashes there.
     """
-    starts = list(range(0, len(rows.x), batch_size))
-    if len(starts) > 1 and len(rows.x) - starts[-1] == 1:
+    starts = list(range(0, rows, batch_size))
+    if len(starts) > 1 and rows - starts[-1] == 1:
         starts.pop()
-    ends = [*starts[1:], len(rows.x)]
-    return [Rows(rows.x[a:b], rows.target[a:b]) for a, b in zip(starts, ends, strict=True)]
-
-
-class _Stack:
-    """Parameters, optimiser and best weights of several networks, with a leading network axis."""
-
-    def __init__(self, fits: Sequence[Fit], dim: int, n_labels: int, device: torch.device):
-        config = fits[0].config
-        self.members = list(range(len(fits)))
-        self.generators = [torch.Generator(device).manual_seed(fit.generator_seed) for fit in fits]
-        self.dropout = [fit.config.dropout for fit in fits]
-        self.widths = [dim, *[config.hidden_dim] * config.hidden_layers, n_labels]
-        networks = [
-            _initial(self.widths, fit.config.initialization, generator)
-            for fit, generator in zip(fits, self.generators, strict=True)
-        ]
-        self.parameters = _trainable([torch.stack(tensors) for tensors in zip(*networks, strict=True)])
-        hidden = (len(fits), config.hidden_dim)
-        self.running = [
-            (torch.zeros(hidden, device=device), torch.ones(hidden, device=device))
-            for _ in range(config.hidden_layers)
-        ]
-        self.best = [tensor.detach().clone() for tensor in self._state()]
-        self.optimizer = torch.optim.Adam(self._trained(), lr=config.lr, fused=True)
-
-    def _state(self) -> list[Tensor]:
-        """Return everything that a trained network consists of: parameters and running statistics."""
-        return [*self.parameters, *[tensor for pair in self.running for tensor in pair]]
-
-    def _trained(self) -> list[Tensor]:
-        return [parameter for parameter in self.parameters if parameter.requires_grad]
-
-    def step(self, batch: Rows) -> None:
-        """Make one Adam step of every network on one batch."""
-        logits = _forward(self.parameters, self.running, batch.x, self._dropout_masks(len(batch.x)))
-        self.optimizer.zero_grad()
-        _summed_loss(logits, batch.target).backward()
-        self.optimizer.step()
-
-    def _dropout_masks(self, rows: int) -> list[Float[Tensor, "rows channels"]]:
-        masks = []
-        for width in self.widths[1:-1]:
-            mask = torch.empty(rows, len(self.members), width, device=self.parameters[0].device)
-            for position, index in enumerate(self.members):
-                keep = 1.0 - self.dropout[index]
-                draw = torch.rand(rows, width, generator=self.generators[index], device=mask.device)
-                torch.mul(draw < keep, 1.0 / keep, out=mask[:, position])
-            masks.append(mask.flatten(1))
-        return masks
-
-    @torch.no_grad()
-    def logits(self, x: Float[Tensor, "rows dim"]) -> Float[np.ndarray, "networks rows labels"]:
-        """Return what the networks that are still training say of these rows."""
-        return _forward(self.parameters, self.running, x, None).cpu().numpy()
-
-    @torch.no_grad()
-    def keep_best(self, improved: Sequence[bool]) -> None:
-        """Copy the weights of the networks that have just improved."""
-        rows = [row for row, flag in enumerate(improved) if flag]
-        members = [self.members[row] for row in rows]
-        for best, current in zip(self.best, self._state(), strict=True):
-            best[members] = current[rows]
-
-    @torch.no_grad()
-    def drop(self, stopped: Sequence[bool]) -> None:
-        """Take the networks that have stopped out of the stack."""
-        if not any(stopped):
-            return
-        rows = [row for row, flag in enumerate(stopped) if not flag]
-        self.members = [self.members[row] for row in rows]
-        if not rows:
-            return
-        state = [self.optimizer.state.pop(parameter) for parameter in self._trained()]
-        self.parameters = _trainable([parameter[rows] for parameter in self.parameters])
-        self.running = [(mean[rows], var[rows]) for mean, var in self.running]
-        self.optimizer.param_groups[0]["params"] = self._trained()
-        for parameter, moments in zip(self._trained(), state, strict=True):
-            moments["exp_avg"] = moments["exp_avg"][rows]
-            moments["exp_avg_sq"] = moments["exp_avg_sq"][rows]
-            self.optimizer.state[parameter] = moments
-
-    @torch.no_grad()
-    def best_logits(self, x: Float[Tensor, "rows dim"]) -> Float[np.ndarray, "networks rows labels"]:
-        """Return the logits of every network with the weights of its best check."""
-        parameters = self.best[: len(self.parameters)]
-        statistics = self.best[len(self.parameters) :]
-        running = list(zip(statistics[0::2], statistics[1::2], strict=True))
-        return _forward(parameters, running, x, None).cpu().numpy()
-
-
-def _trainable(parameters: list[Tensor]) -> list[Tensor]:
-    """Let gradients flow to all but the hidden layers' biases.
-
-    Batch normalisation takes a bias out again, so its true gradient is zero; Adam would scale the rounding
-    error found in its place to full steps, and a result would depend on the company it was computed in.
-    """
-    for index, parameter in enumerate(parameters[:-2]):
-        parameter.requires_grad_(index % 4 != 1)
-    for parameter in parameters[-2:]:
-        parameter.requires_grad_()
-    return parameters
-
-
-def _initial(widths: Sequence[int], initialization: str, generator: torch.Generator) -> list[Tensor]:
-    """Return one network's parameters: weight, bias (and batch-norm scale, shift) layer by layer.
-
-    Weights are Xavier with gain 1 in the first layer and sqrt(2) in later ones; biases are uniform in
-    +-1/sqrt(fan_in), which is what the original leaves to torch.
-    """
-    xavier = getattr(torch.nn.init, f"{initialization}_")
-    device = generator.device
-    tensors = []
-    for layer, (fan_in, fan_out) in enumerate(itertools.pairwise(widths)):
-        weight = torch.empty(fan_out, fan_in, device=device)
-        xavier(weight, gain=1.0 if layer == 0 else math.sqrt(2.0), generator=generator)
-        bound = 1.0 / math.sqrt(fan_in)
-        bias = torch.empty(fan_out, device=device).uniform_(-bound, bound, generator=generator)
-        tensors += [weight, bias]
-        if layer < len(widths) - 2:
-            tensors += [torch.ones(fan_out, device=device), torch.zeros(fan_out, device=device)]
-    return tensors
-
-
-def _forward(
-    parameters: Sequence[Tensor],
-    running: Sequence[tuple[Tensor, Tensor]],
-    x: Float[Tensor, "rows dim"],
-    masks: Sequence[Float[Tensor, "rows channels"]] | None,
-) -> Float[Tensor, "networks rows labels"]:
-    """Run the stack; `masks` are the dropout factors in training and None in evaluation."""
-    networks = parameters[0].shape[0]
-    h = x
-    for layer, (mean, var) in enumerate(running):
-        weight, bias, scale, shift = parameters[4 * layer : 4 * layer + 4]
-        z = _linear(h, weight, bias) if layer == 0 else _unstack(_batched_linear(h, weight, bias))
-        h = functional.batch_norm(
-            z,
-            mean.flatten(),
-            var.flatten(),
-            scale.flatten(),
-            shift.flatten(),
-            training=masks is not None,
-            momentum=BATCH_NORM_MOMENTUM,
-            eps=BATCH_NORM_EPS,
-        )
-        if masks is not None:
-            h = h.mul_(masks[layer])
-        h = h.relu_()
-    weight, bias = parameters[-2:]
-    if not running:
-        return _linear(h, weight, bias).unflatten(1, (networks, -1)).transpose(0, 1)
-    return _batched_linear(h, weight, bias)
-
-
-def _linear(x: Tensor, weight: Tensor, bias: Tensor) -> Float[Tensor, "rows channels"]:
-    """Apply every network's layer to the same rows: one wide product."""
-    return functional.linear(x, weight.flatten(0, 1), bias.flatten())
-
-
-def _batched_linear(h: Tensor, weight: Tensor, bias: Tensor) -> Float[Tensor, "networks rows out"]:
-    """Apply every network's layer to its own channels."""
-    own = h.unflatten(1, (weight.shape[0], -1)).transpose(0, 1)
-    return torch.baddbmm(bias[:, None], own, weight.transpose(1, 2))
-
-
-def _unstack(z: Float[Tensor, "networks rows out"]) -> Float[Tensor, "rows channels"]:
-    return z.transpose(0, 1).flatten(1)
-
-
-def _summed_loss(logits: Float[Tensor, "networks rows labels"], target: Tensor) -> Float[Tensor, ""]:
-    """Return the sum over networks of each one's mean loss: their gradients stay their own."""
-    networks = logits.shape[0]
-    if target.ndim == 1:
-        flat = functional.cross_entropy(logits.flatten(0, 1), target.repeat(networks), reduction="sum")
-        return flat / len(target)
-    every = target.expand(networks, -1, -1)
-    return functional.binary_cross_entropy_with_logits(logits, every, reduction="sum") / target.numel()
+    return [slice(a, b) for a, b in itertools.pairwise([*starts, rows])]

@@ -1,13 +1,15 @@
 """The stacked engine against a plain network of torch's own layers, trained alone."""
 
 import itertools
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from dataclasses import replace
 
 import numpy as np
 import pytest
 import torch
 from torch import nn
 
+from evaluation.layer import Dropout, Workspace
 from evaluation.metrics import metric_named
 from evaluation.probe import Fit, FitResult, Rows, train_stack
 from evaluation.protocol import ProbeConfig
@@ -56,11 +58,17 @@ class Plain(nn.Module):
             self.norm.append(nn.BatchNorm1d(b))
         self.keep = 1 - config.dropout
 
+    def mask(self, shape: torch.Size) -> torch.Tensor:
+        """What is kept: 16 bits per unit, channel by channel, four units to a draw."""
+        draws = torch.empty(-(-shape.numel() // 4), dtype=torch.int64)
+        bits = draws.random_(-(2**63), None, generator=self.generator).view(torch.int16)[: shape.numel()]
+        return (bits.int() + 32768 >= 65536 - round(65536 * self.keep)).view(shape[1], shape[0]).T
+
     def forward(self, x: torch.Tensor) -> torch.Tensor:
         for linear, norm in zip(self.linear[:-1], self.norm, strict=False):
             x = norm(linear(x))
-            if self.training:
-                x = x * (torch.rand(x.shape, generator=self.generator) < self.keep) / self.keep
+            if self.training and self.keep < 1:
+                x = x * self.mask(x.shape) / self.keep
             x = torch.relu(x)
         return self.linear[-1](x)
 
@@ -70,17 +78,17 @@ def train_plain(fit: Fit, parts: Sequence[Rows], name: str) -> FitResult:
     train_rows, valid, test = parts
     config, net = fit.config, Plain(fit, train_rows.x.shape[1])
     for linear in net.linear[:-1]:
-        linear.bias.requires_grad_(False)  # its gradient is zero but for rounding: see evaluation.probe
-    optimizer = torch.optim.Adam([p for p in net.parameters() if p.requires_grad], lr=config.lr)
+        linear.bias.requires_grad_(False)  # its gradient is zero but for rounding: see evaluation.layer
+    trained = [p for p in net.parameters() if p.requires_grad]
+    optimizer = torch.optim.Adam(trained, lr=config.lr, betas=(0.9, config.beta2))
     loss = nn.CrossEntropyLoss() if valid.target.ndim == 1 else nn.BCEWithLogitsLoss()
-    best, since, kept, epoch = -np.inf, 0, None, 0
+    best, since, kept, epoch, n = -np.inf, 0, None, 0, len(train_rows.x)
     for epoch in range(config.max_epochs):
         net.train()
-        for x, y in zip(
-            train_rows.x.split(config.batch_size), train_rows.target.split(config.batch_size), strict=True
-        ):
+        order = torch.randperm(n, generator=net.generator) if config.shuffle else torch.arange(n)
+        for rows in order.split(config.batch_size):
             optimizer.zero_grad()
-            loss(net(x), y).backward()
+            loss(net(train_rows.x[rows]), train_rows.target[rows]).backward()
             optimizer.step()
         if (epoch + 1) % config.check_val_every_n_epoch:
             continue
@@ -89,31 +97,70 @@ def train_plain(fit: Fit, parts: Sequence[Rows], name: str) -> FitResult:
             score = np.float32(score_on(valid, name)(net(valid.x).numpy()))
             since += 1
             if score > best:
-                best, since, kept = score, 0, (epoch, net(test.x).numpy())
+                best, since, kept = score, 0, (net(valid.x).numpy(), net(test.x).numpy(), epoch)
         if since >= config.patience:
             break
-    return FitResult(float(best), kept[0], epoch + 1, kept[1])
+    return FitResult(float(best), kept[2], epoch + 1, *kept[:2])
 
 
-def assert_same(a: FitResult, b: FitResult) -> None:
+def assert_same(a: FitResult, b: FitResult, tolerance: float = ROUNDING) -> None:
     assert (a.validation_score, a.epoch, a.epochs) == (b.validation_score, b.epoch, b.epochs)
-    np.testing.assert_allclose(a.test_logits, b.test_logits, atol=ROUNDING)
+    np.testing.assert_allclose(a.valid_logits, b.valid_logits, atol=tolerance)
+    np.testing.assert_allclose(a.test_logits, b.test_logits, atol=tolerance)
+
+
+def varied(**changes: object) -> ProbeConfig:
+    return replace(CONFIG, **changes)
+
+
+@pytest.fixture
+def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Blocks of 16 channels, so that a small layer has several, the last one incomplete."""
+    monkeypatch.setattr("evaluation.layer.BLOCK_ELEMENTS", 1)
+
+
+@pytest.fixture
+def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    """Three cores and one network in a piece, so that small networks are shared out as large ones are."""
+    monkeypatch.setattr("evaluation.probe.PIECE_ELEMENTS", 1)
+    before = torch.get_num_threads()
+    torch.set_num_threads(3)
+    yield
+    torch.set_num_threads(before)
 
 
 @pytest.mark.parametrize("layers", [0, 1, 2])
 @pytest.mark.parametrize("multilabel", [False, True])
-def test_each_network_of_a_stack_equals_the_plain_network_alone(layers: int, multilabel: bool) -> None:
+@pytest.mark.parametrize("shuffle", [False, True])
+def test_each_network_of_a_stack_equals_the_plain_network_alone(
+    layers: int, multilabel: bool, shuffle: bool
+) -> None:
     parts, name = data(multilabel), "mAP" if multilabel else "top1_acc"
-    config = ProbeConfig(**{**vars(CONFIG), "hidden_layers": layers, "patience": 2})
-    uniform = ProbeConfig(**{**vars(config), "dropout": 0.1, "initialization": "xavier_uniform"})
-    fits = [Fit(config, 1), Fit(uniform, 2), Fit(config, 3)]
+    shared = {"hidden_layers": layers, "patience": 2, "shuffle": shuffle}
+    configs = [
+        varied(**shared),
+        varied(**shared, dropout=0.0, initialization="xavier_uniform"),
+        varied(**shared, lr=1e-2),
+        varied(**shared, lr=1e-3, beta2=0.95, dropout=0.5),
+        varied(**shared),
+    ]
+    fits = [Fit(config, seed) for seed, config in enumerate(configs)]
     for fit, result in zip(fits, train(fits, parts, name), strict=True):
         assert_same(result, train_plain(fit, parts, name))
 
 
+@pytest.mark.parametrize("layers", [1, 2])
+@pytest.mark.usefixtures("narrow")
+def test_a_layer_in_several_blocks_equals_the_plain_network(layers: int) -> None:
+    parts = data()
+    fits = [Fit(varied(hidden_layers=layers, hidden_dim=44, lr=lr), 3) for lr in (3e-3, 1e-3)]
+    for fit, result in zip(fits, train(fits, parts), strict=True):
+        assert_same(result, train_plain(fit, parts, "top1_acc"))
+
+
 def test_a_networks_result_does_not_depend_on_its_company() -> None:
     parts = data()
-    config = ProbeConfig(**{**vars(CONFIG), "patience": 3, "max_epochs": 60})
+    config = varied(patience=3, max_epochs=60)
     fits = [Fit(config, seed) for seed in range(7)]
     together = train(fits, parts)
     assert len({result.epochs for result in together}) > 1, "the networks should stop at different epochs"
@@ -146,7 +193,7 @@ def test_a_last_batch_of_one_row_joins_the_one_before() -> None:
 def test_the_best_check_is_kept_not_the_last() -> None:
     parts = data()
     scores = iter([0.1, 0.7, 0.7, 0.2, 0.3, 0.4, 0.1, 0.1, 0.1, 0.1])
-    short = ProbeConfig(**{**vars(CONFIG), "max_epochs": 6})
+    short = varied(max_epochs=6)
     result = train_stack([Fit(CONFIG, 0)], *parts, 5, lambda logits: next(scores))[0]
     assert (result.epoch, result.epochs) == (5, 30)
     assert result.validation_score == np.float32(0.7)
@@ -155,7 +202,8 @@ def test_the_best_check_is_kept_not_the_last() -> None:
     assert np.array_equal(result.test_logits, expected.test_logits)
 
 
-def test_a_score_that_is_not_a_number_stops_that_network_only() -> None:
+def test_a_score_that_is_not_a_number_stops_that_network_only(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 1)  # both in one piece
     parts = data()
     scores = iter([0.5, 0.5, np.nan, 0.6, *[0.7] * 20])
     first, second = train_stack([Fit(CONFIG, 0), Fit(CONFIG, 1)], *parts, 5, lambda logits: next(scores))
@@ -164,6 +212,75 @@ def test_a_score_that_is_not_a_number_stops_that_network_only() -> None:
 
 
 def test_networks_of_different_shape_are_refused() -> None:
-    other = ProbeConfig(**{**vars(CONFIG), "hidden_dim": 8})
+    other = varied(hidden_dim=8)
     with pytest.raises(ValueError, match="must agree"):
         train([Fit(CONFIG, 0), Fit(other, 0)], data())
+
+
+def test_what_adam_and_initialisation_use_may_differ_within_a_stack() -> None:
+    train([Fit(CONFIG, 0), Fit(varied(lr=1e-2, beta2=0.9, initialization="xavier_uniform"), 0)], data())
+
+
+@pytest.mark.usefixtures("threads")
+def test_threads_change_no_result_and_an_error_in_one_ends_all() -> None:
+    parts, fits = data(), [Fit(varied(hidden_dim=300, batch_size=1024), seed) for seed in range(5)]
+    told: list[tuple[int, int]] = []
+    stopping = varied(hidden_dim=300, batch_size=1024, patience=2)
+    together = train_stack(
+        [Fit(stopping, fit.generator_seed) for fit in fits],
+        *parts,
+        5,
+        score_on(parts[1]),
+        lambda epoch, alive: told.append((epoch, alive)),
+    )
+    assert told[-1] == (0, 0)
+    assert max(alive for _, alive in told) == 5
+    for fit, result in zip(fits, together, strict=True):
+        alone = train([Fit(stopping, fit.generator_seed)], parts)[0]
+        assert_same(result, alone)
+    assert torch.get_num_threads() == 3
+
+    def broken(logits: np.ndarray) -> float:
+        raise ZeroDivisionError
+
+    with pytest.raises(ZeroDivisionError):
+        train_stack(fits, *parts, 5, broken)
+    assert torch.get_num_threads() == 3
+
+
+def test_the_loss_can_decide_instead_of_a_score() -> None:
+    parts = data()
+    target = parts[1].target
+
+    def negative_loss(logits: np.ndarray) -> float:
+        return -float(nn.functional.cross_entropy(torch.from_numpy(logits), target))
+
+    result = train_stack([Fit(varied(lr=3e-2, max_epochs=90, patience=4), 0)], *parts, 5, negative_loss)[0]
+    assert result.validation_score < 0
+    assert result.validation_score == pytest.approx(negative_loss(result.valid_logits), abs=1e-6)
+    assert result.epochs == result.epoch + 1 + 4 * 3
+
+
+@pytest.mark.parametrize("layers", [0, 1, 2])
+def test_rounded_products_stay_near_the_exact_ones(layers: int) -> None:
+    parts, fits = data(), [Fit(varied(hidden_layers=layers, lr=1e-3), seed) for seed in range(2)]
+    exact = train(fits, parts)
+    rounded = train_stack(fits, *parts, 5, score_on(parts[1]), matmul_precision="bf16")
+    for a, b in zip(exact, rounded, strict=True):
+        assert np.abs(a.test_logits - b.test_logits).max() < 0.3
+        if layers:
+            assert not np.array_equal(a.test_logits, b.test_logits)
+        else:
+            assert np.array_equal(a.test_logits, b.test_logits)
+
+
+def test_dropout_keeps_the_share_it_should_and_its_masks_are_independent() -> None:
+    generators = [torch.Generator().manual_seed(seed) for seed in range(3)]
+    dropout = Dropout(generators, [0.1, 0.25, 0.0])
+    h = torch.ones(3, 1000, 1000)
+    dropout.apply_(h, slice(0, 3), Workspace(h.device))
+    for share, rate in zip(h.mean((1, 2)).tolist(), (0.1, 0.25, 0.0), strict=True):
+        assert share == pytest.approx(1 - rate, abs=4 * (rate * (1 - rate)) ** 0.5 / 1000)
+    neighbours = (h[0, 1:] * h[0, :-1]).mean().item(), (h[0, :, 1:] * h[0, :, :-1]).mean().item()
+    assert neighbours == pytest.approx((0.81, 0.81), abs=4 * 0.4 / 1000)
+    assert (h[0] * h[1]).mean().item() == pytest.approx(0.9 * 0.75, abs=4 * 0.47 / 1000)
