@@ -227,10 +227,6 @@ UNDEFINED = "a class is in none or all of its clips, or ranked perfectly; use a 
 DIVERGED = "training diverged; lower the learning rate (--probe lr=...) or scale the embeddings down"
 
 
-class UnsupportedTask(EvaluationError):
-    """A task of a kind that is right but cannot be evaluated yet."""
-
-
 def check_trainable(task: Task) -> None:
     """Raise EvaluationError, naming the task, when a score is unknown or a split is too small."""
     metadata = task.metadata

@@ -34,7 +34,6 @@ class RunOptions:
     allow_random_init: bool
     resume: bool
     save_predictions: bool
-    left_out: Sequence[str]
     imported: Sequence[Imported] = ()
 
 
@@ -112,7 +111,7 @@ def _notes(options: RunOptions) -> list[str]:
     for task in options.tasks:
         if task.metadata.part_of:
             notes.append(f"{short_name(task)} is a part of its data set: {task.metadata.part_of}.")
-    return [*notes, *(f"Left out: {sentence}." for sentence in options.left_out)]
+    return notes
 
 
 def _protocol_note(preset: Preset, n_seeds: int) -> str:
@@ -160,13 +159,16 @@ def prepare(options: RunOptions) -> Session:
     ledger = Ledger(options.directory / LEDGER_FILE)
     if not options.resume:
         ledger.records.clear()
-    cards, jobs = _imported(options) if options.imported else _embedding(options)
-    return Session(options, cards, jobs, ledger)
+    session = Session(options, [], [], ledger)
+    (_add_imported if options.imported else _add_models)(session)
+    if not session.jobs:
+        raise EvaluationError(session.failures[0])
+    return session
 
 
-def _embedding(options: RunOptions) -> tuple[list[ModelCard], list[Job]]:
-    """Load every model once; return the cards and jobs of models that embed."""
-    cards, jobs = [], []
+def _add_models(session: Session) -> None:
+    """Load every model once and add its card and jobs; what it cannot embed is noted as failed."""
+    options = session.options
     for spec in options.models:
         model = HearModel(spec, options.device)
         if not model.pretrained and not options.allow_random_init:
@@ -174,7 +176,7 @@ def _embedding(options: RunOptions) -> tuple[list[ModelCard], list[Job]]:
                 f"{spec.label} has no trained weights (they are random); give them as "
                 f"{spec.module}@WEIGHTS, or add --allow-random-init to see a baseline of chance"
             )
-        cards.append(
+        session.cards.append(
             ModelCard(
                 spec,
                 model.sample_rate,
@@ -185,17 +187,21 @@ def _embedding(options: RunOptions) -> tuple[list[ModelCard], list[Job]]:
             )
         )
         for task in options.tasks:
-            jobs += _jobs(options, spec.label, task, store_entry(model, task, options.cache))
-    return cards, jobs
+            try:
+                entry = store_entry(model, task, options.cache)
+            except EvaluationError as error:
+                session.failures.append(f"{spec.label} on {task.name}: {error}")
+                continue
+            session.jobs += _jobs(options, spec.label, task, entry)
 
 
-def _imported(options: RunOptions) -> tuple[list[ModelCard], list[Job]]:
-    """Return the cards and jobs of imported trees, in the order of the models' names."""
+def _add_imported(session: Session) -> None:
+    """Add the cards and jobs of imported trees, in the order of the models' names."""
+    options = session.options
     dims = {item.model: item.entry.identity["dim"] for item in options.imported}
-    cards = [ModelCard(ModelSpec(model), None, dim, True, None, None) for model, dim in dims.items()]
-    return cards, [
-        job for item in options.imported for job in _jobs(options, item.model, item.task, item.entry)
-    ]
+    session.cards += [ModelCard(ModelSpec(model), None, dim, True, None, None) for model, dim in dims.items()]
+    for item in options.imported:
+        session.jobs += _jobs(options, item.model, item.task, item.entry)
 
 
 def _jobs(options: RunOptions, model: str, task: Task, entry: StoreEntry) -> list[Job]:
@@ -225,7 +231,7 @@ def plan_text(session: Session) -> str:
             f"      {_origin(card)}, {card.dim}-d; "
             f"embedded: {embedded} of {len(jobs) // len(options.budgets)} tasks; fits done: {done} of {total}"
         )
-    problems = [f"  left out: {sentence}" for sentence in [*options.left_out, *session.failures]]
+    problems = [f"  left out: {sentence}" for sentence in session.failures]
     return "\n".join([*lines, "", *_task_lines(session), *problems, ""])
 
 

@@ -14,7 +14,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
-from evaluation.downstream import UnsupportedTask, check_trainable
+from evaluation.downstream import check_trainable
 from evaluation.errors import EvaluationError
 from evaluation.execute import execute, finish
 from evaluation.hear_module import ModelSpec, parse_model
@@ -181,7 +181,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
             raise EvaluationError(f"--budget {budget:g}: give per cent above 0 and up to 100")
     cache = arguments.cache or cache_directory()
     models, imported = _models(arguments), _imported(arguments, cache)
-    tasks, left_out, broken = _tasks(arguments, cache, imported)
+    tasks, broken = _tasks(arguments, cache, imported)
     synthetic = all(task.metadata.synthetic for task in tasks)
     name = arguments.run or ("sample" if synthetic else "default")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
@@ -200,7 +200,6 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         allow_random_init=arguments.allow_random_init or (synthetic and not arguments.models),
         resume=arguments.resume,
         save_predictions=arguments.save_predictions,
-        left_out=left_out,
         imported=[item for item in imported if item.task.name in {task.name for task in tasks}],
     )
     return options, broken
@@ -265,10 +264,10 @@ def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
 
 def _tasks(
     arguments: argparse.Namespace, cache: Path, imported: Sequence[Imported]
-) -> tuple[list[Task], list[str], list[str]]:
-    """Read the tasks that were named, or take those imported; of `all`, those that can be evaluated.
+) -> tuple[list[Task], list[str]]:
+    """Read the tasks that were named, or take those imported.
 
-    Also returns sentences on those of `all` that cannot be evaluated yet, and on those that are broken.
+    Also returns sentences on those of `all` that are broken and left out.
     """
     directory = arguments.import_heareval or arguments.tasks_dir
     if directory is None:
@@ -276,7 +275,7 @@ def _tasks(
         if not all(Path(name).is_dir() for name in arguments.tasks):
             _write_samples(directory)
     there = list({item.task.name: item.task for item in imported}.values())
-    tasks, left_out, broken = [], [], []
+    tasks, broken = [], []
     for candidate in there or resolve(arguments.tasks, directory):
         try:
             task = candidate if isinstance(candidate, Task) else read_task(candidate)
@@ -285,10 +284,10 @@ def _tasks(
         except (TaskError, EvaluationError) as error:
             if "all" not in arguments.tasks:
                 raise
-            (left_out if isinstance(error, UnsupportedTask) else broken).append(str(error))
+            broken.append(str(error))
     if not tasks:
-        raise EvaluationError(f"no task in {directory} can be evaluated: {(broken + left_out)[0]}")
-    return tasks, left_out, broken
+        raise EvaluationError(f"no task in {directory} can be evaluated: {broken[0]}")
+    return tasks, broken
 
 
 def _write_samples(directory: Path) -> None:

@@ -10,6 +10,7 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from event_task import make_event_task
 from run_helpers import MODELS, ROOT, TWO, arguments, ledger_lines, scores
 from tiny_task import make_task
 
@@ -179,36 +180,39 @@ def test_synthetic_and_real_tasks_do_not_mix(
     assert "cannot share a run" in capsys.readouterr().err
 
 
-def make_event_task(root: Path) -> None:
-    make_task(root, rate=16000, embedding_type="event", prediction_type="multilabel", task_name="events")
-    for split in ("train", "valid", "test"):
-        names = json.loads((root / f"{split}.json").read_text())
-        events = {name: [{"label": "2", "start": 0.0, "end": 50.0}] for name in names}
-        (root / f"{split}.json").write_text(json.dumps(events))
+def test_a_module_without_timestamps_does_the_other_tasks(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    make_event_task(tmp_path / "tasks" / "tones-v1-full", clips=3)
+    line = arguments(tmp_path / "tasks", tmp_path, "--preset", "quick", "--seeds", "2")
+    assert main([*line, "--tasks", "tones"]) == 2
+    assert "timestamp" in capsys.readouterr().err
+    make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000, clips=6)
+    assert main([*line, "--models", "band_energy", "frame_energy"]) == 1
+    shown = capsys.readouterr()
+    assert "failed: band_energy on tones-v1-full: " in shown.err
+    assert "embedded: 0 of 1 tasks" in shown.out
+    assert "embedded: 0 of 2 tasks" in shown.out
+    done = {
+        ("band_energy", "tiny-v1-full"),
+        ("frame_energy", "tiny-v1-full"),
+        ("frame_energy", "tones-v1-full"),
+    }
+    assert set(scores(tmp_path / "default")) == done
+    assert "Failed: band_energy on tones-v1-full" in (tmp_path / "default/tables/table.md").read_text()
 
 
-def test_timestamp_tasks_are_refused_not_misread(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    make_event_task(tmp_path / "tasks" / "events-v1-full")
-    assert main(arguments(tmp_path / "tasks", tmp_path, "--tasks", "events")) == 2
-    assert "events-v1-full is a timestamp task" in capsys.readouterr().err
-
-
-def test_all_leaves_out_what_it_cannot_do_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
-    make_event_task(tmp_path / "tasks" / "events-v1-full")
+def test_all_leaves_out_what_is_broken_and_says_so(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000, clips=6)
     line = arguments(
         tmp_path / "tasks", tmp_path, "--preset", "quick", "--seeds", "2", models=("band_energy",)
     )
-    assert main(line) == 0
-    assert "left out: events-v1-full is a timestamp task" in capsys.readouterr().out
     broken = make_task(tmp_path / "tasks" / "broken-v1-full", rate=16000, task_name="broken")
     (broken / "task_metadata.json").write_text("{")
     assert main(line) == 1
     shown = capsys.readouterr()
     assert "task_metadata.json is not valid JSON" in shown.err
-    table = (tmp_path / "default" / "tables" / "table.md").read_text()
-    assert "Left out: events-v1-full" in table
-    assert "Failed: " in table
+    assert "Failed: " in (tmp_path / "default" / "tables" / "table.md").read_text()
     assert main([*line, "--tasks", "tiny"]) == 0, "a broken neighbour is not this task's business"
 
 
