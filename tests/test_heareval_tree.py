@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from heareval_trees import DIM, clip_embeddings, make_tree
+from heareval_trees import DIM, clip_embeddings, make_event_tree, make_tree
 
 from evaluation.errors import EvaluationError
 from evaluation.heareval_export import model_folder, write_embeddings
@@ -59,6 +59,70 @@ def test_rows_arrive_at_their_clips_and_go_back(tmp_path: Path, kind: dict) -> N
     assert expected.keys() == found.keys()
     assert all(np.array_equal(expected[file], found[file]) for file in expected)
     assert_same_tree(export(item, tmp_path / "out"), tree)
+
+
+def test_frames_arrive_at_their_clips_and_go_back(tmp_path: Path) -> None:
+    tree = make_event_tree(tmp_path / "m" / "events")
+    (item,) = import_tree(tree, tmp_path / "cache")
+    for split, clips in item.task.clips.items():
+        index = json.loads((tree / f"{split}.filename-timestamps.json").read_text())
+        x = np.fromfile(tree / f"{split}.embeddings.npy", "<f4").reshape(len(index), DIM)
+        frames = item.entry.read_frames(split)
+        for i, clip in enumerate(clips):
+            own = [row for row, (path, _) in enumerate(index) if path.endswith(f"/{clip.file}")]
+            first, last = frames.boundaries[i : i + 2]
+            assert np.array_equal(frames.embeddings[first:last], x[own])
+            assert frames.timestamps[first:last].tolist() == [index[row][1] for row in own]
+    out = export(item, tmp_path / "embeddings" / "m" / "events")
+    for split in item.task.clips:
+        for name in (f"{split}.target-labels.pkl", f"{split}.filename-timestamps.json"):
+            _sort_and_relocate(tree / name), _sort_and_relocate(out / name)
+    assert_same_tree(out, tree)
+
+
+def _sort_and_relocate(file: Path) -> None:
+    """Make comparable what the original leaves open: the order of one frame's labels, and its folder."""
+    if file.suffix == ".pkl":
+        file.write_bytes(pickle.dumps([sorted(labels) for labels in pickle.loads(file.read_bytes())]))
+    else:
+        index = json.loads(file.read_text())
+        file.write_text(json.dumps([[path.removeprefix("embeddings/"), time] for path, time in index]))
+
+
+def _swap_frames(tree: Path) -> None:
+    file = tree / "train.filename-timestamps.json"
+    file.write_text(json.dumps(json.loads(file.read_text())[::-1]))
+
+
+def _times_descend(tree: Path) -> None:
+    file = tree / "train.filename-timestamps.json"
+    file.write_text(json.dumps([[path, -time] for path, time in json.loads(file.read_text())]))
+
+
+def _a_frame_less(tree: Path) -> None:
+    file = tree / "train.filename-timestamps.json"
+    file.write_text(json.dumps(json.loads(file.read_text())[1:]))
+
+
+@pytest.mark.parametrize(
+    ("spoil", "sentence"),
+    [
+        (
+            _swap_frames,
+            r"train\.filename-timestamps\.json does not name the clips of train\.json in the order",
+        ),
+        (_times_descend, r"train\.filename-timestamps\.json: the times of train-\d\.wav do not ascend"),
+        (_a_frame_less, r"train has 135 embeddings, 134 times and 135 lists of labels"),
+        (lambda tree: _swap_labels(tree), r"valid\.target-labels\.pkl does not list the labels"),
+        (lambda tree: _write("test.filename-timestamps.json", "[1]")(tree), r"pairs of file name and ms"),
+        (lambda tree: _remove("test.filename-timestamps.json")(tree), r"timestamps\.json cannot be read"),
+    ],
+)
+def test_a_spoiled_event_tree_is_one_sentence(tmp_path: Path, spoil: Any, sentence: str) -> None:
+    tree = make_event_tree(tmp_path / "m" / "events")
+    spoil(tree)
+    with pytest.raises(EvaluationError, match=sentence):
+        import_tree(tree, tmp_path / "cache")
 
 
 def test_export_over_an_export_replaces_it(tmp_path: Path) -> None:
