@@ -9,7 +9,6 @@ import copy
 import functools
 import hashlib
 import os
-import shutil
 import signal
 from dataclasses import dataclass
 from pathlib import Path
@@ -25,6 +24,7 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.log_mel import STD_OFFSET
 from hear_mwmae.pretrain.manifest import Manifest, read_index, read_manifest
 from hear_mwmae.pretrain.records import DecodedClip, ShardReader
+from hear_mwmae.pretrain.shared_memory import check_shared_memory, start_quiet_tracker
 
 # Streams of random numbers of one seed.
 ORDER_STREAM, CROP_STREAM = 0, 1
@@ -32,9 +32,6 @@ MOST_THREADS = 16
 # Of a float16 widened to 32 bits: its one sign, 5 bits of exponent, 10 of fraction.
 SIGN_EXPONENT_FRACTION = np.uint32(0x8FFFE000).astype(np.int32)
 EXPONENT_CORRECTION = np.float32(2.0 ** (127 - 15))
-# Where worker processes put the arrays, and how many batches of each may lie there at once.
-SHARED_MEMORY = Path("/dev/shm")
-BATCHES_PER_WORKER = 3
 # Training never runs out of batches; the training loop decides when to stop.
 ENDLESS = 1 << 48
 
@@ -317,23 +314,6 @@ def _ignore_interrupts(*_: int) -> None:
     signal.signal(signal.SIGINT, signal.SIG_IGN)
 
 
-def check_shared_memory(workers: int, batch_bytes: int) -> None:
-    """Refuse more worker processes than their batches fit: the system kills one that finds no room.
-
-    Raises:
-        UserError: too little shared memory, as in containers, which often have 64 MB.
-    """
-    if not workers or not SHARED_MEMORY.is_dir():
-        return
-    needed, free = workers * BATCHES_PER_WORKER * batch_bytes, shutil.disk_usage(SHARED_MEMORY).free
-    if free < needed:
-        raise UserError(
-            f"{SHARED_MEMORY}: {workers} processes that read data need {needed / 1e6:.0f} MB of shared "
-            f"memory and {free / 1e6:.0f} MB are free: lower --workers (0 needs none), or give the "
-            "container more (docker run --shm-size)."
-        )
-
-
 class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"]]):
     """Batches of one host in order; its state is the number of the next batch, whatever workers and hosts.
 
@@ -370,6 +350,8 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
         if self._workers and not flags.FLAGS.is_parsed():
             # Grain's worker processes ask for command-line flags of its own, which must be settled by then.
             flags.FLAGS.mark_as_parsed()
+        if self._workers:
+            start_quiet_tracker()
         # Worker w of W takes the batches w, w + W, ...: whole batches, so that their content stays the same.
         processes = grain.MultiprocessingOptions(num_workers=self._workers)
         return dataset.mp_prefetch(processes, worker_init_fn=_ignore_interrupts)
