@@ -147,7 +147,7 @@ def test_the_real_program_runs_on_the_golden_tree(
     shared: Path, heareval: Path, capsys: pytest.CaptureFixture
 ) -> None:
     tree = shared / "golden_heareval" / "spoken_digit"
-    assert main([str(tree), "--python", str(heareval), "--grid", "faster", "--grid-points", "1"]) == 0
+    assert main([str(tree), "--python", str(heareval), "--grid", "faster", "--grid-points", "2"]) == 0
     table = [line.split() for line in capsys.readouterr().out.splitlines()]
     (accuracy,) = (float(row[2]) for row in table if row[:1] == ["top1_acc"])
-    assert 0 < accuracy < 1
+    assert accuracy == pytest.approx(0.2338, abs=0.005)  # its seed is fixed; threads move it by 0.001
