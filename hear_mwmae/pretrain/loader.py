@@ -9,7 +9,6 @@ import copy
 import functools
 import hashlib
 import os
-import signal
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Protocol
@@ -25,6 +24,7 @@ from hear_mwmae.pretrain.log_mel import STD_OFFSET
 from hear_mwmae.pretrain.manifest import Manifest, read_index, read_manifest
 from hear_mwmae.pretrain.records import DecodedClip, ShardReader
 from hear_mwmae.pretrain.shared_memory import check_shared_memory, start_quiet_tracker
+from hear_mwmae.pretrain.worker import start_worker
 
 # Streams of random numbers of one seed.
 ORDER_STREAM, CROP_STREAM = 0, 1
@@ -309,11 +309,6 @@ def reflected_positions(frames: int, wanted: int) -> Int[np.ndarray, " wanted"]:
     return np.minimum(position, period - position)
 
 
-def _ignore_interrupts(*_: int) -> None:
-    """Leave Ctrl-C to the training process, which ends its workers when it has saved."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-
-
 class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"]]):
     """Batches of one host in order; its state is the number of the next batch, whatever workers and hosts.
 
@@ -354,7 +349,7 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
             start_quiet_tracker()
         # Worker w of W takes the batches w, w + W, ...: whole batches, so that their content stays the same.
         processes = grain.MultiprocessingOptions(num_workers=self._workers)
-        return dataset.mp_prefetch(processes, worker_init_fn=_ignore_interrupts)
+        return dataset.mp_prefetch(processes, worker_init_fn=start_worker)
 
     def get_state(self) -> dict[str, int]:
         """Return the number of the next batch as `{"step": ...}`."""

@@ -3,11 +3,8 @@
 import argparse
 import math
 import multiprocessing
-import multiprocessing.connection
 import os
-import signal
 import sys
-import threading
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
@@ -32,6 +29,7 @@ from hear_mwmae.pretrain.manifest import (
 from hear_mwmae.pretrain.records import EncodedClip
 from hear_mwmae.pretrain.shards import ShardSequence
 from hear_mwmae.pretrain.sources import InputsHash, Source, Unreadable, encode_source, find_sources
+from hear_mwmae.pretrain.worker import start_worker
 
 # Files under way per process: enough to bridge a long one, little enough to keep their results in memory.
 FILES_AHEAD = 4
@@ -217,7 +215,7 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
     """Worker processes, one thread each, also for one worker: so results do not depend on their number."""
     before = {name: os.environ.get(name) for name in THREAD_VARIABLES}
     os.environ.update(dict.fromkeys(THREAD_VARIABLES, "1"))
-    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), _start_worker)
+    pool = ProcessPoolExecutor(workers, multiprocessing.get_context("spawn"), start_worker)
     try:
         yield pool
     finally:
@@ -227,17 +225,6 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
                 del os.environ[name]
             else:
                 os.environ[name] = value
-
-
-def _start_worker() -> None:
-    """Leave Ctrl-C to the parent, and end with it however it ends."""
-    signal.signal(signal.SIGINT, signal.SIG_IGN)
-    threading.Thread(target=_end_with_parent, daemon=True).start()
-
-
-def _end_with_parent() -> None:
-    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
-    os._exit(1)
 
 
 def _in_order(

@@ -292,3 +292,21 @@ def test_too_little_shared_memory_is_a_sentence(clips: ClipSet, monkeypatch: pyt
     with pytest.raises(UserError, match=r"2 processes .* need 1 MB .* 0 MB are free: lower --workers"):
         training_batches(clips, frames=FRAMES, batch_size=4, workers=2)
     training_batches(clips, frames=FRAMES, batch_size=4).close()
+
+
+def test_workers_end_with_a_killed_process(folder: Path) -> None:
+    """They inherit its output, which ends with the last of them."""
+    program = (
+        "import sys, time\n"
+        "from hear_mwmae.pretrain.loader import load_clips, training_batches\n"
+        "if __name__ == '__main__':\n"
+        "    batches = training_batches(load_clips(sys.argv[1]), frames=100, batch_size=4, workers=2)\n"
+        "    print(next(batches).shape, flush=True)\n"
+        "    time.sleep(600)\n"
+    )
+    with subprocess.Popen(
+        [sys.executable, "-c", program, str(folder)], cwd=ROOT, stdout=subprocess.PIPE, text=True
+    ) as process:
+        assert process.stdout.readline() == "(4, 100, 80)\n"
+        process.kill()
+        assert process.communicate(timeout=20) == ("", None)

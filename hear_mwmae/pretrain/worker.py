@@ -1,0 +1,18 @@
+"""What a process that works for another one does first."""
+
+import multiprocessing
+import multiprocessing.connection
+import os
+import signal
+import threading
+
+
+def start_worker(*_: int) -> None:
+    """Leave Ctrl-C to the parent, and end with it however it ends."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    threading.Thread(target=_end_with_parent, daemon=True).start()
+
+
+def _end_with_parent() -> None:
+    multiprocessing.connection.wait([multiprocessing.parent_process().sentinel])
+    os._exit(1)
