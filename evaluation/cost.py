@@ -5,16 +5,20 @@ import itertools
 from evaluation.protocol import ProbeConfig
 
 
-def networks_per_stack(config: ProbeConfig, rows: int, dim: int, n_labels: int, max_bytes: float) -> int:
+def networks_per_stack(
+    config: ProbeConfig, *, train: int, valid: int, test: int, dim: int, n_labels: int, max_bytes: float
+) -> int:
     """Return how many networks train together within `max_bytes`, at least one.
 
-    A network holds its parameters five times (with gradient, two moments and the best copy) and about six
-    copies of its hidden activations.
+    `train`, `valid` and `test` are numbers of rows. A network holds its parameters five times (with
+    gradient, two moments and the best copy), about six copies of a batch's hidden activations, and at last
+    its answers for the validation and test rows.
     """
     parameters = sum((a + 1) * b for a, b in itertools.pairwise(_widths(config, dim, n_labels)))
-    batch = max(min(rows, config.batch_size), 1)
-    activations = 6 * max(batch, rows // 2) * config.hidden_dim * max(config.hidden_layers, 1)
-    return max(1, int(max_bytes / (4 * (5 * parameters + activations))))
+    batch = min(max(train, valid, test), config.batch_size)
+    activations = 6 * batch * config.hidden_dim * max(config.hidden_layers, 1)
+    answers = 2 * (valid + test) * n_labels
+    return max(1, int(max_bytes / (4 * (5 * parameters + activations + answers))))
 
 
 def training_flops(

@@ -73,11 +73,11 @@ def _stacks(
     kinds: dict[Config, list[SeededFit]] = {}
     for fit in fits:
         kinds.setdefault(fit[1].stackable(), []).append(fit)
-    rows = max(data.counts(split).values())
+    counts, n_labels = data.counts(split), len(job.task.vocabulary)
     for shared, alike in kinds.items():
         size = len(alike)
         if not isinstance(shared, KnnConfig):
-            size = networks_per_stack(shared, rows, data.dim, len(job.task.vocabulary), max_bytes)
+            size = networks_per_stack(shared, **counts, dim=data.dim, n_labels=n_labels, max_bytes=max_bytes)
         for start in range(0, len(alike), size):
             yield _Stack(job, data, split, alike[start : start + size])
 
@@ -128,6 +128,7 @@ class _Stack:
             len(self.job.task.vocabulary),
             self.data.validation_score(self.split.valid),
             on_epoch,
+            matmul_precision=self.fits[0][1].matmul_precision,
         )
         on(len(self.fits) - reported, f"{self.split.test} scored")
         return results

@@ -26,6 +26,7 @@ class ProbeConfig:
 
     `hidden_layers` 0 is a linear probe. `patience` counts validation checks without improvement, not
     epochs. `shuffle` draws a new order of the training rows every epoch; the original never does.
+    `matmul_precision` "bf16" rounds what enters the hidden layers' products; the original is float32.
     Raises EvaluationError, naming the field, for a value that cannot be meant.
     """
 
@@ -40,6 +41,7 @@ class ProbeConfig:
     max_epochs: int = 500
     check_val_every_n_epoch: int = 3
     patience: int = 20
+    matmul_precision: Literal["float32", "bf16"] = "float32"
 
     def __post_init__(self) -> None:
         for name, least in _LEAST.items():
@@ -53,10 +55,9 @@ class ProbeConfig:
                 least = "above 0" if name == "lr" else "of at least 0"
                 raise EvaluationError(f"{name} {value!r}: give a number {least} and below 1")
             object.__setattr__(self, name, float(value))  # 0 and 0.0 are one grid point to the ledger
-        if self.initialization not in ("xavier_normal", "xavier_uniform"):
-            raise EvaluationError(
-                f"initialization {self.initialization!r}: choose xavier_normal or xavier_uniform"
-            )
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                raise EvaluationError(f"{name} {getattr(self, name)!r}: choose {' or '.join(choices)}")
         if not isinstance(self.shuffle, bool):
             raise EvaluationError(f"shuffle {self.shuffle!r}: give true or false")
 
@@ -75,6 +76,11 @@ _LEAST = {
     "max_epochs": 1,
     "check_val_every_n_epoch": 1,
     "patience": 1,
+}
+
+_CHOICES = {
+    "initialization": ("xavier_normal", "xavier_uniform"),
+    "matmul_precision": ("float32", "bf16"),
 }
 
 Config = ProbeConfig | KnnConfig

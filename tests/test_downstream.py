@@ -33,9 +33,9 @@ def test_every_seed_has_its_own_eight_of_the_benchmarks_grid(
     stacked = []
     train = downstream.train_stack
 
-    def watched(fits: list, *others: object) -> list:
+    def watched(fits: list, *others: object, **options: object) -> list:
         stacked.append({fit.config.stackable() for fit in fits})
-        return train(fits, *others)
+        return train(fits, *others, **options)
 
     monkeypatch.setattr(downstream, "train_stack", watched)
     job, ledger = run(tmp_path, *stored_task(tmp_path, FOLDS), preset=preset, seeds=3)

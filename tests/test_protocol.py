@@ -84,6 +84,7 @@ def test_any_number_can_be_changed_and_the_title_says_so() -> None:
         ({"max_epochs": 2.5}, r"max_epochs 2.5: give a whole number"),
         ({"shuffle": 1}, r"shuffle 1: give true or false"),
         ({"initialization": "he"}, r"choose xavier_normal or xavier_uniform"),
+        ({"matmul_precision": "fp8"}, r"choose float32 or bf16"),
         ({"dropout": []}, r"dropout: give at least one value"),
         ({"dropout": None}, r"dropout None: give a number"),
         ({"dropout": [0.1, 0.1]}, r"a value appears twice in the grid: dropout 0.1 or 0.1"),

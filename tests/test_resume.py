@@ -105,9 +105,9 @@ def test_more_seeds_train_only_the_new_ones(tmp_path: Path, monkeypatch: pytest.
     stacks: list[int] = []
     train = downstream.train_stack
 
-    def counted(fits: list, *others: object) -> list:
+    def counted(fits: list, *others: object, **options: object) -> list:
         stacks.append(len(fits))
-        return train(fits, *others)
+        return train(fits, *others, **options)
 
     monkeypatch.setattr(downstream, "train_stack", counted)
     assert main(arguments(tmp_path / "tasks", tmp_path, *more, "--seeds", "3")) == 0

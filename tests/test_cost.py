@@ -1,0 +1,31 @@
+"""The arithmetic and the memory of a fit, by hand."""
+
+from evaluation.cost import neighbour_flops, networks_per_stack, training_flops
+from evaluation.protocol import ProbeConfig
+
+CONFIG = ProbeConfig(hidden_dim=100, batch_size=64, check_val_every_n_epoch=2)
+PARTS = {"train": 1000, "valid": 30, "test": 20}
+
+
+def test_products_of_two_layers() -> None:
+    first, second = 2 * 10 * 100, 2 * 100 * 5
+    found = training_flops(CONFIG, **PARTS, dim=10, n_labels=5, epochs=7)
+    steps = 7 * 1000 * (2 * first + 3 * second)
+    assert found == steps + (3 * 30 + 20) * (first + second), "three checks in seven epochs"
+    assert neighbour_flops(**PARTS, dim=10) == 2 * 10 * 1000 * 50
+
+
+def test_a_linear_probe_has_no_gradient_below_it() -> None:
+    linear = ProbeConfig(hidden_layers=0, check_val_every_n_epoch=2)
+    product = 2 * 10 * 5
+    assert training_flops(linear, **PARTS, dim=10, n_labels=5, epochs=2) == (1000 * 4 + 50) * product
+
+
+def test_a_stack_fits_the_memory_given() -> None:
+    parameters = 11 * 100 + 101 * 5
+    one = 4 * (5 * parameters + 6 * 64 * 100 + 2 * 50 * 5)
+    sizes = {"dim": 10, "n_labels": 5}
+    for count in (1, 2, 7):
+        assert networks_per_stack(CONFIG, **PARTS, **sizes, max_bytes=count * one) == count
+        assert networks_per_stack(CONFIG, **PARTS, **sizes, max_bytes=count * one - 1) == max(1, count - 1)
+    assert networks_per_stack(CONFIG, **PARTS, **sizes, max_bytes=1) == 1
