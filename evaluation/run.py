@@ -38,9 +38,13 @@ examples:
       two tasks, two models; run it again to go on where it stopped
   python -m evaluation.run --import-heareval embeddings --preset hear2021
       all embeddings that heareval made, without sound and without the models
+  python -m evaluation.run --tasks esc50 --tasks-dir D --models a --head knn --budget 1 10 100
+      nearest neighbours instead of networks, with 1, 10 and 100 per cent of the training clips
+  python -m evaluation.run --tasks esc50 --tasks-dir D --models a --probe lr=[1e-4,1e-3] shuffle=true
+      other numbers than the preset's; tables say so
 
-A run is a folder results/RUN with run.json, ledger.jsonl (every finished fit) and tables/. The same command
-again does only what is missing. Embeddings are kept in the cache ($HEAR_MWMAE_CACHE) and shared by all runs.
+A run is a folder results/RUN with run.json, ledger.jsonl (every finished fit), details.jsonl (scores of every
+class, confusion matrices) and tables/. The same command again does only what is missing. Embeddings are kept in the cache ($HEAR_MWMAE_CACHE) and shared by all runs.
 """
 
 
