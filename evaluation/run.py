@@ -44,7 +44,8 @@ examples:
       other numbers than the preset's; tables say so
 
 A run is a folder results/RUN with run.json, ledger.jsonl (every finished fit), details.jsonl (scores of every
-class, confusion matrices) and tables/. The same command again does only what is missing. Embeddings are kept in the cache ($HEAR_MWMAE_CACHE) and shared by all runs.
+class, confusion matrices) and tables/. The same command again does only what is missing. Embeddings are kept
+in the cache ($HEAR_MWMAE_CACHE) and shared by all runs.
 """
 
 
