@@ -18,6 +18,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from evaluation.errors import EvaluationError
 from evaluation.heareval_export import PREDICTED, SCORES, seed_score_files
 from evaluation.heareval_files import find_trees, labels_file, read_label_lists, tree_files
@@ -200,10 +202,12 @@ def comparison(folder: Path, theirs: Mapping[str, Any], how: str) -> str:
     preset = _preset(folder)
     rows = [("", f"here ({len(ours)} seeds, {preset})" if ours else "here", f"{HEAREVAL} ({how})", "")]
     for score in read_labels(folder).metadata.evaluation:
-        interval = t_interval([_mean(scores, score) for scores in ours]) if ours else None
+        with np.errstate(invalid="ignore"):  # d' may be infinite
+            interval = t_interval([_mean(scores, score) for scores in ours]) if ours else None
         their = _mean(theirs, score)
-        cell = _cell(interval) if interval else "-"
-        rows.append((score, cell, f"{their:.4f}", f"{interval.mean - their:+.4f}" if interval else ""))
+        difference = interval.mean - their if interval else math.nan
+        shown = f"{difference:+.4f}" if math.isfinite(difference) else ""
+        rows.append((score, _cell(interval) if interval else "-", f"{their:.4f}", shown))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     missing = (
