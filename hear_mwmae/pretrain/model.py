@@ -40,8 +40,7 @@ def forward(
         dtype: of activations and matrix products.
         kernel: see `windows.multi_window_attention`.
         remat: save memory by computing every block twice.
-        gather: for parameters that are split over devices: the blocks' are gathered one by one, as otherwise
-            the compiler moves the activations, which are far larger.
+        gather: for blocks that are split over devices, see `transformer.run_blocks`.
         intermediates: also return "encoder" and "decoder", see `transformer.run_blocks`.
 
     Returns:
@@ -50,8 +49,6 @@ def forward(
     """
     mask = random_mask(noise, config.kept_tokens)
     options = {"kernel": kernel, "remat": remat, "gather": gather, "intermediates": intermediates}
-    if gather:
-        params = {part: _gather_around_blocks(tree, gather) for part, tree in params.items()}
     patches = patchify(features, config.patch_size)
     # Gathered before the embedding: only one patch in five has to be embedded.
     visible = jnp.take_along_axis(patches, mask.kept[..., None], axis=1)
@@ -60,8 +57,9 @@ def forward(
         prediction, decoder_out = _decode(params["decoder"], encoded, mask.restore, config, **options)
     target = _normalise_patches(patches) if config.norm_pix_loss else patches
     error = jnp.square(prediction - target).mean(axis=-1)
+    count = len(error) * (config.tokens - config.kept_tokens)
     out = {
-        "loss": (error * mask.masked).sum() / mask.masked.sum(),
+        "loss": (error * mask.masked).sum() / count,
         "prediction": prediction,
         "target": target,
         "mask": mask.masked,
@@ -127,10 +125,6 @@ def _decode(
     )
     prediction = linear(params["predict"], layer_norm(params["norm"], x))
     return prediction[:, int(with_class_row) :].astype(jnp.float32), out
-
-
-def _gather_around_blocks(params: Params, gather: Gather) -> Params:
-    return gather(params | {"blocks": {}}) | {"blocks": params["blocks"]}
 
 
 def _position_codes(params: Params, config: ModelConfig) -> Float[Array, "rows width"]:

@@ -1,9 +1,9 @@
 """One update of all parameters, compiled once and spread over every device.
 
 The batch is split over the devices of a mesh with one axis, "data". Parameters and moments are the same on
-every device, or, when `fsdp` is set, every large array of them is split as well and a block's arrays are
-gathered when its turn has come. The random masks are drawn for the global batch in one go, so that no two
-devices share a mask and the result does not depend on the number of devices.
+every device, or, when `fsdp` is set, every large array of the blocks is split as well, and gathered when the
+turn of its block has come. The random masks are drawn for the global batch in one go, so that no two devices
+share a mask and the result does not depend on the number of devices.
 """
 
 from collections.abc import Callable
@@ -84,13 +84,14 @@ def init_state(config: TrainConfig, steps_per_epoch: int) -> TrainState:
 
 
 def state_shardings(state: TrainState, mesh: Mesh, *, fsdp: bool = False) -> TrainState:
-    """Return where every array of a state (or of its shapes) lies: everywhere, or with `fsdp` split."""
+    """Return where every array of a state (or of its shapes) lies: everywhere, with `fsdp` blocks split."""
     everywhere = NamedSharding(mesh, PartitionSpec())
 
-    def place(leaf: jax.ShapeDtypeStruct) -> NamedSharding:
-        return NamedSharding(mesh, _split_axes(leaf.shape, mesh.size)) if fsdp else everywhere
+    def place(path: tuple[object, ...], leaf: jax.ShapeDtypeStruct) -> NamedSharding:
+        split = fsdp and jax.tree_util.DictKey("blocks") in path
+        return NamedSharding(mesh, _split_axes(leaf.shape, mesh.size)) if split else everywhere
 
-    params, opt_state = jax.tree.map(place, (state.params, state.opt_state))
+    params, opt_state = jax.tree_util.tree_map_with_path(place, (state.params, state.opt_state))
     return TrainState(params, opt_state, everywhere, everywhere)
 
 

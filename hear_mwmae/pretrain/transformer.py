@@ -121,7 +121,8 @@ def run_blocks(
     Args:
         params: of all blocks, depth first.
         remat: compute a block's activations again in the backward pass instead of keeping them.
-        gather: applied to the parameters of one block when its turn has come.
+        gather: applied to the parameters of one block when its turn has come. Where devices hold parts of
+            them the compiler would otherwise exchange activations, which are far larger.
         intermediates: whether to return what every block computed.
 
     Returns:
