@@ -128,7 +128,6 @@ class _Stack:
             len(self.job.task.vocabulary),
             self.data.validation_score(self.split.valid),
             on_epoch,
-            matmul_precision=self.fits[0][1].matmul_precision,
         )
         on(len(self.fits) - reported, f"{self.split.test} scored")
         return results

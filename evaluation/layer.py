@@ -19,15 +19,13 @@ h > 0 exactly where neither ReLU nor dropout has cut, so h is the mask of both.
 import itertools
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Literal
 
+import numpy as np
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Int16
 from torch import Tensor
 
 from evaluation.protocol import ProbeConfig
-
-MatmulPrecision = Literal["float32", "bf16"]
 
 BATCH_NORM_EPS = 1e-5
 BATCH_NORM_MOMENTUM = 0.1
@@ -39,6 +37,14 @@ BLOCK_ELEMENTS = 1 << 19
 
 _keep_above = torch.ops.aten.threshold_backward.grad_input
 """(values, x, threshold, grad_input=out): the values where x > threshold, else 0, in one pass."""
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One network to train: its configuration and the seed of its own generators."""
+
+    config: ProbeConfig
+    generator_seed: int
 
 
 class Workspace:
@@ -58,34 +64,45 @@ class Workspace:
         return self._flat[name][:size].view(shape)
 
 
-@dataclass
 class Dropout:
     """The random masks of some networks, each drawn from the network's own generator.
 
     A unit is kept when 16 random bits, read as a signed number, are above a threshold; its probability is
-    right to 2^-17.
+    right to 2^-17. On a CPU numpy's SFC64 of the same seed draws the bits, twice as fast as torch.
     """
 
-    generators: list[torch.Generator]
-    rates: list[float]
+    def __init__(self, fits: Sequence[Fit], generators: Sequence[torch.Generator]):
+        self.rates = [fit.config.dropout for fit in fits]
+        self.device = generators[0].device
+        self._sources = (
+            [np.random.SFC64(fit.generator_seed) for fit in fits] if self.device.type == "cpu" else generators
+        )
+
+    def select(self, networks: Sequence[int]) -> None:
+        """Keep only these networks."""
+        self.rates = [self.rates[i] for i in networks]
+        self._sources = [self._sources[i] for i in networks]
 
     def factors(self) -> Float[Tensor, "networks 1"]:
         """Return 1 / (1 - rate), by which what is kept is scaled."""
-        factors = [1.0 / (1.0 - rate) for rate in self.rates]
-        return torch.tensor(factors, device=self.generators[0].device)[:, None]
+        return torch.tensor([1.0 / (1.0 - rate) for rate in self.rates], device=self.device)[:, None]
 
-    def apply_(
-        self, h: Float[Tensor, "networks channels rows"], networks: slice, workspace: Workspace
-    ) -> None:
+    def apply_(self, h: Float[Tensor, "networks channels rows"], networks: slice, scratch: Workspace) -> None:
         """Set to zero what is dropped of these networks' activations."""
-        words = workspace.empty("words", [(h[0].numel() + 3) // 4], torch.int64)
-        bits = words.view(torch.int16)[: h[0].numel()].view(h.shape[1:])
-        number = workspace.empty("number", h.shape[1:])
-        for own, generator, rate in zip(h, self.generators[networks], self.rates[networks], strict=True):
+        number = scratch.empty("number", h.shape[1:])
+        for own, source, rate in zip(h, self._sources[networks], self.rates[networks], strict=True):
             if rate > 0:
-                words.random_(-(2**63), None, generator=generator)
-                number.copy_(bits)
+                number.copy_(_random_bits(source, number.numel()).view_as(number))
                 _keep_above(own, number, 32767 - round(65536 * (1.0 - rate)), grad_input=own)
+
+
+def _random_bits(source: np.random.SFC64 | torch.Generator, count: int) -> Int16[Tensor, "count"]:
+    """Return numbers from -32768 to 32767, four from each draw of 64 bits."""
+    draws = -(-count // 4)
+    if isinstance(source, torch.Generator):
+        words = torch.empty(draws, dtype=torch.int64, device=source.device)
+        return words.random_(-(2**63), None, generator=source).view(torch.int16)[:count]
+    return torch.from_numpy(source.random_raw(draws).view(np.int16)[:count])
 
 
 @dataclass(frozen=True)
@@ -136,10 +153,11 @@ class Layer:
     `state` is all that a trained layer consists of, every tensor with a leading network axis: weight and
     bias, and in a hidden layer scale, shift, mean and variance. A hidden layer's bias is not trained:
     batch normalisation takes it out again, so its true gradient is zero, and Adam would scale the rounding
-    error found in its place to full steps.
+    error found in its place to full steps. `precision` "bf16" rounds what enters a hidden layer's products;
+    weights, sums and the output layer stay float32.
     """
 
-    def __init__(self, state: dict[str, Tensor], precision: MatmulPrecision, scratch: Workspace):
+    def __init__(self, state: dict[str, Tensor], precision: str, scratch: Workspace):
         self.state = state
         self.hidden = "scale" in state
         self.dtype = torch.bfloat16 if self.hidden and precision == "bf16" else torch.float32
@@ -200,30 +218,27 @@ class Layer:
             return self.z.add_(bias[..., None])
         self.h = self.kept.empty("h", shape)
         self.factors = dropout.factors()
-        mean, self.inverse_sigma = torch.empty_like(bias), torch.empty_like(bias)
+        mean, variance, self.inverse_sigma = (torch.empty_like(bias) for _ in range(3))
         for block in self.blocks:
-            self._forward_block(block, mean, dropout)
-        self._update_statistics(mean, shape[-1])
+            self._forward_block(block, mean[block.where], variance[block.where], dropout)
+        self.state["mean"].lerp_(mean.add_(bias), BATCH_NORM_MOMENTUM)
+        unbiased = variance.mul_(shape[-1] / max(shape[-1] - 1, 1))
+        self.state["variance"].lerp_(unbiased, BATCH_NORM_MOMENTUM)
         return self.h
 
-    def _forward_block(self, block: Block, mean: Tensor, dropout: Dropout) -> None:
+    def _forward_block(self, block: Block, mean: Tensor, variance: Tensor, dropout: Dropout) -> None:
+        """Compute z, centred, and h of one block; `mean` and `variance` are of its channels."""
         z, h = self.z[block.where], self.h[block.where]
         _multiply(block.product, _of(self.inputs, block.networks), z)
-        mean[block.where] = z.mean(-1)
-        z.sub_(mean[block.where][..., None])
-        variance = torch.linalg.vector_norm(z, dim=-1).square_().div_(z.shape[-1])
-        self.inverse_sigma[block.where] = variance.add_(BATCH_NORM_EPS).rsqrt_()
-        z.mul_(self.inverse_sigma[block.where][..., None])
+        mean.copy_(z.mean(-1))
+        z.sub_(mean[..., None])
+        variance.copy_(torch.linalg.vector_norm(z, dim=-1).square_().div_(z.shape[-1]))
+        inverse_sigma = self.inverse_sigma[block.where].copy_((variance + BATCH_NORM_EPS).rsqrt_())
         _, scale, shift = block.trained
         factors = self.factors[block.networks]
-        torch.mul(z, (scale * factors)[..., None], out=h)
-        h.add_((shift * factors)[..., None]).relu_()
+        torch.mul(z, (factors * scale * inverse_sigma)[..., None], out=h)
+        h.add_((factors * shift)[..., None]).relu_()
         dropout.apply_(h, block.networks, self.scratch)
-
-    def _update_statistics(self, mean: Tensor, rows: int) -> None:
-        variance = self.inverse_sigma.pow(-2).sub_(BATCH_NORM_EPS).mul_(rows / max(rows - 1, 1))
-        self.state["mean"].lerp_(mean.add_(self.state["bias"]), BATCH_NORM_MOMENTUM)
-        self.state["variance"].lerp_(variance, BATCH_NORM_MOMENTUM)
 
     def backward(self, gradient: Tensor, step: Float[Tensor, ""], below: bool) -> Tensor | None:
         """Make Adam's step from the gradient of the output, which is overwritten.
@@ -245,14 +260,15 @@ class Layer:
 
     def _normalisation_backward(self, block: Block, gradient: Tensor) -> list[Tensor]:
         """Turn the gradient of h into that of z, in place, and return those of scale and shift."""
-        u, h = self.z[block.where], self.h[block.where]
+        z, h, rows = self.z[block.where], self.h[block.where], self.z.shape[-1]
+        factors, inverse_sigma = self.factors[block.networks], self.inverse_sigma[block.where]
         _keep_above(gradient, h, 0.0, grad_input=gradient)
         total = gradient.sum(-1)
-        weighted = torch.mul(gradient, u, out=self.scratch.empty("weighted", u.shape)).sum(-1)
-        rows, factors = u.shape[-1], self.factors[block.networks]
-        gradient.addcmul_(u, (weighted / -rows)[..., None]).sub_((total / rows)[..., None])
+        weighted = torch.mul(gradient, z, out=self.scratch.empty("weighted", z.shape)).sum(-1)
+        weighted.mul_(inverse_sigma)
+        gradient.addcmul_(z, (weighted * inverse_sigma / -rows)[..., None]).sub_((total / rows)[..., None])
         _, scale, _ = block.trained
-        gradient.mul_((factors * scale * self.inverse_sigma[block.where])[..., None])
+        gradient.mul_((factors * scale * inverse_sigma)[..., None])
         return [weighted.mul_(factors), total.mul_(factors)]
 
 
@@ -276,5 +292,7 @@ def _multiply(a: Tensor, b: Tensor, out: Tensor, add: bool = False) -> None:
         out.add_(product) if add else out.copy_(product)
     elif b.ndim == 2:
         torch.mm(a.flatten(0, 1), b, out=out.flatten(0, 1))
+    elif add:
+        out.baddbmm_(a, b)
     else:
-        torch.baddbmm(out, a, b, beta=float(add), out=out)
+        torch.bmm(a, b, out=out)

@@ -3,26 +3,16 @@
 import itertools
 import math
 from collections.abc import Sequence
-from dataclasses import dataclass
 
 import numpy as np
 import torch
 from jaxtyping import Float, Int
 from torch import Tensor
 
-from evaluation.layer import Dropout, Layer, MatmulPrecision, Workspace
-from evaluation.protocol import ProbeConfig
+from evaluation.layer import Dropout, Fit, Layer, Workspace
 
 EVALUATED_ROWS = 1024
 """Rows that go through the networks at a time when they are only asked."""
-
-
-@dataclass(frozen=True)
-class Fit:
-    """One network to train: its configuration and the seed of its own generator."""
-
-    config: ProbeConfig
-    generator_seed: int
 
 
 class Networks:
@@ -39,22 +29,25 @@ class Networks:
         dim: int,
         n_labels: int,
         device: torch.device,
-        precision: MatmulPrecision = "float32",
     ):
         config = fits[0].config
         self.fits = fits
         self.members = list(range(len(fits)))
         self.configs = [fit.config for fit in fits]
-        generators = [torch.Generator(device).manual_seed(fit.generator_seed) for fit in fits]
-        self.dropout = Dropout(generators, [fit.config.dropout for fit in fits])
+        self.generators = [torch.Generator(device).manual_seed(fit.generator_seed) for fit in fits]
         widths = [dim, *[config.hidden_dim] * config.hidden_layers, n_labels]
         own = [
             initial_state(widths, fit.config.initialization, g)
-            for fit, g in zip(fits, generators, strict=True)
+            for fit, g in zip(fits, self.generators, strict=True)
         ]
-        workspace = Workspace(device)
+        self.dropout = Dropout(fits, self.generators)
+        scratch = Workspace(device)
         self.layers = [
-            Layer({name: torch.stack([s[name] for s in states]) for name in states[0]}, precision, workspace)
+            Layer(
+                {name: torch.stack([s[name] for s in states]) for name in states[0]},
+                config.matmul_precision,
+                scratch,
+            )
             for states in zip(*own, strict=True)
         ]
         self.best = [{name: t.clone() for name, t in layer.state.items()} for layer in self.layers]
@@ -69,7 +62,7 @@ class Networks:
     def orders(self, rows: int) -> Int[Tensor, "networks rows"]:
         """Draw an order of the training rows for every network."""
         device = self.steps.device
-        draws = [torch.randperm(rows, generator=g, device=device) for g in self.dropout.generators]
+        draws = [torch.randperm(rows, generator=g, device=device) for g in self.generators]
         return torch.stack(draws)
 
     def step(self, x: Tensor, hot: Tensor, multiclass: bool) -> None:
@@ -110,9 +103,8 @@ class Networks:
             return
         self.members = [self.members[row] for row in rows]
         self.configs = [self.configs[row] for row in rows]
-        self.dropout = Dropout(
-            [self.dropout.generators[row] for row in rows], [self.dropout.rates[row] for row in rows]
-        )
+        self.generators = [self.generators[row] for row in rows]
+        self.dropout.select(rows)
         for layer in self.layers:
             layer.select(rows)
         self._arrange()

@@ -18,11 +18,11 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.layer import MatmulPrecision
-from evaluation.networks import Fit, Networks
+from evaluation.layer import Fit
+from evaluation.networks import Networks
 from evaluation.protocol import ProbeConfig
 
-__all__ = ["Fit", "FitResult", "MatmulPrecision", "Rows", "Score", "train_stack"]
+__all__ = ["Fit", "FitResult", "Rows", "Score", "train_stack"]
 
 PIECE_ELEMENTS = 1 << 17
 """Activations that keep a core busy for much longer than it takes Python to ask for the next operation."""
@@ -65,23 +65,20 @@ def train_stack(
     n_labels: int,
     score: Score,
     on_epoch: Callable[[int, int], None] = lambda epoch, alive: None,
-    *,
-    matmul_precision: MatmulPrecision = "float32",
 ) -> list[FitResult]:
     """Train all `fits` and return their results in the same order.
 
     The embeddings' device is where everything runs. `on_epoch` is told, by one thread at a time, the epoch
-    (1-based, the mean of the networks still to be finished) and how many those are. `matmul_precision`
-    "bf16" rounds what enters the hidden layers' matrix products; weights and sums stay float32. Raises
-    ValueError when the fits' configurations differ in what `ProbeConfig.stackable` keeps.
+    (1-based, the mean of the networks still to be finished) and how many those are. Raises ValueError when
+    the fits' configurations differ in what `ProbeConfig.stackable` keeps.
     """
     shared = fits[0].config
     if any(fit.config.stackable() != shared.stackable() for fit in fits):
         raise ValueError("the networks of one stack must agree in what ProbeConfig.stackable keeps")
-    if matmul_precision == "bf16" and shared.hidden_layers:
+    if shared.matmul_precision == "bf16" and shared.hidden_layers:
         train = Rows(train.x.bfloat16(), train.target)
-    stack = _Stack(train, valid, test, n_labels, score, matmul_precision, _Watch(fits, on_epoch))
-    pieces = _pieces(fits, len(train.x), train.x.device)
+    stack = _Stack(train, valid, test, n_labels, score, _Watch(fits, on_epoch))
+    pieces = _pieces(fits, len(train.x), n_labels, train.x.device)
     results: dict[int, FitResult] = {}
 
     def work(piece: list[int]) -> None:
@@ -91,7 +88,7 @@ def train_stack(
     return [results[i] for i in range(len(fits))]
 
 
-def _pieces(fits: Sequence[Fit], rows: int, device: torch.device) -> list[list[int]]:
+def _pieces(fits: Sequence[Fit], rows: int, n_labels: int, device: torch.device) -> list[list[int]]:
     """Share the fits out: on a GPU one piece, on a CPU as few networks as make a call worth its cost.
 
     Networks that Adam treats alike become neighbours.
@@ -100,7 +97,8 @@ def _pieces(fits: Sequence[Fit], rows: int, device: torch.device) -> list[list[i
     order = sorted(range(len(fits)), key=lambda i: (fits[i].config.lr, fits[i].config.beta2))
     size = len(fits)
     if device.type == "cpu":
-        size = max(1, PIECE_ELEMENTS // (min(rows, config.batch_size) * config.hidden_dim))
+        width = config.hidden_dim if config.hidden_layers else n_labels
+        size = max(1, PIECE_ELEMENTS // (min(rows, config.batch_size) * width))
         size = min(size, math.ceil(len(fits) / torch.get_num_threads()))
     return [order[start : start + size] for start in range(0, len(fits), size)]
 
@@ -180,13 +178,12 @@ class _Stack:
     test: Rows
     n_labels: int
     score: Score
-    precision: MatmulPrecision
     watch: _Watch
 
     def train(self, numbers: Sequence[int], fits: Sequence[Fit]) -> list[FitResult]:
         """Train the networks of one piece; `numbers` are their places in the stack."""
         config, x = fits[0].config, self.train_rows.x
-        networks = Networks(fits, len(x), x.shape[1], self.n_labels, x.device, self.precision)
+        networks = Networks(fits, len(x), x.shape[1], self.n_labels, x.device)
         hot = _multi_hot(self.train_rows.target, self.n_labels)
         progress = [_Progress() for _ in fits]
         for epoch in range(config.max_epochs):
