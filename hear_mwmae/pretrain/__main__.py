@@ -34,8 +34,8 @@ decoder_windows (one length per head, 0 for a global head, or "paper" for the pa
   {PROGRAM} --model mae_t --data data/ --workdir runs/fair --model-options '{{"class_token": false}}'
 
 The work directory holds config.json, run.json (program and machine), checkpoints/, log.jsonl, tensorboard/
-and pictures/. On several hosts give every one the same command and --distributed; all must see the work
-directory.
+and pictures/. On several hosts give every one the same command and --distributed; the work directory must
+be a folder that all of them see (gs:// and s3:// addresses are not).
 """
 
 
@@ -64,9 +64,7 @@ def _show_warning(message: Warning | str, *_: object) -> None:
 
 def _run(options: argparse.Namespace) -> int:
     config = train_config(options)
-    if options.plan:
-        return _plan(config, options)
-    if options.workdir is None:
+    if options.workdir is None and not options.plan:
         raise UserError(
             "Say with --workdir where the run shall lie (or ask for its costs only, with --plan)."
         )
@@ -80,6 +78,8 @@ def _run(options: argparse.Namespace) -> int:
         processes=options.processes,
         process_id=options.process_id,
     )
+    if options.plan:
+        return _plan(config, options)
     from hear_mwmae.pretrain.train import RunOptions, train
 
     names = [field.name for field in dataclasses.fields(RunOptions)]

@@ -110,14 +110,17 @@ def training_memory(
 
     Args:
         batch: crops on the device at a time: the batch over devices and accumulation steps.
-        shards: devices that share one copy of parameters, gradients and moments.
+        shards: devices that share one copy of parameters, gradients and moments; the copies that they gather
+            are counted as kept.
     """
-    per_parameter = 4 * 4 + (0 if precision == "float32" else 2)
+    # What is split is gathered, in the type of the products, where it is used.
+    gathered = 2 if precision != "float32" else 4 if shards > 1 else 0
+    per_parameter = 4 * 4 / shards + gathered
     kept = _bytes_kept_per_crop(config, precision, remat=remat)
     if remat:
         one_block = dataclasses.replace(config, depth=1, decoder_depth=1)
         kept += _bytes_kept_per_crop(one_block, precision, remat=False)
-    return TrainingMemory(per_parameter * parameter_count(config).total // shards, batch * kept)
+    return TrainingMemory(round(per_parameter * parameter_count(config).total), batch * kept)
 
 
 def _bytes_kept_per_crop(config: ModelConfig, precision: str, *, remat: bool) -> int:

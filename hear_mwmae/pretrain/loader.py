@@ -106,7 +106,8 @@ def training_batches(
         process_index: this host.
         process_count: number of hosts.
         workers: processes that read ahead, 0 for none; each has `threads` threads.
-        threads: batches in work at once; by default one per processor, 16 at most.
+        threads: batches that a process works on at once; by default all processes together have one per
+            processor, and none has more than 16.
 
     Raises:
         UserError: a batch that crops per clip x hosts do not divide, or too few clips for one batch.
@@ -321,7 +322,8 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
     def __init__(self, source: _BatchSource, *, workers: int = 0, threads: int | None = None) -> None:
         super().__init__()
         self._source, self._workers = source, workers
-        self._threads = min(MOST_THREADS, os.cpu_count() or 1) if threads is None else threads
+        share = (os.cpu_count() or 1) // max(1, workers)
+        self._threads = max(1, min(MOST_THREADS, share)) if threads is None else threads
         self._step = 0
         self._batches: grain.DatasetIterator | None = None
         check_shared_memory(workers, source.batch_bytes)
