@@ -77,13 +77,15 @@ class Dropout:
         self._sources = (
             [np.random.SFC64(fit.generator_seed) for fit in fits] if self.device.type == "cpu" else generators
         )
+        self.factors = self._factors()
 
     def select(self, networks: Sequence[int]) -> None:
         """Keep only these networks."""
         self.rates = [self.rates[i] for i in networks]
         self._sources = [self._sources[i] for i in networks]
+        self.factors = self._factors()
 
-    def factors(self) -> Float[Tensor, "networks 1"]:
+    def _factors(self) -> Float[Tensor, "networks 1"]:
         """Return 1 / (1 - rate), by which what is kept is scaled."""
         return torch.tensor([1.0 / (1.0 - rate) for rate in self.rates], device=self.device)[:, None]
 
@@ -217,7 +219,7 @@ class Layer:
                 _multiply(block.product, _of(self.inputs, block.networks), self.z[block.where])
             return self.z.add_(bias[..., None])
         self.h = self.kept.empty("h", shape)
-        self.factors = dropout.factors()
+        self.factors = dropout.factors
         mean, variance, self.inverse_sigma = (torch.empty_like(bias) for _ in range(3))
         for block in self.blocks:
             self._forward_block(block, mean[block.where], variance[block.where], dropout)
