@@ -5,7 +5,8 @@
     python -m evaluation.bench --growth               # time against clips and seeds
 
 One network is the paper's: a hidden layer of 1024, batches of 1024. The columns are milliseconds per network
-and epoch of training steps (no validation), each the best of several rounds in which all take turns:
+and epoch of training steps (no validation), each the best of several rounds in which all take turns, since
+other work on the machine can only slow them down:
 
     engine   `evaluation.probe`, twice as many networks as there are cores
     plain    a loop over batches of a tensor in memory, torch's layers and Adam, one network at a time
@@ -24,7 +25,7 @@ import argparse
 import sys
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass
+from dataclasses import astuple, dataclass
 from typing import Literal
 
 import numpy as np
@@ -84,6 +85,10 @@ class Machine:
             rates.append(2 * n**3 / _best(lambda a=a, out=out: torch.mm(a, a, out=out), 10))
         array = torch.zeros(1 << 26)
         return Machine(*rates, 2 * array.nbytes / _best(lambda: array.add_(1.0), 5))
+
+    def better(self, other: "Machine") -> "Machine":
+        """Return the better of two measurements, rate by rate: what disturbs only slows down."""
+        return Machine(*map(max, astuple(self), astuple(other)))
 
     def limit(self, size: Size, precision: Precision) -> float:
         """Return the seconds of one epoch of one network at the roofline; see the module's text."""
@@ -182,15 +187,17 @@ def measure(size: Size, rounds: int) -> list[float]:
 
 def table(sizes: Sequence[Size], rounds: int) -> str:
     """Return the rates of the machine and the table of the module's text."""
-    machine = Machine.measure()
+    machine, measured = Machine.measure(), []
+    for size in sizes:
+        measured.append(measure(size, rounds))
+        machine = machine.better(Machine.measure())
     lines = [
         f"{torch.get_num_threads()} threads: matrix products {machine.float32 / 1e9:.0f} GFLOP/s float32, "
         f"{machine.bf16 / 1e9:.0f} bf16; memory {machine.bandwidth / 1e9:.1f} GB/s",
         "Milliseconds per network and epoch; plain and loader also as multiples of the engine's time",
         "        size    limit   engine of limit     plain         loader       bf16 limit   engine of limit",
     ]
-    for size in sizes:
-        ours, ours16, simple, collated = measure(size, rounds)
+    for size, (ours, ours16, simple, collated) in zip(sizes, measured, strict=True):
         limit, limit16 = machine.limit(size, "float32"), machine.limit(size, "bf16")
         lines.append(
             f"{f'{size.clips}x{size.dim}':>12} {1e3 * limit:8.1f} {1e3 * ours:8.1f} {limit / ours:8.0%}"
