@@ -78,11 +78,11 @@ class Machine:
     @staticmethod
     def measure() -> "Machine":
         """Time square products and a pass over an array that no cache holds."""
-        n = 2048
+        n = 1024
         rates = []
         for dtype in (torch.float32, torch.bfloat16):
             a, out = torch.ones(n, n, dtype=dtype), torch.empty(n, n, dtype=dtype)
-            rates.append(2 * n**3 / _best(lambda a=a, out=out: torch.mm(a, a, out=out), 10))
+            rates.append(2 * n**3 / _best(lambda a=a, out=out: torch.mm(a, a, out=out), 20))
         array = torch.zeros(1 << 26)
         return Machine(*rates, 2 * array.nbytes / _best(lambda: array.add_(1.0), 5))
 
