@@ -31,7 +31,7 @@ DEFAULT_MODELS = ("hear_mwmae.mw_mae_t", "evaluation.baselines.hear_naive")
 EPILOG = """\
 examples:
   python -m evaluation.run --tasks all
-      ten synthetic sample tasks, a bundled model and HEAR-Naive: no data and no network needed
+      ten synthetic sample tasks, an untrained MW-MAE and HEAR-Naive: no data and no network needed
   python -m evaluation.run --tasks all --tasks-dir /data/hear/tasks --models my_model@weights.pt
       every task in that directory with the paper's protocol, ten seeds
   python -m evaluation.run --tasks esc50 NS-5h --tasks-dir D --models a b@c.safetensors --run first
