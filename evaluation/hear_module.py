@@ -1,6 +1,17 @@
 """Any HEAR-API module, by name: torch, TensorFlow or Keras, called with numpy and answering with numpy.
 
 TensorFlow and Keras are never imported here: a model that needs them has imported them itself.
+
+The HEAR API knows no layers. A module that wants its layers probed (`--layers`) says which there are and takes
+one more argument, which changes nothing for whoever does not give it:
+
+    model.layer_embedding_sizes: Mapping[str, int]
+        The layers' names (letters, digits and `._-`) from the first to the last, each with the length of its
+        embeddings; those of scenes and of timestamps are equally long.
+    get_scene_embeddings(audio, model, layers=["block1", "norm"]) -> [[clips, size], [clips, size]]
+    get_timestamp_embeddings(audio, model, layers=["block1", "norm"]) -> [(embeddings, times), ...]
+        A list of what the function gives without `layers`, one for each name in the order asked for, from one
+        pass of the network. The last layer of all should be what it gives without `layers`.
 """
 
 import functools
