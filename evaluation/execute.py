@@ -187,6 +187,7 @@ def _write_provenance(session: Session) -> None:
         "n_seeds": options.n_seeds,
         "budgets": list(options.budgets),
         "hardware": hardware(torch_device(options.device)),
+        "cache": str(options.cache.resolve()),
         "models": [
             {
                 "label": card.spec.label,
@@ -202,7 +203,16 @@ def _write_provenance(session: Session) -> None:
             for card in session.cards
         ],
         "jobs": [
-            {"model": job.model, "embedding": job.entry.key, "budget": job.budget, **job.entry.identity}
+            {
+                "model": job.model,
+                "embedding": job.entry.key,
+                "budget": job.budget,
+                "label": job.label,
+                "fits": job.n_fits,
+                "directory": str(job.task.path.resolve()),
+                "synthetic": job.task.metadata.synthetic,
+                **job.entry.identity,
+            }
             for job in session.jobs
         ],
         "failures": session.failures,

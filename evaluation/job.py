@@ -104,10 +104,7 @@ class Job:
 
     def prediction_path(self, directory: Path, split: Split, fit: SeededFit) -> Path:
         """Return where the predictions of one fit are saved under a run's `directory`."""
-        model = re.sub(r"[^\w.-]+", "_", self.model)
-        point = hashlib.sha256(config_key(fit[1]).encode()).hexdigest()[:8]
-        folder = directory / "predictions" / model / f"{self.label}-{self.entry.key[:8]}"
-        return folder / f"{split.test}-seed{fit[0]}-{point}.npz"
+        return prediction_path(directory, self.model, self.label, self.key(split, fit))
 
     def lacks_predictions(self, ledger: Ledger, directory: Path) -> bool:
         """Say whether predictions of fits that count are not saved."""
@@ -117,3 +114,11 @@ class Job:
             for fit in self.chosen(ledger)
         )
         return not all(path.exists() for path in paths)
+
+
+def prediction_path(directory: Path, model: str, label: str, key: FitKey) -> Path:
+    """Return where the predictions of one fit are saved; `label` is the job's."""
+    folder = re.sub(r"[^\w.-]+", "_", model)
+    point = hashlib.sha256(key.config.encode()).hexdigest()[:8]
+    name = f"{key.test}-seed{key.seed}-{point}.npz"
+    return directory / "predictions" / folder / f"{label}-{key.embedding[:8]}" / name
