@@ -134,11 +134,7 @@ def _exclusive(directory: Path) -> Iterator[None]:
 
 def _check_disk(session: Session) -> None:
     """Raise EvaluationError when the embeddings and resampled clips to be made would not fit on the disk."""
-    waiting = _waiting(session.jobs)
-    needed = sum(_new_embeddings(job) for job in waiting)
-    needed += sum(
-        {(job.task.name, job.entry.identity["sample_rate"]): _new_audio(job) for job in waiting}.values()
-    )
+    needed = bytes_needed(session.jobs)
     cache = session.options.cache
     cache.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache).free
@@ -147,6 +143,13 @@ def _check_disk(session: Session) -> None:
             f"embeddings and resampled clips need {needed / 1e9:.1f} GB but {cache} has "
             f"{free / 1e9:.1f} GB free; make room or choose another place with --cache"
         )
+
+
+def bytes_needed(jobs: Sequence[Job]) -> float:
+    """Return how many bytes the embeddings and resampled clips take that are still to be made."""
+    waiting = _waiting(jobs)
+    audio = {(job.task.name, job.entry.identity["sample_rate"]): _new_audio(job) for job in waiting}
+    return sum(map(_new_embeddings, waiting)) + sum(audio.values())
 
 
 def _new_embeddings(job: Job) -> float:
@@ -216,6 +219,7 @@ def _write_provenance(session: Session) -> None:
             for job in session.jobs
         ],
         "failures": session.failures,
+        "results": session.frame().as_json(),
         "pool": session.results().pool(),
     }
     write_run_file(options.directory / "run.json", content)

@@ -12,6 +12,7 @@ from typing import Any
 
 import torch
 
+from evaluation.errors import EvaluationError
 from evaluation.files import write_atomically
 
 PACKAGES = ("hear-mwmae", "torch", "numpy", "scipy", "soundfile", "soxr")
@@ -66,3 +67,17 @@ def write_run_file(path: Path, content: Mapping[str, Any]) -> None:
         **content,
     }
     write_atomically(path, json.dumps(whole, indent=1))
+
+
+def read_run_file(directory: Path) -> dict[str, Any]:
+    """Read the `run.json` of a run; raise EvaluationError when there is none or it cannot be read."""
+    path = directory / "run.json"
+    try:
+        return dict(json.loads(path.read_text(encoding="utf-8")))
+    except OSError as error:
+        raise EvaluationError(
+            f"{directory} is not the folder of a run: {path} cannot be read ({error.strerror}); "
+            "give a folder that evaluation.run wrote, such as results/sample"
+        ) from error
+    except (ValueError, TypeError) as error:
+        raise EvaluationError(f"{path} is damaged ({error}); the run's own command writes it anew") from error
