@@ -8,6 +8,7 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import replace
 from pathlib import Path
 
 from filelock import FileLock, Timeout
@@ -16,15 +17,18 @@ from tqdm import tqdm
 from evaluation.downstream import Resources, run_job
 from evaluation.embed import embed_task, is_embedded
 from evaluation.errors import EvaluationError
-from evaluation.hear_module import HearModel, torch_device
+from evaluation.hear_module import HearModel, ModelSpec, torch_device
 from evaluation.job import Job
 from evaluation.plan import ModelCard, Session, column, short_name
 from evaluation.provenance import hardware, versions, write_run_file
 from evaluation.tables import screen, write_tables
 from tasks import TaskError
 
-FRAMES_PER_SECOND = 20
-"""Timestamp embeddings of the usual module: one every 50 ms."""
+FRAMES_PER_SECOND = 25
+"""Timestamp embeddings as dense as modules usually have them: one every 40 or 50 ms."""
+
+BYTES_PER_SAMPLE = 2
+"""Clips of task directories are mono and of 16 bits."""
 
 
 def execute(session: Session) -> None:
@@ -45,13 +49,19 @@ def execute(session: Session) -> None:
             _set_aside(session.ledger.details_path)
         session.ledger.open_for_writing()
         _write_provenance(session)
-        for card in session.cards:
-            jobs = [job for job in session.jobs if job.model == card.spec.label]
-            _embed_missing(session, card, jobs)
-            for number, job in enumerate(jobs, 1):
-                if is_embedded(job.entry, job.task):
-                    with _noted(session, job):
-                        _train_missing(session, job, resources, f"{number}/{len(jobs)}")
+        for _, cards in itertools.groupby(session.cards, lambda card: replace(card.spec, layer="")):
+            _do_model(session, list(cards), resources)
+
+
+def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources) -> None:
+    """Embed with one model, every layer that is probed in the same pass, and train on each."""
+    own = [[job for job in session.jobs if job.model == card.spec.label] for card in cards]
+    _embed_missing(session, cards[0].spec, list(itertools.chain(*own)))
+    for jobs in own:
+        for number, job in enumerate(jobs, 1):
+            if is_embedded(job.entry, job.task):
+                with _noted(session, job):
+                    _train_missing(session, job, resources, f"{number}/{len(jobs)}")
 
 
 def finish(session: Session) -> str:
@@ -64,25 +74,28 @@ def finish(session: Session) -> str:
     return f"{screen(results)}\nTables: {directory}"
 
 
-def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> None:
-    waiting = _waiting(jobs)
+def _embed_missing(session: Session, spec: ModelSpec, jobs: Sequence[Job]) -> None:
+    waiting: dict[str, list[Job]] = {}
+    for job in _waiting(jobs):
+        waiting.setdefault(job.task.name, []).append(job)
     if not waiting:
         return
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
-        model = HearModel(card.spec, session.options.device)
-    for number, job in enumerate(waiting, 1):
-        clips = sum(len(part) for part in job.task.clips.values())
-        title = f"embed {number}/{len(waiting)} {short_name(job.task)}"
+        model = HearModel(spec, session.options.device)
+    for number, layers in enumerate(waiting.values(), 1):
+        task, entries = layers[0].task, [job.entry for job in layers]
+        clips = sum(len(part) for part in task.clips.values())
+        title = f"embed {number}/{len(waiting)} {short_name(task)}"
         with (
-            _noted(session, job),
+            _noted(session, layers[0]),
             tqdm(total=clips, desc=title, unit="clip", leave=False, disable=None) as bar,
         ):
-            embed_task(model, job.task, job.entry, session.options.cache, advance=bar.update, warn=_say)
+            embed_task(model, task, entries, session.options.cache, advance=bar.update, warn=_say)
 
 
 def _waiting(jobs: Sequence[Job]) -> list[Job]:
-    """Return one job for each task and model that is not embedded yet."""
+    """Return one job for each task, model and layer that is not embedded yet."""
     distinct = {job.entry.key: job for job in jobs}.values()
     return [job for job in distinct if not is_embedded(job.entry, job.task)]
 
@@ -153,24 +166,30 @@ def bytes_needed(jobs: Sequence[Job]) -> float:
 
 
 def _new_embeddings(job: Job) -> float:
-    """Return the bytes of the task's embeddings; of frames, as many as is usual."""
-    clips = sum(len(part) for part in job.task.clips.values())
-    seconds = job.task.metadata.sample_duration or 1.0
-    frames = FRAMES_PER_SECOND * seconds if job.entry.identity["embedding"] == "event" else 1
-    return 4 * job.entry.identity["dim"] * clips * frames
+    """Return the bytes of the task's embeddings; of frames, as many as is usual for clips so long."""
+    identity = job.entry.identity
+    rows: float = sum(len(part) for part in job.task.clips.values())
+    if identity["embedding"] == "event":
+        seconds = _audio_bytes(job) / (BYTES_PER_SAMPLE * identity["source_rate"])
+        rows = max(rows, FRAMES_PER_SECOND * seconds)
+    return 4 * identity["dim"] * rows
 
 
 def _new_audio(job: Job) -> float:
     """Return the bytes of the task's clips at a rate that its directory lacks."""
     rate, source = job.entry.identity["sample_rate"], job.entry.identity["source_rate"]
-    if rate == source:
-        return 0
-    paths = [
-        job.task.audio_path(split, clip.file, source)
+    return 0 if rate == source else _audio_bytes(job) * rate / source
+
+
+def _audio_bytes(job: Job) -> int:
+    """Return the bytes of the task's clips at the rate that is read."""
+    rate = job.entry.identity["source_rate"]
+    paths = (
+        job.task.audio_path(split, clip.file, rate)
         for split, clips in job.task.clips.items()
         for clip in clips
-    ]
-    return sum(path.stat().st_size for path in paths) * rate / source
+    )
+    return sum(path.stat().st_size for path in paths)
 
 
 def _set_aside(ledger: Path) -> None:
@@ -197,6 +216,7 @@ def _write_provenance(session: Session) -> None:
                 "module": card.spec.module,
                 "weights": card.spec.weights,
                 "options": dict(card.spec.options),
+                "layer": card.spec.layer,
                 "fingerprint": card.fingerprint,
                 "pretrained": card.pretrained,
                 "parameters": card.n_parameters,

@@ -10,17 +10,19 @@ from evaluation.hear_module import HearModel, ModelSpec
 from evaluation.heareval_tree import Imported
 from evaluation.job import Job
 from evaluation.ledger import Ledger
-from evaluation.protocol import Preset, axes_sentence
+from evaluation.protocol import Preset, axes_sentence, config_key
+from evaluation.results import LEDGER_FILE, Frame, PlannedJob, assemble
 from evaluation.store import StoreEntry
-from evaluation.tables import Column, Results, SeedFits
+from evaluation.tables import Column, Results
 from tasks import PAPER_TASKS, Task, source_rate
-
-LEDGER_FILE = "ledger.jsonl"
 
 
 @dataclass(frozen=True)
 class RunOptions:
-    """Everything that a run is asked to do, as values; `imported` stands for models that embed."""
+    """Everything that a run is asked to do, as values; `imported` stands for models that embed.
+
+    `layers` are those that are probed of every model, see `HearModel.at_layers`.
+    """
 
     models: Sequence[ModelSpec]
     tasks: Sequence[Task]
@@ -35,6 +37,7 @@ class RunOptions:
     resume: bool
     save_predictions: bool
     imported: Sequence[Imported] = ()
+    layers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -61,23 +64,36 @@ class Session:
 
     def results(self) -> Results:
         """Return what is finished, ready for the tables."""
-        scores: dict[str, dict[str, list[float]]] = {}
-        fits = []
-        for job in self.jobs:
-            if (seeds := job.seed_records(self.ledger)) is not None:
-                scores.setdefault(job.model, {})[job.label] = job.seed_scores(self.ledger)
-                fits += [SeedFits(job.model, job.label, seed, folds) for seed, folds in enumerate(seeds)]
-        columns = list(dict.fromkeys(column(job) for job in self.jobs))
-        marks = {card.spec.label: "random init" for card in self.cards if not card.pretrained}
-        models = [card.spec.label for card in self.cards]
-        notes = [*_notes(self.options), *(f"Failed: {failure}" for failure in self.failures)]
-        others = len(self.ledger.records) - sum(job.n_done(self.ledger) for job in self.jobs)
-        if others:
-            notes.append(
-                f"This run's ledger also holds {others} fits of other models, tasks, seeds or presets, not "
-                "shown here: name them all in one command to see them in one table."
-            )
-        return Results(models, columns, scores, marks, notes, fits)
+        return assemble(self.frame(), self.ledger)
+
+    def frame(self) -> Frame:
+        """Return what the tables need beside the ledger."""
+        preset, labels = self.options.preset, [card.spec.label for card in self.cards]
+        return Frame(
+            models=labels,
+            marks={card.spec.label: "random init" for card in self.cards if not card.pretrained},
+            fingerprints={card.spec.label: card.fingerprint for card in self.cards},
+            digests=_digests(self.jobs),
+            protocol=preset.title if preset.head == "mlp" else f"{preset.title}, head {preset.head}",
+            notes=[*_notes(self.options), *(f"Failed: {failure}" for failure in self.failures)],
+            jobs=[_planned(job) for job in self.jobs],
+        )
+
+
+def _digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:
+    """Return [task, sample rate, hash of the content]; imported embeddings have no sound to hash."""
+    identities = (job.entry.identity for job in jobs)
+    found = {(i["task"], i["source_rate"], i["task_digest"]) for i in identities if "source_rate" in i}
+    return sorted(found)
+
+
+def _planned(job: Job) -> PlannedJob:
+    points = [config_key(config) for config in job.preset.grid]
+    orders = [
+        [points.index(config_key(config)) for config in job.preset.order(seed)] for seed in range(job.n_seeds)
+    ]
+    tests = [split.test for split in job.splits]
+    return PlannedJob(job.model, column(job), job.entry.key, tests, points, orders, job.minimised)
 
 
 def short_name(task: Task) -> str:
@@ -93,7 +109,20 @@ def column(job: Job) -> Column:
     """Return the table's column of a job: "ESC-50", or "ESC-50 @10%" where the budget is not all."""
     short = short_name(job.task)
     title = short if job.budget == 100 else f"{short} @{job.budget:g}%"
-    return Column(job.label, job.primary, title, job.budget)
+    return Column(job.label, job.primary, title, job.budget, _published(job))
+
+
+def _published(job: Job) -> str:
+    """Return the name of the paper's task that a job is in whole, with the paper's score; else nothing."""
+    metadata = job.task.metadata
+    if metadata.synthetic or metadata.part_of or job.budget != 100:
+        return ""
+    for info in PAPER_TASKS:
+        theirs = info.metadata
+        same = metadata.task_name == theirs.task_name and metadata.mode == theirs.mode
+        if same and job.primary == theirs.evaluation[0]:
+            return info.short_name
+    return ""
 
 
 def _notes(options: RunOptions) -> list[str]:
@@ -167,7 +196,7 @@ def prepare(options: RunOptions) -> Session:
 
 
 def _add_models(session: Session) -> None:
-    """Load every model once and add its card and jobs; what it cannot embed is noted as failed."""
+    """Load every model once and add cards and jobs, one card per layer; what fails is noted."""
     options = session.options
     for spec in options.models:
         model = HearModel(spec, options.device)
@@ -176,23 +205,29 @@ def _add_models(session: Session) -> None:
                 f"{spec.label} has no trained weights (they are random); give them as "
                 f"{spec.module}@WEIGHTS, or add --allow-random-init to see a baseline of chance"
             )
-        session.cards.append(
-            ModelCard(
-                spec,
-                model.sample_rate,
-                model.scene_embedding_size,
-                model.pretrained,
-                model.n_parameters,
-                model.fingerprint,
-            )
+        for at_layer in model.at_layers(options.layers):
+            _add_model(session, at_layer)
+
+
+def _add_model(session: Session, model: HearModel) -> None:
+    options, spec = session.options, model.spec
+    session.cards.append(
+        ModelCard(
+            spec,
+            model.sample_rate,
+            model.embedding_size("scene"),
+            model.pretrained,
+            model.n_parameters,
+            model.fingerprint,
         )
-        for task in options.tasks:
-            try:
-                entry = store_entry(model, task, options.cache)
-            except EvaluationError as error:
-                session.failures.append(f"{spec.label} on {task.name}: {error}")
-                continue
-            session.jobs += _jobs(options, spec.label, task, entry)
+    )
+    for task in options.tasks:
+        try:
+            entry = store_entry(model, task, options.cache)
+        except EvaluationError as error:
+            session.failures.append(f"{spec.label} on {task.name}: {error}")
+            continue
+        session.jobs += _jobs(options, spec.label, task, entry)
 
 
 def _add_imported(session: Session) -> None:

@@ -5,7 +5,7 @@ import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from pathlib import Path
 
 from evaluation.files import write_atomically
@@ -16,12 +16,18 @@ from evaluation.statistics import Interval, over_folds, overall_scores, t_interv
 
 @dataclass(frozen=True)
 class Column:
-    """A task as a table shows it: its name and the metric of its cells."""
+    """A task as a table shows it: its name and the metric of its cells.
+
+    `published` is the short name of the paper's task that this is, with its metric and all training clips;
+    "" for everything else, synthetic samples and parts of data sets included, so that none of those can
+    stand beside published numbers.
+    """
 
     task: str
     metric: str
     short: str
     budget: float = 100.0
+    published: str = ""
 
     @property
     def unit(self) -> str:
@@ -49,7 +55,8 @@ class Results:
 
     `scores` maps model -> task -> primary score per seed; what is not finished is absent. `marks` maps a
     model to what every table must say of it ("random init"). `notes` are sentences printed with every table;
-    `fits` is what the scores are made of.
+    `fits` is what the scores are made of. `protocol` names the preset and head, `fingerprints` maps a model
+    to the hash of what it answers, and `digests` a task and sample rate to the hash of the task's content.
     """
 
     models: Sequence[str]
@@ -58,6 +65,9 @@ class Results:
     marks: Mapping[str, str]
     notes: Sequence[str]
     fits: Sequence[SeedFits] = ()
+    protocol: str = ""
+    fingerprints: Mapping[str, str | None] = field(default_factory=dict)
+    digests: Mapping[tuple[str, int], str] = field(default_factory=dict)
 
     @property
     def averaged(self) -> list[Column]:
@@ -100,17 +110,18 @@ def write_tables(results: Results, directory: Path) -> None:
 
 def markdown(results: Results) -> str:
     """Return the notes and the table as Markdown."""
-    return "".join(f"{note}\n\n" for note in _all_notes(results)) + _aligned(_grid(results))
+    return "".join(f"{note}\n\n" for note in all_notes(results)) + _aligned(grid(results))
 
 
 def screen(results: Results) -> str:
     """Return the notes and the table for a terminal: tasks down, models across."""
-    transposed = [list(column) for column in zip(*_grid(results), strict=True)]
-    notes = "".join(f"{textwrap.fill(note, 100)}\n" for note in _all_notes(results))
+    transposed = [list(column) for column in zip(*grid(results), strict=True)]
+    notes = "".join(f"{textwrap.fill(note, 100)}\n" for note in all_notes(results))
     return f"{notes}\n{_aligned(transposed)}"
 
 
-def _grid(results: Results) -> list[list[str]]:
+def grid(results: Results) -> list[list[str]]:
+    """Return the cells of the table as printed, header first: models down, tasks across."""
     overall = _overall(results) if len(results.models) > 1 else {}
     header = ["model", *(f"{c.short} ({c.metric})" for c in results.columns), "average", *overall]
     rows = []
@@ -122,7 +133,8 @@ def _grid(results: Results) -> list[list[str]]:
     return [header, *rows]
 
 
-def _all_notes(results: Results) -> list[str]:
+def all_notes(results: Results) -> list[str]:
+    """Return every sentence that the table must carry."""
     return [*results.notes, *([_pool_note(results)] if len(results.models) > 1 else [])]
 
 

@@ -1,0 +1,206 @@
+"""What a run came to, from its directory alone: run.json says what was asked for, the ledger what is done.
+
+A running and a finished run give their results by the same way: `Session.results` and `read_run` both end in
+`assemble`.
+"""
+
+import json
+from collections.abc import Mapping, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from evaluation.errors import EvaluationError
+from evaluation.ledger import FitKey, FitRecord, Ledger
+from evaluation.protocol import best_config
+from evaluation.tables import Column, Results, SeedFits
+
+LEDGER_FILE = "ledger.jsonl"
+RUN_FILE = "run.json"
+
+
+@dataclass(frozen=True)
+class PlannedJob:
+    """One model on one task, as far as its results need it; all of it is JSON.
+
+    `tests` are the parts tested on, the grid is searched on the first; `points` are the grid's keys and
+    `orders` holds, per seed, the positions in `points` that it tries, the earlier of which wins ties.
+    """
+
+    model: str
+    column: Column
+    embedding: str
+    tests: Sequence[str]
+    points: Sequence[str]
+    orders: Sequence[Sequence[int]]
+    minimised: bool
+
+    def key(self, test: str, point: str, seed: int) -> FitKey:
+        """Return the ledger's name of one fit."""
+        return FitKey(self.embedding, test, point, seed, self.column.budget)
+
+    def planned(self, ledger: Ledger) -> set[FitKey]:
+        """Return the fits of this job that the ledger holds."""
+        keys = {
+            self.key(self.tests[0], self.points[index], seed)
+            for seed, order in enumerate(self.orders)
+            for index in order
+        }
+        chosen = enumerate(self._chosen(ledger))
+        keys |= {self.key(test, point, seed) for seed, point in chosen if point for test in self.tests[1:]}
+        return {key for key in keys if key in ledger}
+
+    def _chosen(self, ledger: Ledger) -> list[str | None]:
+        """Return every seed's best grid point on the first part; None while its grid is not finished."""
+        best = []
+        for seed, order in enumerate(self.orders):
+            points = [self.points[index] for index in order]
+            keys = {point: self.key(self.tests[0], point, seed) for point in points}
+            done = all(key in ledger for key in keys.values())
+            scores = {point: ledger[key].validation_score for point, key in keys.items()} if done else {}
+            best.append(best_config(points, scores, minimise=self.minimised) if done else None)
+        return best
+
+    def seed_records(self, ledger: Ledger) -> list[list[FitRecord]] | None:
+        """Return, per seed, the fit that counts on every part; None while any is missing."""
+        chosen = self._chosen(ledger)
+        if None in chosen:
+            return None
+        keys = [[self.key(test, point, seed) for test in self.tests] for seed, point in enumerate(chosen)]
+        if not all(key in ledger for folds in keys for key in folds):
+            return None
+        return [[ledger[key] for key in folds] for folds in keys]
+
+
+@dataclass(frozen=True)
+class Frame:
+    """What the tables of a run show beside the scores; stands in run.json as `results`.
+
+    `digests` has [task, sample rate, hash of the content]; the rest is as in `Results`.
+    """
+
+    models: Sequence[str]
+    marks: Mapping[str, str]
+    fingerprints: Mapping[str, str | None]
+    digests: Sequence[tuple[str, int, str]]
+    protocol: str
+    notes: Sequence[str]
+    jobs: Sequence[PlannedJob]
+
+    def as_json(self) -> dict[str, Any]:
+        """Return it as JSON has it."""
+        return asdict(self)
+
+
+def assemble(frame: Frame, ledger: Ledger) -> Results:
+    """Return what is finished, ready for the tables."""
+    scores: dict[str, dict[str, list[float]]] = {}
+    fits = []
+    for job in frame.jobs:
+        if (seeds := job.seed_records(ledger)) is not None:
+            task, metric = job.column.task, job.column.metric
+            found = [float(np.mean([fit.scores[metric] for fit in folds])) for folds in seeds]
+            scores.setdefault(job.model, {})[task] = found
+            fits += [SeedFits(job.model, task, seed, folds) for seed, folds in enumerate(seeds)]
+    notes = list(frame.notes)
+    others = len(ledger.records) - len(set().union(*(job.planned(ledger) for job in frame.jobs)))
+    if others:
+        notes.append(
+            f"This run's ledger also holds {others} fits of other models, tasks, seeds or presets, not "
+            "shown here: name them all in one command to see them in one table."
+        )
+    return Results(
+        models=list(frame.models),
+        columns=list(dict.fromkeys(job.column for job in frame.jobs)),
+        scores=scores,
+        marks=dict(frame.marks),
+        notes=notes,
+        fits=fits,
+        protocol=frame.protocol,
+        fingerprints=dict(frame.fingerprints),
+        digests={(task, rate): digest for task, rate, digest in frame.digests},
+    )
+
+
+def read_run(directory: Path) -> Results:
+    """Return the results of a run, finished or not, from its directory alone.
+
+    Raises EvaluationError, naming the file, when it is no run's directory or a file in it is damaged.
+    """
+    path = directory / RUN_FILE
+    if not path.is_file():
+        raise EvaluationError(
+            f"{directory} is not the directory of a run: it has no {RUN_FILE}; "
+            "give one that evaluation.run wrote, such as results/default"
+        )
+    try:
+        content = json.loads(path.read_text(encoding="utf-8"))
+        frame = _frame(content["results"])
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise EvaluationError(
+            f"{path} is not what this version writes ({type(error).__name__}: {error}); "
+            "run the command that made the run once more: it trains nothing again"
+        ) from error
+    return assemble(frame, Ledger(directory / LEDGER_FILE))
+
+
+def _frame(content: Mapping[str, Any]) -> Frame:
+    jobs = [PlannedJob(**{**job, "column": Column(**job["column"])}) for job in content["jobs"]]
+    return Frame(**{**content, "jobs": jobs})
+
+
+def merge(results: Sequence[Results]) -> Results:
+    """Return several runs as one: models and tasks in order of appearance.
+
+    What two runs hold both (the same model on the same task) must have the same scores. Raises
+    EvaluationError when they differ, when a name means two models or two data sets, and for runs of
+    different protocols, whose scores cannot be compared.
+    """
+    first, *others = results
+    for other in others:
+        first = _pair(first, other)
+    return first
+
+
+def _pair(one: Results, two: Results) -> Results:
+    if one.protocol != two.protocol:
+        raise EvaluationError(
+            f"runs of different protocols cannot share a table ({one.protocol}; {two.protocol}): "
+            "report them one by one"
+        )
+    _check_same(one.fingerprints, two.fingerprints, "model {} has other weights or source in another run")
+    _check_same(one.digests, two.digests, "task {0[0]} has other content in another run")
+    _check_same(_metrics(one), _metrics(two), "task {} is scored differently in another run")
+    _check_same(_cells(one), _cells(two), "{0[0]} has other scores on {0[1]} in another run")
+    scores = {
+        model: {**one.scores.get(model, {}), **two.scores.get(model, {})}
+        for model in {**one.scores, **two.scores}
+    }
+    known = {(fits.model, fits.task) for fits in one.fits}
+    return Results(
+        models=list(dict.fromkeys([*one.models, *two.models])),
+        columns=list(dict.fromkeys([*one.columns, *two.columns])),
+        scores=scores,
+        marks={**one.marks, **two.marks},
+        notes=list(dict.fromkeys([*one.notes, *two.notes])),
+        fits=[*one.fits, *(fits for fits in two.fits if (fits.model, fits.task) not in known)],
+        protocol=one.protocol,
+        fingerprints={**one.fingerprints, **two.fingerprints},
+        digests={**one.digests, **two.digests},
+    )
+
+
+def _metrics(results: Results) -> dict[str, tuple[str, str]]:
+    return {column.task: (column.metric, column.published) for column in results.columns}
+
+
+def _cells(results: Results) -> dict[tuple[str, str], list[float]]:
+    return {(model, task): seeds for model, row in results.scores.items() for task, seeds in row.items()}
+
+
+def _check_same(one: Mapping, two: Mapping, sentence: str) -> None:
+    for name in one:
+        if name in two and one[name] != two[name]:
+            raise EvaluationError(f"{sentence.format(name)}; leave one of the runs out")
