@@ -49,6 +49,8 @@ def store_entry(model: HearModel, task: Task, cache: Path) -> StoreEntry:
         "dim": model.embedding_size(task.metadata.embedding_type),
         "dtype": "float32",
     }
+    if model.spec.layer:
+        identity["layer"] = model.spec.layer
     return StoreEntry(cache / "embeddings", identity)
 
 
@@ -63,30 +65,38 @@ def _has(entry: StoreEntry, split: str, clips: int) -> bool:
 
 
 def embed_task(
-    model: HearModel, task: Task, entry: StoreEntry, cache: Path, *, advance: Advance, warn: Warn
+    model: HearModel, task: Task, entries: Sequence[StoreEntry], cache: Path, *, advance: Advance, warn: Warn
 ) -> None:
-    """Embed the splits that the store lacks.
+    """Embed the splits that the store lacks, for all layers that have one of the `entries` in one pass.
 
     `advance` is told the number of clips done, `warn` gets a sentence when the module could not be called
     with whole batches. Raises TaskError for a bad clip and EvaluationError for a bad embedding; finished
     splits stay in the store. Of a task of events every frame is embedded, of others every clip.
     """
     source = resample_task(task, model.sample_rate, cache / "audio")
-    caller = _FrameCaller(model, warn) if entry.identity["embedding"] == "event" else _Caller(model, warn)
-    with entry.writing():
+    entries = sorted(entries, key=lambda entry: entry.key)  # two processes must not wait for each other
+    kind = _FrameCaller if task.metadata.embedding_type == "event" else _Caller
+    caller = kind(model, entries, warn)
+    with contextlib.ExitStack() as held:
+        for entry in entries:
+            held.enter_context(entry.writing())
         for split, clips in task.clips.items():
-            if _has(entry, split, len(clips)):
+            if all(_has(entry, split, len(clips)) for entry in entries):
                 advance(len(clips))
                 continue
-            with caller.writer(entry, split, len(clips)) as append:
+            with contextlib.ExitStack() as written:
+                writers = [
+                    written.enter_context(caller.writer(entry, split, len(clips))) for entry in entries
+                ]
                 for batch, audio in _batches(source, split, clips, model.sample_rate):
-                    for arrays in caller.embed(batch, audio):
-                        append(*arrays)
+                    for found in caller.embed(batch, audio):
+                        for append, arrays in zip(writers, found, strict=True):
+                            append(*arrays)
                     advance(len(batch))
 
 
 Arrays = tuple[Float[np.ndarray, "clips *rest"], ...]
-"""What one call gives: the embeddings, and for frames their times."""
+"""What one call gives for one layer: the embeddings, and for frames their times."""
 
 
 class _Caller:
@@ -94,53 +104,61 @@ class _Caller:
 
     function = "get_scene_embeddings"
 
-    def __init__(self, model: HearModel, warn: Warn):
+    def __init__(self, model: HearModel, entries: Sequence[StoreEntry], warn: Warn):
         self._model = model
+        self._layers = [entry.identity.get("layer", "") for entry in entries]
+        self._sizes = [entry.identity["dim"] for entry in entries]
         self._warn = warn
         self._largest: int | None = None
 
     @contextlib.contextmanager
     def writer(self, entry: StoreEntry, split: str, clips: int) -> Iterator[Callable[..., None]]:
-        with entry.writer(split, clips, self._model.scene_embedding_size) as writer:
+        with entry.writer(split, clips, entry.identity["dim"]) as writer:
             yield writer.append
 
-    def embed(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> Iterator[Arrays]:
+    def embed(
+        self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
+    ) -> Iterator[list[Arrays]]:
+        """Yield, for some clips after others, what each layer gives."""
         if len(clips) > 1 and self._largest is None:
             self._largest = len(clips) if self._batches_work(clips[:2], audio[:2]) else 1
         start = 0
         while start < len(clips):
             stop = min(len(clips), start + (self._largest or 1))
             try:
-                arrays = self._checked(clips[start:stop], audio[start:stop])
+                found = self._checked(clips[start:stop], audio[start:stop])
             except _CallError as error:
                 if stop - start == 1:
                     raise
                 self._largest = (stop - start) // 2
                 self._warn(f"{error}; going on with batches of {self._largest}")
             else:
-                yield arrays
+                yield found
                 start = stop
 
     def _batches_work(self, clips: Sequence[Clip], audio: Float[np.ndarray, "two samples"]) -> bool:
         """Embed two clips together and alone; batches are used only if that makes no difference."""
         name = self._model.spec.module
         single = [self._checked([clip], audio[i : i + 1]) for i, clip in enumerate(clips)]
-        alone = tuple(np.concatenate(arrays) for arrays in zip(*single, strict=True))
         try:
             together = self._call(clips, audio)
         except _CallError as error:
             self._warn(f"{error}; going clip by clip")
             return False
-        tolerances = (BATCH_TOLERANCE * np.abs(alone[0]).max(), TIME_TOLERANCE_MS)
-        for a, b, tolerance in zip(alone, together, tolerances, strict=False):
-            if a.shape != b.shape or np.abs(a - b).max() > tolerance:
-                self._warn(f"{name} embeds a clip differently beside others; going clip by clip")
-                return False
+        for first, second, both in zip(*single, together, strict=True):
+            alone = tuple(map(np.concatenate, zip(first, second, strict=True)))
+            tolerances = (BATCH_TOLERANCE * np.abs(alone[0]).max(), TIME_TOLERANCE_MS)
+            for a, b, tolerance in zip(alone, both, tolerances, strict=False):
+                if a.shape != b.shape or np.abs(a - b).max() > tolerance:
+                    self._warn(f"{name} embeds a clip differently beside others; going clip by clip")
+                    return False
         return True
 
-    def _call(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> Arrays:
+    def _call(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
         try:
             return self._arrays(audio)
+        except EvaluationError:
+            raise
         except Exception as error:
             beside = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
             raise _CallError(
@@ -148,23 +166,24 @@ class _Caller:
                 f"({audio.shape[1]} samples): {type(error).__name__}: {' '.join(str(error).split())}"
             ) from error
 
-    def _arrays(self, audio: Float[np.ndarray, "clips samples"]) -> Arrays:
-        return (self._model.scene_embeddings(audio),)
+    def _arrays(self, audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
+        return [(x,) for x in self._model.layer_scene_embeddings(audio, self._layers)]
 
-    def _checked(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> Arrays:
-        arrays = self._call(clips, audio)
-        self._check_shapes(clips, *arrays)
-        finite = np.isfinite(arrays[0]).all(axis=tuple(range(1, arrays[0].ndim)))
-        if not finite.all():
-            culprit = clips[int(np.argmin(finite))].file
-            raise EvaluationError(
-                f"{self._model.spec.module}: the embedding of {culprit} has NaN or infinite values; "
-                "mend the module for it"
-            )
-        return arrays
+    def _checked(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
+        found = self._call(clips, audio)
+        for arrays, size in zip(found, self._sizes, strict=True):
+            self._check_shapes(clips, size, *arrays)
+            finite = np.isfinite(arrays[0]).all(axis=tuple(range(1, arrays[0].ndim)))
+            if not finite.all():
+                culprit = clips[int(np.argmin(finite))].file
+                raise EvaluationError(
+                    f"{self._model.spec.module}: the embedding of {culprit} has NaN or infinite values; "
+                    "mend the module for it"
+                )
+        return found
 
-    def _check_shapes(self, clips: Sequence[Clip], embeddings: Float[np.ndarray, "..."]) -> None:
-        wanted = (len(clips), self._model.scene_embedding_size)
+    def _check_shapes(self, clips: Sequence[Clip], size: int, embeddings: Float[np.ndarray, "..."]) -> None:
+        wanted = (len(clips), size)
         if embeddings.shape != wanted:
             raise EvaluationError(
                 f"{self._model.spec.module}: the embeddings of {clips[0].file} have shape {embeddings.shape} "
@@ -179,17 +198,20 @@ class _FrameCaller(_Caller):
 
     @contextlib.contextmanager
     def writer(self, entry: StoreEntry, split: str, clips: int) -> Iterator[Callable[..., None]]:
-        with entry.frame_writer(split, self._model.timestamp_embedding_size) as writer:
+        with entry.frame_writer(split, entry.identity["dim"]) as writer:
             yield writer.append_clips
 
-    def _arrays(self, audio: Float[np.ndarray, "clips samples"]) -> Arrays:
-        return self._model.timestamp_embeddings(audio)
+    def _arrays(self, audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
+        return self._model.layer_timestamp_embeddings(audio, self._layers)
 
     def _check_shapes(
-        self, clips: Sequence[Clip], embeddings: Float[np.ndarray, "..."], times: Float[np.ndarray, "..."]
+        self,
+        clips: Sequence[Clip],
+        size: int,
+        embeddings: Float[np.ndarray, "..."],
+        times: Float[np.ndarray, "..."],
     ) -> None:
         where = f"{self._model.spec.module}: of {clips[0].file}"
-        size = self._model.timestamp_embedding_size
         frames = embeddings.shape[1] if embeddings.ndim == 3 else 0
         if (
             not frames

@@ -2,8 +2,8 @@
 
 TensorFlow and Keras are never imported here: a model that needs them has imported them itself.
 
-The HEAR API knows no layers. A module that wants its layers probed (`--layers`) says which there are and takes
-one more argument, which changes nothing for whoever does not give it:
+The HEAR API knows no layers. A module that wants its layers probed (`--layers`) says which there are and
+takes one more argument, which changes nothing for whoever does not give it:
 
     model.layer_embedding_sizes: Mapping[str, int]
         The layers' names (letters, digits and `._-`) from the first to the last, each with the length of its
@@ -14,11 +14,13 @@ one more argument, which changes nothing for whoever does not give it:
         pass of the network. The last layer of all should be what it gives without `layers`.
 """
 
+import copy
 import functools
 import importlib
+import re
 import sys
-from collections.abc import Mapping
-from dataclasses import dataclass, field
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from types import ModuleType
 from typing import Any
@@ -33,17 +35,22 @@ from evaluation.fingerprint import Kind, fingerprint, named_weights
 
 @dataclass(frozen=True)
 class ModelSpec:
-    """What the user asked for: a HEAR module, the weights for it (or "") and options of its `load_model`."""
+    """What the user asked for: a HEAR module, the weights for it (or "") and options of its `load_model`.
+
+    `layer` is the one that is probed, "" for what the module gives by itself.
+    """
 
     module: str
     weights: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
+    layer: str = ""
 
     @property
     def label(self) -> str:
-        """The model's name in tables: `module` or `module@weights`."""
+        """The model's name in tables: `module`, `module@weights`, `module[layer=block3,precision=bf16]`."""
         name = f"{self.module}@{self.weights}" if self.weights else self.module
-        settings = ",".join(f"{key}={value}" for key, value in sorted(self.options.items()))
+        chosen = [("layer", self.layer)] if self.layer else []
+        settings = ",".join(f"{key}={value}" for key, value in [*chosen, *sorted(self.options.items())])
         return f"{name}[{settings}]" if settings else name
 
 
@@ -64,6 +71,8 @@ class HearModel:
     ----------
     spec, kind, sample_rate (Hz), scene_embedding_size, timestamp_embedding_size
         What it is. A module without timestamp embeddings is refused only when the last is asked for.
+    layer_embedding_sizes
+        The layers that it exposes, see the module's text; empty for most.
     pretrained
         False only when the model itself says that its weights are random.
     n_parameters
@@ -88,6 +97,7 @@ class HearModel:
                 ) from error
         self.sample_rate = self._integer("sample_rate")
         self.scene_embedding_size = self._integer("scene_embedding_size")
+        self.layer_embedding_sizes = self._layers()
         self.pretrained = getattr(self._model, "pretrained", True) is not False
         try:
             weights = list(named_weights(self._model, self.kind))
@@ -109,7 +119,39 @@ class HearModel:
 
     def embedding_size(self, embedding_type: str) -> int:
         """Return the length of an embedding for tasks of this type, "scene" or "event"."""
-        return self.timestamp_embedding_size if embedding_type == "event" else self.scene_embedding_size
+        size = self.timestamp_embedding_size if embedding_type == "event" else self.scene_embedding_size
+        return self.layer_embedding_sizes[self.spec.layer] if self.spec.layer else size
+
+    def at_layers(self, wanted: Sequence[str]) -> list["HearModel"]:
+        """Return the model once for each layer wanted: names, "last", "all" or, if empty, what it is.
+
+        A model that exposes no layers is what it is for "last" and "all" too. Raises EvaluationError, naming
+        the module and its layers, for a name that it does not have.
+        """
+        names = list(self.layer_embedding_sizes)
+        meant = {"all": names, "last": names[-1:]}
+        if strangers := [name for name in wanted if name not in (*names, *meant)]:
+            there = f"it has {', '.join(names)}" if names else "it exposes none; leave --layers out"
+            raise EvaluationError(f"{self.spec.module} has no layer '{strangers[0]}': {there}")
+        chosen = {layer for name in wanted for layer in meant.get(name, [name])}
+        return [self._at(layer) for layer in names if layer in chosen] or [self]
+
+    def _at(self, layer: str) -> "HearModel":
+        one = copy.copy(self)
+        one.spec = replace(self.spec, layer=layer)
+        return one
+
+    def _layers(self) -> dict[str, int]:
+        sizes = getattr(self._model, "layer_embedding_sizes", {})
+        if not isinstance(sizes, Mapping) or not all(
+            isinstance(name, str) and re.fullmatch(r"[\w.-]+", name) and isinstance(size, int) and size > 0
+            for name, size in sizes.items()
+        ):
+            raise EvaluationError(
+                f"the model of {self.spec.module} has layer_embedding_sizes = {sizes!r}; give a mapping from "
+                "names of letters, digits and ._- to positive integers"
+            )
+        return dict(sizes)
 
     def _integer(self, name: str) -> int:
         value = getattr(self._model, name, None)
@@ -121,17 +163,38 @@ class HearModel:
 
     def scene_embeddings(self, audio: Float[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips dim"]:
         """Return the scene embeddings of equal-length clips; any exception of the module passes through."""
-        with torch.no_grad():
-            result = self._module.get_scene_embeddings(self._tensor(audio), self._model)
-        return _to_numpy(result)
+        return self.layer_scene_embeddings(audio, [self.spec.layer])[0]
 
     def timestamp_embeddings(
         self, audio: Float[np.ndarray, "clips samples"]
     ) -> tuple[Float[np.ndarray, "clips frames dim"], Float[np.ndarray, "clips frames"]]:
         """Return the embeddings of every frame and their times (ms, float64); exceptions pass through."""
+        return self.layer_timestamp_embeddings(audio, [self.spec.layer])[0]
+
+    def layer_scene_embeddings(
+        self, audio: Float[np.ndarray, "clips samples"], layers: Sequence[str]
+    ) -> list[Float[np.ndarray, "clips dim"]]:
+        """Return the scene embeddings that each of these layers gives; [""] is the model as it is."""
+        return [_to_numpy(result) for result in self._answers("get_scene_embeddings", audio, layers)]
+
+    def layer_timestamp_embeddings(
+        self, audio: Float[np.ndarray, "clips samples"], layers: Sequence[str]
+    ) -> list[tuple[Float[np.ndarray, "clips frames dim"], Float[np.ndarray, "clips frames"]]]:
+        """Return the frames' embeddings and times that each of these layers gives; [""] as above."""
+        answers = self._answers("get_timestamp_embeddings", audio, layers)
+        return [(_to_numpy(embeddings), _to_numpy(times, np.float64)) for embeddings, times in answers]
+
+    def _answers(self, function: str, audio: np.ndarray, layers: Sequence[str]) -> Sequence[Any]:
+        call = functools.partial(getattr(self._module, function), self._tensor(audio), self._model)
         with torch.no_grad():
-            embeddings, times = self._module.get_timestamp_embeddings(self._tensor(audio), self._model)
-        return _to_numpy(embeddings), _to_numpy(times, np.float64)
+            if list(layers) == [""]:
+                return [call()]
+            answers = call(layers=list(layers))
+        if not isinstance(answers, list | tuple) or len(answers) != len(layers):
+            raise EvaluationError(
+                f"{self.spec.module}: {function} with {len(layers)} layers must return a list of as many"
+            )
+        return answers
 
     def _tensor(self, audio: np.ndarray) -> Any:
         if self.kind == "torch":

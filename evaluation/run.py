@@ -93,6 +93,15 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         'hear_mwmae.mae_b=\'{"precision": "bf16"}\'',
     )
     what.add_argument(
+        "--layers",
+        nargs="+",
+        default=[],
+        metavar="NAME",
+        help="probe layers instead of what the module gives by itself: all, last or names, each a row of the "
+        "table called MODULE[layer=NAME]; for modules that expose their layers (see evaluation.hear_module), "
+        "which hear_mwmae's do: block1, block2, ..., norm",
+    )
+    what.add_argument(
         "--import-heareval",
         type=Path,
         metavar="DIR",
@@ -205,6 +214,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         allow_random_init=arguments.allow_random_init or (synthetic and not arguments.models),
         resume=arguments.resume,
         save_predictions=arguments.save_predictions,
+        layers=arguments.layers,
         imported=[item for item in imported if item.task.name in {task.name for task in tasks}],
     )
     return options, broken
@@ -250,8 +260,9 @@ def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
     """Return the embeddings of `--import-heareval` for the tasks that were named; nothing without it."""
     if arguments.import_heareval is None:
         return []
-    for option, given in (("--models", arguments.models), ("--model-options", arguments.model_options)):
-        if given:
+    for option in ("models", "model_options", "layers"):
+        if getattr(arguments, option):
+            option = f"--{option.replace('_', '-')}"
             raise EvaluationError(f"{option} and --import-heareval exclude each other; leave one out")
     found = import_tree(arguments.import_heareval, cache)
     tasks = {item.task.name: item.task for item in found}

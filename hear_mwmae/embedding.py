@@ -29,6 +29,8 @@ TIMESTAMPS = ("hear", "centre")
 # Chunks per encoder pass. On a CPU the Base model is as fast with 2 as with 16, the Tiny one wants 8 or more.
 CPU_BATCH = 8
 ACCELERATOR_BATCH = 128
+LAST = ("norm",)
+Frames = tuple[Float[Tensor, "clips columns size"], Float[Tensor, "clips columns"]]
 
 
 class EmbeddingModel(nn.Module):
@@ -37,6 +39,7 @@ class EmbeddingModel(nn.Module):
     Attributes:
         sample_rate: rate of the waveforms it takes, in Hz.
         scene_embedding_size, timestamp_embedding_size: length of one embedding.
+        layer_embedding_sizes: the same for every layer by name: block1, block2, ..., and norm, the last.
         pretrained: False where the weights are random.
         weights_path: file or directory that the weights came from, "" where they are random.
 
@@ -68,6 +71,7 @@ class EmbeddingModel(nn.Module):
         self.sample_rate = SAMPLE_RATE
         self.scene_embedding_size = self.config.embedding_size
         self.timestamp_embedding_size = self.config.embedding_size
+        self.layer_embedding_sizes = dict.fromkeys(encoder.layer_names, self.config.embedding_size)
         self.eval()
 
     @property
@@ -75,20 +79,30 @@ class EmbeddingModel(nn.Module):
         """The shape of the model."""
         return self.encoder.config
 
-    @torch.no_grad()
     def scene_embeddings(self, clips: Sequence[Float[Tensor, " _"]]) -> Float[Tensor, "clips size"]:
         """Embed clips of any lengths, in [-1, 1] at 16 kHz: the mean over each clip's columns, float32.
 
         Raises:
             UserError: an empty clip, or one that is not finite.
         """
-        chunks, counts = self._chunks(clips)
-        columns = torch.tensor([self.column_count(len(clip)) for clip in clips], device=chunks.device)
-        sums = torch.cat([batch.sum(dim=1) for batch in self._encoded(chunks, self._kept(clips, chunks))])
-        totals = torch.stack([of_clip.sum(dim=0) for of_clip in sums.split(counts)])
-        return totals / columns[:, None]
+        return self.layer_scene_embeddings(clips, LAST)[0]
 
     @torch.no_grad()
+    def layer_scene_embeddings(
+        self, clips: Sequence[Float[Tensor, " _"]], layers: Sequence[str]
+    ) -> list[Float[Tensor, "clips size"]]:
+        """Do the same with each of these layers' columns, in one pass.
+
+        Raises:
+            UserError: no such layer, an empty clip, or one that is not finite.
+        """
+        chunks, counts = self._chunks(clips)
+        columns = torch.tensor([self.column_count(len(clip)) for clip in clips], device=chunks.device)
+        encoded = self._encoded(chunks, self._kept(clips, chunks), layers)
+        sums = torch.cat([batch.sum(dim=2) for batch in encoded], dim=1)
+        totals = torch.stack([of_clip.sum(dim=1) for of_clip in sums.split(counts, dim=1)], dim=1)
+        return list(totals / columns[:, None])
+
     def timestamp_embeddings(
         self, clips: Sequence[Float[Tensor, " _"]]
     ) -> tuple[list[Float[Tensor, "columns size"]], list[Float[Tensor, " columns"]]]:
@@ -97,11 +111,28 @@ class EmbeddingModel(nn.Module):
         Raises:
             UserError: an empty clip, or one that is not finite.
         """
+        embeddings, times = self.layer_timestamp_embeddings(clips, LAST)
+        return embeddings[0], times
+
+    @torch.no_grad()
+    def layer_timestamp_embeddings(
+        self, clips: Sequence[Float[Tensor, " _"]], layers: Sequence[str]
+    ) -> tuple[list[list[Float[Tensor, "columns size"]]], list[Float[Tensor, " columns"]]]:
+        """Do the same with each of these layers' columns, in one pass; the times are those of all layers.
+
+        Raises:
+            UserError: no such layer, an empty clip, or one that is not finite.
+        """
         chunks, counts = self._chunks(clips)
-        encoded = torch.cat(list(self._encoded(chunks, self._kept(clips, chunks))))
-        stitched = [of_clip.flatten(0, 1) for of_clip in encoded.split(counts)]
+        encoded = torch.cat(list(self._encoded(chunks, self._kept(clips, chunks), layers)), dim=1)
         lengths = [len(clip) for clip in clips]
-        embeddings = [s[: self.column_count(n)] for s, n in zip(stitched, lengths, strict=True)]
+        embeddings = [
+            [
+                of_clip.flatten(0, 1)[: self.column_count(n)]
+                for of_clip, n in zip(of_layer.split(counts), lengths, strict=True)
+            ]
+            for of_layer in encoded
+        ]
         return embeddings, [self.column_times(n).to(chunks.device) for n in lengths]
 
     def column_count(self, samples: int) -> int:
@@ -152,11 +183,20 @@ class EmbeddingModel(nn.Module):
         return kept.reshape(-1, per_chunk, 1).to(chunks.device)
 
     def _encoded(
-        self, chunks: Float[Tensor, "chunks frames bands"], kept: Float[Tensor, "chunks columns 1"]
-    ) -> Iterator[Float[Tensor, "batch columns size"]]:
+        self,
+        chunks: Float[Tensor, "chunks frames bands"],
+        kept: Float[Tensor, "chunks columns 1"],
+        layers: Sequence[str],
+    ) -> Iterator[Float[Tensor, "layers batch columns size"]]:
+        names = self.encoder.layer_names
+        if strangers := [name for name in layers if name not in names]:
+            raise UserError(f"There is no layer {strangers[0]!r}; there are {', '.join(names)}.")
+        depth = 1 + max(map(names.index, layers))
         size = CPU_BATCH if chunks.device.type == "cpu" else ACCELERATOR_BATCH
         for batch, batch_kept in zip(chunks.split(size), kept.split(size), strict=True):
-            yield self.encoder(batch).float() * batch_kept
+            reached = zip(names[:depth], self.encoder.layers(batch), strict=False)
+            found = {name: self.encoder.columns(tokens) for name, tokens in reached if name in layers}
+            yield torch.stack([found[name] for name in layers]).float() * batch_kept
 
 
 def _check(audio: Float[Tensor, "clips samples"], indices: Sequence[int]) -> None:
@@ -182,22 +222,32 @@ def _clips(audio: Shaped[Tensor, "..."]) -> tuple[Float[Tensor, " samples"], ...
     return torch.atleast_2d(audio).unbind()
 
 
-def get_scene_embeddings(audio: Shaped[Tensor, "..."], model: EmbeddingModel) -> Float[Tensor, "clips size"]:
+def get_scene_embeddings(
+    audio: Shaped[Tensor, "..."], model: EmbeddingModel, layers: Sequence[str] | None = None
+) -> Float[Tensor, "clips size"] | list[Float[Tensor, "clips size"]]:
     """HEAR: embed floating-point clips of one length, (clips, samples) or (samples,), one vector per clip.
 
+    With `layers`, names of `model.layer_embedding_sizes`, a list of what each of them gives.
+
     Raises:
-        UserError: audio that is not finite, empty, or not floating point of shape (clips, samples).
+        UserError: no such layer, or audio that is not finite, empty, or not floating point of shape (clips,
+            samples).
     """
-    return model.scene_embeddings(_clips(audio))
+    found = model.layer_scene_embeddings(_clips(audio), LAST if layers is None else layers)
+    return found[0] if layers is None else found
 
 
 def get_timestamp_embeddings(
-    audio: Shaped[Tensor, "..."], model: EmbeddingModel
-) -> tuple[Float[Tensor, "clips columns size"], Float[Tensor, "clips columns"]]:
+    audio: Shaped[Tensor, "..."], model: EmbeddingModel, layers: Sequence[str] | None = None
+) -> Frames | list[Frames]:
     """HEAR: embed floating-point clips of one length, one vector per patch length of sound; also times in ms.
 
+    With `layers`, names of `model.layer_embedding_sizes`, a list of what each of them gives.
+
     Raises:
-        UserError: audio that is not finite, empty, or not floating point of shape (clips, samples).
+        UserError: no such layer, or audio that is not finite, empty, or not floating point of shape (clips,
+            samples).
     """
-    embeddings, times = model.timestamp_embeddings(_clips(audio))
-    return torch.stack(embeddings), torch.stack(times)
+    found, times = model.layer_timestamp_embeddings(_clips(audio), LAST if layers is None else layers)
+    frames = [(torch.stack(embeddings), torch.stack(times)) for embeddings in found]
+    return frames[0] if layers is None else frames

@@ -5,6 +5,8 @@ normalise first (epsilon 1e-6) and use the tanh approximation of GELU.
 """
 
 import math
+from collections import deque
+from collections.abc import Iterator
 
 import torch
 from jaxtyping import Float
@@ -118,20 +120,36 @@ class Encoder(nn.Module):
         tiles = chunks.reshape(len(chunks), columns, frames, rows, bands).transpose(2, 3)
         return tiles.reshape(len(chunks), columns * rows, frames * bands)
 
-    def tokens(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch rows width"]:
-        """Encode chunks; the class token, where the model has one, comes first."""
+    @property
+    def layer_names(self) -> tuple[str, ...]:
+        """Names of what `layers` yields: every block, counted from 1, and the last normalisation."""
+        return (*(f"block{number}" for number in range(1, self.config.depth + 1)), "norm")
+
+    def layers(
+        self, chunks: Float[Tensor, "batch frames bands"]
+    ) -> Iterator[Float[Tensor, "batch rows width"]]:
+        """Encode chunks, layer by layer; the class token, where the model has one, comes first."""
         x = self.patch_embed(self.patches(chunks).to(self.patch_embed.weight.dtype))
         if self.class_token is not None:
             x = torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1)
         x = x + self.position_codes
         for block in self.blocks:
             x = block(x)
-        return self.norm(x)
+            yield x
+        yield self.norm(x)
+
+    def tokens(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch rows width"]:
+        """Return what the last layer makes of the chunks."""
+        return deque(self.layers(chunks), maxlen=1)[0]
+
+    def columns(self, tokens: Float[Tensor, "batch rows width"]) -> Float[Tensor, "batch columns size"]:
+        """Return one vector per time column: the tokens of its bands, concatenated; class token dropped."""
+        patch_tokens = tokens[:, -self.config.tokens :]
+        return patch_tokens.reshape(len(tokens), self.config.grid[0], self.config.embedding_size)
 
     def forward(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch columns size"]:
-        """Return one vector per time column: the tokens of its bands, concatenated; class token dropped."""
-        patch_tokens = self.tokens(chunks)[:, -self.config.tokens :]
-        return patch_tokens.reshape(len(chunks), self.config.grid[0], self.config.embedding_size)
+        """Return the columns of the last layer."""
+        return self.columns(self.tokens(chunks))
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:

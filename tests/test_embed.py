@@ -32,7 +32,7 @@ def embed(model: HearModel, task: Task, cache: Path) -> tuple[StoreEntry, list[s
     warnings: list[str] = []
     clips: list[int] = []
     entry = store_entry(model, task, cache)
-    embed_task(model, task, entry, cache, advance=clips.append, warn=warnings.append)
+    embed_task(model, task, [entry], cache, advance=clips.append, warn=warnings.append)
     return entry, warnings, sum(clips)
 
 

@@ -33,7 +33,7 @@ def embed(task: Task, cache: Path, fault: str = "none") -> tuple[StoreEntry, lis
     warnings: list[str] = []
     clips: list[int] = []
     entry = store_entry(model, task, cache)
-    embed_task(model, task, entry, cache, advance=clips.append, warn=warnings.append)
+    embed_task(model, task, [entry], cache, advance=clips.append, warn=warnings.append)
     return entry, warnings, sum(clips)
 
 

@@ -126,7 +126,7 @@ def test_batch_composition_and_micro_batches_do_not_change_a_clip(monkeypatch: p
 def test_chunks_of_many_clips_fill_the_encoder_batches(monkeypatch: pytest.MonkeyPatch) -> None:
     model = small_model()
     sizes: list[int] = []
-    model.encoder.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
+    model.encoder.patch_embed.register_forward_pre_hook(lambda _, inputs: sizes.append(len(inputs[0])))
     model.scene_embeddings(random_clips(*[100] * 5, *[40000] * 3))
     assert sizes == [8, 3]
 
@@ -199,3 +199,46 @@ def test_no_clips_and_unknown_options_are_named() -> None:
         EmbeddingModel(model.encoder, precision="fp8")
     with pytest.raises(UserError, match="timestamps 'end'"):
         EmbeddingModel(model.encoder, timestamps="end")
+
+
+@golden.needs_full
+@pytest.mark.parametrize("name", golden.NAMES)
+def test_layers_are_those_of_the_released_code(name: str) -> None:
+    arrays = np.load(golden.FULL / f"pretrain_{name}.npz")
+    encoder = golden.model(name, golden.FULL).encoder
+    found = dict(
+        zip(encoder.layer_names, encoder.layers(torch.from_numpy(arrays["imgs"][..., 0])), strict=True)
+    )
+    assert list(found)[-1] == "norm"
+    for number in range(encoder.config.depth):
+        expected = arrays[f"feat:encoder_block_{number:02}"]
+        np.testing.assert_allclose(found[f"block{number + 1}"], expected, atol=EMBEDDING_TOLERANCE, rtol=0)
+
+
+def test_layers_are_embedded_in_one_pass_as_if_they_were_the_last() -> None:
+    """A model whose later layers are taken out embeds what the layer before them makes."""
+    audio = torch.stack(random_clips(40000, 40000))
+    model, cut = small_model(), small_model()
+    cut.encoder.blocks[1] = cut.encoder.norm = torch.nn.Identity()
+    assert model.layer_embedding_sizes == dict.fromkeys(("block1", "block2", "norm"), 160)
+    last, first = get_scene_embeddings(audio, model, layers=["norm", "block1"])
+    torch.testing.assert_close(last, get_scene_embeddings(audio, model), atol=0, rtol=0)
+    torch.testing.assert_close(first, get_scene_embeddings(audio, cut), atol=BATCH_TOLERANCE, rtol=0)
+    assert not torch.allclose(first, last, atol=0.1)
+    frames = get_timestamp_embeddings(audio, model, layers=["norm", "block1"])
+    for (found, times), whole in zip(frames, (model, cut), strict=True):
+        expected, expected_times = get_timestamp_embeddings(audio, whole)
+        torch.testing.assert_close(found, expected, atol=BATCH_TOLERANCE, rtol=0)
+        torch.testing.assert_close(times, expected_times, atol=0, rtol=0)
+
+
+def test_layers_after_the_last_one_asked_for_are_not_computed() -> None:
+    model = small_model()
+    model.encoder.blocks[1].register_forward_hook(lambda *_: pytest.fail("a block too far"))
+    (scene,) = get_scene_embeddings(torch.stack(random_clips(400)), model, layers=["block1"])
+    assert scene.shape == (1, 160)
+
+
+def test_an_unknown_layer_is_named() -> None:
+    with pytest.raises(UserError, match="no layer 'block3'; there are block1, block2, norm"):
+        get_scene_embeddings(torch.zeros(1, 400), small_model(), layers=["norm", "block3"])

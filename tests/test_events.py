@@ -220,7 +220,7 @@ def test_tones_in_noise_are_found_from_recordings_to_scores(
     assert task.vocabulary == tuple(TONES)
     model = HearModel(ModelSpec("frame_energy"), "cpu")
     entry = store_entry(model, task, tmp_path)
-    embed_task(model, task, entry, tmp_path, advance=lambda n: None, warn=pytest.fail)
+    embed_task(model, task, [entry], tmp_path, advance=lambda n: None, warn=pytest.fail)
     orders = row_orders({split: len(clips) for split, clips in task.clips.items()})
     parts, x = {}, {}
     for split, order in orders.items():
