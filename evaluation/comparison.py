@@ -13,9 +13,9 @@ from dataclasses import dataclass
 class PairedTest:
     """Whether one model is better than another, on one task (over seeds) or over all tasks.
 
-    `difference` is the mean of `first` - `second` in the table's units; `n` counts the pairs. `p` is None where
-    `n` is too small for the test to come out below 0.05 however clear the difference, and `note` says so;
-    `p_holm` is corrected for all pairs of models (and tasks) tested alike.
+    `difference` is the mean of `first` - `second` in the table's units; `n` counts the pairs. `p` is None
+    where `n` is too small for the test to come out below 0.05 however clear the difference, and `note` says
+    so; `p_holm` is corrected for all pairs of models (and tasks) tested alike.
     """
 
     first: str
@@ -33,8 +33,8 @@ class PairedTest:
 class Ranks:
     """Ranks over tasks (1 is best) of the models with every task; what a critical-difference diagram shows.
 
-    `intervals` are 95 % bootstrap intervals of the mean rank over tasks and seeds; `friedman_p` tests that all
-    models are alike (None with two models or one task); `critical_difference` is Nemenyi's at 0.05, and
+    `intervals` are 95 % bootstrap intervals of the mean rank over tasks and seeds; `friedman_p` tests that
+    all models are alike (None with two models or one task); `critical_difference` is Nemenyi's at 0.05, and
     `cliques` are the largest groups of models, best first, within it.
     """
 

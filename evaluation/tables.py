@@ -11,7 +11,10 @@ from pathlib import Path
 from evaluation.files import write_atomically
 from evaluation.ledger import FitRecord
 from evaluation.metrics import PERCENT
-from evaluation.statistics import Interval, over_folds, overall_scores, t_interval
+from evaluation.overall import overall_score
+from evaluation.pools import Pool, run_pool
+from evaluation.published import COUNTERPARTS, NAIVE
+from evaluation.statistics import Interval, over_folds, t_interval
 
 
 @dataclass(frozen=True)
@@ -94,6 +97,18 @@ class Results:
         complete = {column.task for column in self.averaged}
         return [model for model in self.models if set(self.scores.get(model, {})) >= complete]
 
+    def complete_scores(self) -> dict[str, dict[str, list[float]]]:
+        """Return the scores as printed of the models that s(m) compares: model -> task -> one per seed."""
+        return {
+            model: {c.task: [c.scale(score) for score in self.scores[model][c.task]] for c in self.averaged}
+            for model in self.pool()
+        }
+
+    def run_pool(self) -> Pool:
+        """Return the pool of the models at hand."""
+        naive = next((model for model in self.pool() if COUNTERPARTS.get(model) == NAIVE), None)
+        return run_pool(self.complete_scores(), naive=naive)
+
 
 def write_tables(results: Results, directory: Path) -> None:
     """Write `scores.csv`, `summary.csv`, `folds.csv` and `table.md`.
@@ -139,19 +154,18 @@ def all_notes(results: Results) -> list[str]:
 
 
 def _overall(results: Results) -> dict[str, dict[str, Interval]]:
-    tasks = [column.task for column in results.averaged]
-    complete = {model: {task: results.scores[model][task] for task in tasks} for model in results.pool()}
-    return {f"s(m) {extremes}": overall_scores(complete, extremes=extremes) for extremes in ("runs", "means")}
+    pool, scores = results.run_pool(), results.complete_scores()
+    return {f"s(m) {kind}": overall_score(scores, pool, extremes=kind) for kind in ("runs", "means")}
 
 
 def _pool_note(results: Results) -> str:
-    pool = results.pool()
-    if len(pool) < 2:
+    pool = results.run_pool()
+    if len(pool.rows) < 2:
         return "s(m) needs at least two models with every task; it is left empty."
-    names = ", ".join(results.name(model) for model in pool)
+    names = ", ".join(results.name(model) for model in pool.rows)
     return (
-        f"s(m) compares the models of this run only (pool: {names}): 100 is the best and 0 the worst of the "
-        "pool on each task, taken over single runs (`s(m) runs`) or over means (`s(m) means`)."
+        f"s(m) compares the models of this run only ({pool.title}: {names}): 100 is the best and 0 the worst "
+        "of the pool on each task, taken over single runs (`s(m) runs`) or over means (`s(m) means`)."
     )
 
 

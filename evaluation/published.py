@@ -1,0 +1,104 @@
+"""The published numbers in `results/published`: the MW-MAE paper's tables as they are printed."""
+
+import csv
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from evaluation.errors import EvaluationError
+from evaluation.statistics import Interval
+
+TASKS = ("BO", "CD", "ESC-50", "LC", "Mri-S", "Mri-T", "NS-5h", "SC-5h", "F50K", "VL")
+"""The columns of the paper's Table 1 by their short names, in its order."""
+
+SCORED = (1, 7, 8, 9, 10)
+"""The tables with a score for every task."""
+
+N_RUNS = 10
+"""Runs behind every printed mean (caption of Table 1)."""
+
+NAIVE = "HEAR-Naive"
+
+COUNTERPARTS: Mapping[str, str] = {
+    "evaluation.baselines.hear_naive": NAIVE,
+    "hear_mwmae.mae_b": "MAE-B-4x16-4l",
+    "hear_mwmae.mae_b_5x5": "MAE-B-5x5-4l",
+    "hear_mwmae.mae_l_8l": "MAE-L-4x16-8l",
+    "hear_mwmae.mw_mae_b": "MW-MAE-B-4x16-4l",
+    "hear_mwmae.mw_mae_b_5x5": "MW-MAE-B-5x5-4l",
+    "hear_mwmae.mw_mae_l_8l": "MW-MAE-L-4x16-8l",
+}
+"""HEAR module -> the row of Table 1 that it stands for."""
+
+
+@dataclass(frozen=True)
+class PublishedRow:
+    """One row: what names it and its legible cells; a half width that could not be read is NaN."""
+
+    texts: Mapping[str, str]
+    cells: Mapping[str, Interval]
+
+    @property
+    def name(self) -> str:
+        """The model, in ablations with what was varied: "8x16 MW-MAE"."""
+        varied = next(iter(self.texts.values()))
+        model = self.texts["model"]
+        return model if varied == model else f"{varied} {model}"
+
+    @property
+    def whole(self) -> bool:
+        """Whether all ten tasks could be read."""
+        return set(TASKS) <= set(self.cells)
+
+
+@dataclass(frozen=True)
+class PublishedTable:
+    """One table: the names of its text columns and of its columns of numbers, and its rows."""
+
+    number: int
+    texts: Sequence[str]
+    columns: Sequence[str]
+    rows: Sequence[PublishedRow]
+
+    @property
+    def unreadable(self) -> list[tuple[str, str]]:
+        """The row and column of every cell that is not at hand."""
+        return [(row.name, column) for row in self.rows for column in self.columns if column not in row.cells]
+
+
+def published_directory(given: Path | None = None) -> Path:
+    """Return the folder of the published tables: the one given, else that of this checkout.
+
+    Raises EvaluationError when it is not there: an installed package does not carry the tables.
+    """
+    directory = given or Path(__file__).resolve().parents[1] / "results" / "published"
+    if not (directory / "table1.csv").is_file():
+        raise EvaluationError(
+            f"there is no table1.csv in {directory}: the published tables are part of the checkout, "
+            "not of the installed package; say where they are with --published DIR"
+        )
+    return directory
+
+
+def read_published(directory: Path, number: int) -> PublishedTable:
+    """Read `table<number>.csv`; raise EvaluationError, naming the file, when it is missing or damaged."""
+    path = directory / f"table{number}.csv"
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            header, *lines = csv.reader(file)
+        columns = [name for name in header if f"{name}_ci" in header]
+        texts = [name for name in header if name not in columns and not name.endswith("_ci")]
+        rows = [_row(dict(zip(header, line, strict=True)), texts, columns) for line in lines]
+    except (OSError, ValueError) as error:
+        raise EvaluationError(f"{path} cannot be read as a published table: {error}") from error
+    return PublishedTable(number, texts, columns, rows)
+
+
+def _row(line: Mapping[str, str], texts: Sequence[str], columns: Sequence[str]) -> PublishedRow:
+    cells = {
+        name: Interval(float(line[name]), float(line[f"{name}_ci"] or math.nan), N_RUNS)
+        for name in columns
+        if line[name]
+    }
+    return PublishedRow({name: line[name] for name in texts}, cells)
