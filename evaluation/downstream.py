@@ -173,6 +173,7 @@ class _Stack:
                 epochs=result.epochs,
                 seconds=round(seconds * share / sum(flops), 4),
                 flops=share,
+                test_loss=self.data.loss(self.split.test, result.test_logits),
                 **shared,
             )
             for key, result, share, (scores, postprocessing) in zip(keys, results, flops, scored, strict=True)

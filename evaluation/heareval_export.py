@@ -190,7 +190,9 @@ def _hparams(config: Config) -> dict[str, Any]:
 
 
 def _part(job: Job, record: FitRecord) -> dict[str, float]:
+    loss = {} if record.test_loss is None else {"test_loss": record.test_loss}
     return {
+        **loss,
         "test_score": record.scores[job.primary],
         **{f"test_{name}": score for name, score in record.scores.items()},
         "validation_score": record.validation_score,

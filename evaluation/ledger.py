@@ -37,6 +37,7 @@ class FitRecord:
     one or "loss". `epoch` is the 0-based epoch of the best check, `epochs` how many ran; `stack` names the
     `stack_size` networks that trained together, `stack_seconds` is their wall time; `seconds` is this fit's
     share of it by arithmetic, `flops`. `postprocessing` is what was chosen for events, else empty.
+    `test_loss` is what training minimises, on the test part; None in ledgers that do not have it.
     """
 
     key: FitKey
@@ -57,6 +58,7 @@ class FitRecord:
     versions: dict[str, str]
     finished: str
     postprocessing: dict[str, float] = field(default_factory=dict)
+    test_loss: float | None = None
 
 
 class Ledger:
@@ -160,8 +162,9 @@ def _parsed(line: bytes, number: int, path: Path) -> FitRecord:
 def _record(fields: dict[str, Any]) -> FitRecord:
     scores = {name: float(score) for name, score in fields["scores"].items()}
     validation_score = float(fields["validation_score"])
-    key = FitKey(**fields["key"])
-    return FitRecord(**{**fields, "key": key, "scores": scores, "validation_score": validation_score})
+    loss = fields.get("test_loss")
+    numbers = {"validation_score": validation_score, "test_loss": None if loss is None else float(loss)}
+    return FitRecord(**{**fields, **numbers, "key": FitKey(**fields["key"]), "scores": scores})
 
 
 def _line(fields: Mapping[str, Any]) -> str:

@@ -83,7 +83,7 @@ class Session:
 def _digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:
     """Return [task, sample rate, hash of the content]; imported embeddings have no sound to hash."""
     identities = (job.entry.identity for job in jobs)
-    found = {(i["task"], i["source_rate"], i["task_digest"]) for i in identities if "source_rate" in i}
+    found = {(i["task"], i["source_rate"], i["task_digest"]) for i in identities if "task_digest" in i}
     return sorted(found)
 
 

@@ -42,10 +42,15 @@ examples:
       nearest neighbours instead of networks, with 1, 10 and 100 per cent of the training clips
   python -m evaluation.run --tasks esc50 --tasks-dir D --models a --probe lr=[1e-4,1e-3] shuffle=true
       other numbers than the preset's; tables say so
+  python -m evaluation.run --tasks esc50 --tasks-dir D --models hear_mwmae.mw_mae_b@W --layers all
+      every layer of the encoder instead of the last, each a row of the table
 
 A run is a folder results/RUN with run.json, ledger.jsonl (every finished fit), details.jsonl (scores of every
 class, confusion matrices) and tables/. The same command again does only what is missing. Embeddings are kept
 in the cache ($HEAR_MWMAE_CACHE) and shared by all runs.
+
+Where no event is detected the F-measure of a timestamp task is undefined and counts as 0, at validation
+checks too; heareval would end the training there.
 """
 
 

@@ -179,7 +179,10 @@ class TaskData:
 class EventData(TaskData):
     """The frames of a task of events; its scores are of the events that frame probabilities stand for.
 
-    An F-measure that is undefined because nothing was detected counts as 0.
+    An F-measure that is undefined because nothing was detected counts as 0, on the validation part too:
+    training goes on, and the check counts as one without improvement. The original takes 0 when it chooses
+    how events are made, yet its training loop ends at the first check whose score is not a number, which
+    would keep a network that has not begun to detect anything.
     """
 
     def __init__(self, job: Job, device: torch.device):

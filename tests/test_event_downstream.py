@@ -1,6 +1,7 @@
 """Tasks of events from the command to the table: frames are learned, events are scored."""
 
 import json
+import math
 from dataclasses import replace
 from pathlib import Path
 
@@ -11,7 +12,14 @@ from event_task import make_event_task
 from run_helpers import MODELS, arguments, ledger_lines, scores
 
 from evaluation.downstream import Resources, run_job
-from evaluation.events import EventPart, EventPostprocessing, event_part, event_scores, postprocessing_grid
+from evaluation.events import (
+    EventPart,
+    EventPostprocessing,
+    best_postprocessing,
+    event_part,
+    event_scores,
+    postprocessing_grid,
+)
 from evaluation.job import Job
 from evaluation.ledger import Ledger
 from evaluation.protocol import preset_named, row_orders
@@ -131,3 +139,28 @@ def test_a_budget_keeps_whole_clips(tmp_path: Path) -> None:
     assert 80 <= rows < 12 * 80
     assert rows % 80 == 0
     assert (part.train_rows(split).target.sum(0) > 0).all(), "every class keeps a clip"
+
+
+def test_a_check_at_which_nothing_is_detected_does_not_end_the_training(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    task, entry = stored_events(tmp_path)
+    checks: list[float] = []
+
+    def first_undefined(*arguments: object) -> tuple[EventPostprocessing, float]:
+        point, score = best_postprocessing(*arguments)
+        checks.append(score if checks else math.nan)
+        return point, checks[-1]
+
+    monkeypatch.setattr("evaluation.task_data.best_postprocessing", first_undefined)
+    numbers = {"max_epochs": 10, "check_val_every_n_epoch": 1, "batch_size": 64, "lr": 3e-4}
+    job = Job("m", task, entry, preset_named("quick").changed(numbers), 1)
+    ledger = Ledger(tmp_path / "ledger.jsonl")
+    run_job(job, ledger, Resources(torch.device("cpu"), 1e9), {}, lambda fits, what: None)
+    (record,) = ledger.records.values()
+    assert record.epochs == 10
+    assert record.validation_score == max(checks[1:10]) > 0.3
+    data, (split,) = task_data(job, torch.device("cpu")), job.splits
+    logits = torch.zeros(len(data.part_rows(split.test).x), 3)
+    assert data.loss(split.test, logits.numpy()) == pytest.approx(math.log(2))
+    assert 0 < record.test_loss < math.log(2)

@@ -29,6 +29,7 @@ def record(seed: int, **changes: object) -> FitRecord:
         "flops": 1e9,
         "versions": {"torch": "2"},
         "finished": "2026-01-01T00:00:00+00:00",
+        "test_loss": math.inf,
     }
     return FitRecord(**{**fields, **changes})
 
