@@ -55,11 +55,15 @@ class ModelSpec:
 
 
 def parse_model(text: str, options: Mapping[str, Any] | None = None) -> ModelSpec:
-    """Read `MODULE` or `MODULE@WEIGHTS`; a weights path that does not exist raises EvaluationError."""
+    """Read `MODULE` or `MODULE@WEIGHTS`; a weights path that does not exist raises EvaluationError.
+
+    A module that says `WEIGHTS_ARE_NAMES = True` is handed what is no path as it stands: the name of a model.
+    """
     module, _, weights = text.partition("@")
     if not module:
         raise EvaluationError(f"'{text}' names no module; write MODULE or MODULE@WEIGHTS")
-    if weights and not Path(weights).expanduser().exists():
+    there = not weights or Path(weights).expanduser().exists()
+    if not there and not getattr(_import(module), "WEIGHTS_ARE_NAMES", False):
         raise EvaluationError(f"the weights '{weights}' given for {module} do not exist; correct the path")
     return ModelSpec(module, str(Path(weights).expanduser()) if weights else "", options or {})
 
@@ -225,6 +229,8 @@ def _load(module: ModuleType, spec: ModelSpec) -> Any:
     arguments = (spec.weights,) if spec.weights else ()
     try:
         return module.load_model(*arguments, **spec.options)
+    except EvaluationError as error:
+        raise EvaluationError(f"{spec.module}: {error}") from error
     except (Exception, SystemExit) as error:
         call = ", ".join([*map(repr, arguments), *(f"{k}={v!r}" for k, v in spec.options.items())])
         remedy = "" if spec.weights else f" (weights are given as {spec.module}@WEIGHTS)"

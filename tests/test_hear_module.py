@@ -103,6 +103,16 @@ def test_weights_that_do_not_exist_are_refused_before_any_module_sees_them() -> 
         parse_model("band_energy@nowhere.pt")
 
 
+def test_a_module_may_take_names_in_the_place_of_weights(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    (tmp_path / "named.py").write_text(
+        "WEIGHTS_ARE_NAMES = True\nload_model = get_scene_embeddings = print\n"
+    )
+    monkeypatch.syspath_prepend(str(tmp_path))
+    assert parse_model("named@owner/model") == ModelSpec("named", "owner/model")
+
+
 def test_an_impossible_device_is_refused() -> None:
     with pytest.raises(EvaluationError, match="the device 'abacus' cannot be used"):
         HearModel(ModelSpec("band_energy"), "abacus")
