@@ -12,6 +12,7 @@ from event_task import make_event_task
 from run_helpers import MODELS, arguments, ledger_lines, scores
 
 from evaluation.downstream import Resources, run_job
+from evaluation.embed import embed_task, store_entry
 from evaluation.events import (
     EventPart,
     EventPostprocessing,
@@ -20,6 +21,8 @@ from evaluation.events import (
     event_scores,
     postprocessing_grid,
 )
+from evaluation.execute import bytes_needed
+from evaluation.hear_module import HearModel, ModelSpec
 from evaluation.job import Job
 from evaluation.ledger import Ledger
 from evaluation.protocol import preset_named, row_orders
@@ -159,8 +162,22 @@ def test_a_check_at_which_nothing_is_detected_does_not_end_the_training(
     run_job(job, ledger, Resources(torch.device("cpu"), 1e9), {}, lambda fits, what: None)
     (record,) = ledger.records.values()
     assert record.epochs == 10
-    assert record.validation_score == max(checks[1:10]) > 0.3
+    assert record.validation_score == pytest.approx(max(checks[1:10])) > 0.3
     data, (split,) = task_data(job, torch.device("cpu")), job.splits
     logits = torch.zeros(len(data.part_rows(split.test).x), 3)
     assert data.loss(split.test, logits.numpy()) == pytest.approx(math.log(2))
     assert 0 < record.test_loss < math.log(2)
+
+
+def test_the_room_that_frames_need_is_known_before_they_are_made(tmp_path: Path) -> None:
+    task = read_task(make_event_task(tmp_path / "tones-v1-full", clips=2, seconds=7.0, sample_duration=None))
+    with pytest.warns(UserWarning, match="RANDOM weights"):
+        model = HearModel(ModelSpec("hear_mwmae.mw_mae_t"), "cpu")
+    entry = store_entry(model, task, tmp_path)
+    job = Job("m", task, entry, preset_named("quick"), 1)
+    expected = bytes_needed([job])
+    embed_task(model, task, [entry], tmp_path, advance=lambda n: None, warn=pytest.fail)
+    written = sum(path.stat().st_size for path in entry.path.glob("*.npy"))
+    # Every clip has one more frame than seconds would have, and every file a header.
+    assert written == pytest.approx(expected, rel=0.02)
+    assert bytes_needed([job]) == 0
