@@ -1,0 +1,146 @@
+"""AudioMAE: a small random file of the released layout, loaded as the real one, against slow formulas."""
+
+import argparse
+import re
+from pathlib import Path
+
+import numpy as np
+import patch_references as references
+import pytest
+import torch
+from safetensors.torch import save_file
+
+from evaluation.baselines import audio_mae
+from evaluation.baselines.fbank import KaldiFbank
+from evaluation.baselines.vision_transformer import VisionTransformer
+from evaluation.errors import EvaluationError
+
+TOKENS = 512
+WIDTH = references.WIDTH
+
+
+@pytest.fixture(scope="module")
+def released() -> dict[str, torch.Tensor]:
+    shapes = references.vit_shapes(WIDTH, references.DEPTH, (16, 16), TOKENS + 1)
+    decoder = {"mask_token": (1, 1, 8), "decoder_pos_embed": (1, 513, 8), "decoder_embed.weight": (8, WIDTH)}
+    return references.random_tensors(shapes | decoder)
+
+
+@pytest.fixture
+def path(tmp_path: Path, released: dict[str, torch.Tensor]) -> Path:
+    path = tmp_path / "pretrained.pth"
+    torch.save({"model": released, "epoch": 32, "args": argparse.Namespace(lr=1e-3)}, path)
+    return path
+
+
+def expected_columns(audio: torch.Tensor, released: dict[str, torch.Tensor]) -> np.ndarray:
+    """Columns of one clip below 10.24 s, from the released names: [layers, 64, width]."""
+    weights = references.as_float64(released)
+    fbank = KaldiFbank("hanning")(audio[None])[0].double().numpy()
+    picture = np.zeros((1024, 128))
+    picture[: len(fbank)] = fbank
+    picture = (picture + 4.2677393) / (2 * 4.5689974)
+    kernel = weights["patch_embed.proj.weight"].reshape(WIDTH, 256)
+    tiles = [picture[16 * t : 16 * t + 16, 16 * f : 16 * f + 16] for t in range(64) for f in range(8)]
+    patches = [kernel @ tile.ravel() + weights["patch_embed.proj.bias"] for tile in tiles]
+    x = np.stack([weights["cls_token"][0, 0], *patches]) + weights["pos_embed"][0]
+    layers = references.naive_vit(x, weights, references.HEADS)
+    return np.stack([layer[1:].reshape(64, 8, WIDTH).mean(axis=1) for layer in layers])
+
+
+def test_every_layer_equals_the_formulas(path: Path, released: dict[str, torch.Tensor]) -> None:
+    frames = 24  # one column and a half: the middle of the second one is in the clip
+    audio = references.sound(((frames - 1) * 160 + 400) / 16000, clips=1)[0] + 0.1
+    filled = torch.cat([audio - audio.mean(), torch.zeros(8 * 160)])
+    names = ["block1", "block2", "norm"]
+    found = audio_mae.get_timestamp_embeddings(audio[None], audio_mae.load_model(str(path)), layers=names)
+    assert found[0][1].tolist() == [[87.5, 247.5]]
+    for (embeddings, _), expected in zip(found, expected_columns(filled, released), strict=True):
+        np.testing.assert_allclose(embeddings[0], expected[:2], rtol=0, atol=1e-5)
+
+
+def test_hear_rules(path: Path) -> None:
+    references.check_hear_rules(audio_mae, audio_mae.load_model(str(path)), hop_ms=160)
+
+
+def test_layers(path: Path) -> None:
+    references.check_layers(audio_mae, audio_mae.load_model(str(path)), ["block1", "block2", "norm"])
+
+
+def test_long_sound_goes_in_equal_parts_of_the_input_length(path: Path) -> None:
+    model = audio_mae.load_model(str(path))
+    audio = references.sound(25.0, clips=1)
+    lengths = []
+    encode = model.encode
+
+    def recorded(part: torch.Tensor, layers: tuple[str, ...]) -> list[torch.Tensor]:
+        lengths.append((part.shape[1] - 400) // 160 + 1)
+        return encode(part, layers)
+
+    model.encode = recorded
+    embeddings, times = audio_mae.get_timestamp_embeddings(audio, model)
+    assert lengths == [52 * 16, 52 * 16, 52 * 16]
+    assert embeddings.shape[1] == times.shape[1] == 156
+    assert times[0, -1] == 155 * 160 + 87.5
+
+
+def test_ten_minutes_keep_within_the_parts(path: Path) -> None:
+    embeddings, _ = audio_mae.get_timestamp_embeddings(
+        references.sound(600, clips=1), audio_mae.load_model(str(path))
+    )
+    assert embeddings.shape == (1, 3750, WIDTH)
+
+
+def test_safetensors_are_the_same(path: Path, tmp_path: Path, released: dict[str, torch.Tensor]) -> None:
+    save_file(released, tmp_path / "model.safetensors")
+    audio = references.sound(0.5)
+    found = [audio_mae.get_scene_embeddings(audio, audio_mae.load_model(str(file)))
+             for file in (path, tmp_path / "model.safetensors")]  # fmt: skip
+    assert torch.equal(*found)
+
+
+def test_the_base_size_has_the_published_number_of_parameters() -> None:
+    with torch.device("meta"):
+        network = VisionTransformer(width=768, depth=12, patch=(16, 16), leading=1, tokens=513)
+    ours = sum(parameter.numel() for parameter in network.parameters())
+    # The released fine-tuning log states 85 659 407 trainable ones: a fixed position table of 513 rows is not
+    # among them, a classifier of 527 classes is.
+    assert ours - 513 * 768 + 527 * 769 == 85_659_407
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"blocks.1.attn.qkv.bias": None}, "'blocks.1.self_attn.in_proj_bias' is missing"),
+        ({"cls_token": None}, "it lacks 'cls_token'"),
+        ({"head.weight": torch.zeros(2, WIDTH)}, "'head.weight' is (2, 128) where the model has no such"),
+        ({"pos_embed": torch.zeros(1, 257, WIDTH)}, "'position_codes' is (257, 128) where"),
+    ],
+)
+def test_a_tensor_out_of_place_is_named(
+    tmp_path: Path, released: dict[str, torch.Tensor], change: dict[str, torch.Tensor | None], message: str
+) -> None:
+    tensors = {name: tensor for name, tensor in (released | change).items() if tensor is not None}
+    torch.save({"model": tensors}, tmp_path / "changed.pth")
+    with pytest.raises(EvaluationError, match=re.escape(message)):
+        audio_mae.load_model(str(tmp_path / "changed.pth"))
+
+
+class Unwelcome:
+    """What no file of weights should hold."""
+
+
+def test_nothing_but_tensors_is_unpickled(tmp_path: Path) -> None:
+    torch.save({"model": Unwelcome()}, tmp_path / "code.pth")
+    with pytest.raises(EvaluationError, match=r"code\.pth cannot be read as weights of torch"):
+        audio_mae.load_model(str(tmp_path / "code.pth"))
+    (tmp_path / "text.pth").write_text("<html>Too many requests</html>")
+    with pytest.raises(EvaluationError, match=r"text\.pth cannot be read as weights of torch"):
+        audio_mae.load_model(str(tmp_path / "text.pth"))
+
+
+def test_missing_weights_say_where_they_come_from() -> None:
+    with pytest.raises(
+        EvaluationError, match=r"no pretrained\.pth in .*: download .*facebookresearch/AudioMAE"
+    ):
+        audio_mae.load_model()
