@@ -1,0 +1,245 @@
+"""report.html: everything that a run came to on one page that needs no network and no other file.
+
+The page is the template `report_page/report.html` with its style and script; all text from outside is
+escaped, and a content security policy lets no script run but the page's own.
+"""
+
+import base64
+import hashlib
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+from typing import Any
+
+from jinja2 import Environment, PackageLoader, StrictUndefined
+
+from evaluation.errors import EvaluationError
+from evaluation.files import write_atomically
+from evaluation.html_classes import TaskClasses, class_views
+from evaluation.html_clips import AUDIO_BYTES, TaskClips, hardest_clips
+from evaluation.ledger import FitRecord, Ledger
+from evaluation.metrics import MINIMISED
+from evaluation.provenance import read_run_file
+from evaluation.results import LEDGER_FILE
+from evaluation.tables import Results, all_notes, grid
+
+SVG_BYTES = 1_500_000
+"""A larger drawing is shown as the PNG of the same name, if there is one."""
+
+_MEDIA = {".svg": "image/svg+xml", ".png": "image/png"}
+
+
+@dataclass(frozen=True)
+class Section:
+    """A further table of the page: its cells as they are printed, sortable by the first number in each."""
+
+    title: str
+    header: Sequence[str]
+    rows: Sequence[Sequence[str]]
+    notes: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class Figure:
+    """A picture as a data URI, and the words that stand for it."""
+
+    caption: str
+    uri: str
+
+
+@dataclass(frozen=True)
+class Provenance:
+    """Where the numbers of one run come from, as (what, value) pairs and two tables of hashes."""
+
+    name: str
+    facts: Sequence[tuple[str, str]]
+    models: Section
+    tasks: Section
+
+
+def write_html(
+    results: Results,
+    run_directories: Sequence[Path],
+    directory: Path,
+    *,
+    figures: Sequence[Path] = (),
+    statistics: Sequence[Section] = (),
+    audio_bytes: int = AUDIO_BYTES,
+) -> Path:
+    """Write `directory`/report.html and return its path.
+
+    Parameters
+    ----------
+    results
+        What the tables show, of one run or several merged.
+    run_directories
+        The runs' folders, for run.json, details.jsonl and saved predictions; what is absent there is said
+        on the page.
+    figures
+        PNG and SVG files; of two with one name the SVG is taken unless it is very large.
+    statistics
+        Further tables, in order.
+    audio_bytes
+        How much sound may be embedded in all.
+
+    Raises EvaluationError for a figure of another kind and a folder that holds no run.
+    """
+    runs = {path: read_run_file(path) for path in run_directories}
+    jobs = [job for run in runs.values() for job in run["jobs"]]
+    synthetic = {job["label"] for job in jobs if job["synthetic"]}
+    clips = hardest_clips(results, run_directories, jobs, audio_bytes=audio_bytes)
+    page = render(
+        title=", ".join(path.resolve().name for path in run_directories),
+        results=results,
+        synthetic=synthetic,
+        table=_main_table(results),
+        best=_best(results),
+        statistics=statistics,
+        figures=_figures(figures),
+        classes=class_views(results, run_directories),
+        clips=clips,
+        provenance=[_provenance(path, run) for path, run in runs.items()],
+    )
+    directory.mkdir(parents=True, exist_ok=True)
+    write_atomically(directory / "report.html", page)
+    return directory / "report.html"
+
+
+def render(
+    *,
+    title: str,
+    results: Results,
+    synthetic: set[str],
+    table: Section,
+    best: set[tuple[str, int]],
+    statistics: Sequence[Section],
+    figures: Sequence[Figure],
+    classes: Sequence[TaskClasses],
+    clips: Sequence[TaskClips],
+    provenance: Sequence[Provenance],
+) -> str:
+    """Return the page. Every string is escaped by the template, whoever wrote it."""
+    environment = Environment(
+        loader=PackageLoader("evaluation", "report_page"),
+        autoescape=True,
+        undefined=StrictUndefined,
+        trim_blocks=True,
+        lstrip_blocks=True,
+    )
+    script = environment.loader.get_source(environment, "report.js")[0]
+    style = environment.loader.get_source(environment, "report.css")[0]
+    return environment.get_template("report.html").render(
+        title=title,
+        results=results,
+        short={column.task: column.short for column in results.columns},
+        synthetic=synthetic,
+        columns=results.columns,
+        table=table,
+        best=best,
+        statistics=statistics,
+        figures=figures,
+        classes=classes,
+        clips=clips,
+        provenance=provenance,
+        style=style,
+        script=script,
+        script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
+    )
+
+
+def _main_table(results: Results) -> Section:
+    """Return the table as everywhere else, with models by their plain names: the page marks them itself."""
+    header, *rows = grid(results)
+    plain = [[model, *cells[1:]] for model, cells in zip(results.models, rows, strict=True)]
+    return Section("Scores", header, plain, all_notes(results))
+
+
+def _best(results: Results) -> set[tuple[str, int]]:
+    """Return (model, place of the column) of the best mean of every task that several models have done."""
+    best = set()
+    for place, column in enumerate(results.columns, 1):
+        cells = {model: results.interval(model, column) for model in results.models}
+        means = {model: cell.mean for model, cell in cells.items() if cell is not None}
+        if len(means) > 1:
+            choose = min if column.metric in MINIMISED else max
+            best.add((choose(means, key=means.__getitem__), place))
+    return best
+
+
+def _figures(paths: Sequence[Path]) -> list[Figure]:
+    """Return one picture for every name, in the order given."""
+    found: dict[tuple[Path, str], dict[str, Path]] = {}
+    for path in paths:
+        if path.suffix not in _MEDIA:
+            raise EvaluationError(f"{path} is no figure for the page; give .svg or .png files")
+        found.setdefault((path.parent, path.stem), {})[path.suffix] = path
+    return [_figure(kinds) for kinds in found.values()]
+
+
+def _figure(kinds: Mapping[str, Path]) -> Figure:
+    path = kinds.get(".svg") or kinds[".png"]
+    if path.suffix == ".svg" and ".png" in kinds and path.stat().st_size > SVG_BYTES:
+        path = kinds[".png"]
+    content = base64.b64encode(path.read_bytes()).decode()
+    caption = path.stem.replace("_", " ").replace("-", " ")
+    return Figure(caption[:1].upper() + caption[1:], f"data:{_MEDIA[path.suffix]};base64,{content}")
+
+
+def _provenance(path: Path, run: Mapping[str, Any]) -> Provenance:
+    records = list(Ledger(path / LEDGER_FILE).records.values())
+    hardware = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run["hardware"].items())
+    versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
+    facts = [
+        ("Command", " ".join(run["command"])),
+        ("Versions", versions),
+        ("Git revision", run["git_revision"] or "not a checkout"),
+        ("Hardware", hardware),
+        ("Protocol", f"preset {run['preset']}, head {run['head']}, seeds {run['n_seeds']}"),
+        *_costs(records),
+    ]
+    facts += [("Failed", failure) for failure in run["failures"]]
+    return Provenance(path.resolve().name, facts, _model_hashes(run), _task_hashes(run))
+
+
+def _costs(records: Sequence[FitRecord]) -> list[tuple[str, str]]:
+    """Return how many fits the ledger holds, since when, and what training them took."""
+    if not records:
+        return [("Fits", "none is finished")]
+    stacks = {(record.stack, record.finished): record.stack_seconds for record in records}
+    finished = sorted(record.finished for record in records)
+    seconds = timedelta(seconds=round(sum(stacks.values())))
+    return [
+        ("Fits", f"{len(records)} in the ledger, finished from {finished[0]} to {finished[-1]}"),
+        ("Wall time", f"{seconds} of training classifiers (h:mm:ss); embedding is not timed"),
+        (
+            "FLOPs",
+            f"{sum(record.flops for record in records):.3g} in the classifiers' matrix products, by "
+            "arithmetic; those of the encoders are not counted",
+        ),
+    ]
+
+
+def _model_hashes(run: Mapping[str, Any]) -> Section:
+    rows = [
+        [
+            model["label"],
+            model["weights"] or ("none given" if model["pretrained"] else "random init"),
+            "" if model["parameters"] is None else f"{model['parameters']:,}",
+            "" if model["sample_rate"] is None else f"{model['sample_rate']}",
+            str(model["dim"]),
+            model["fingerprint"] or "imported embeddings",
+        ]
+        for model in run["models"]
+    ]
+    header = ["model", "weights", "parameters", "rate (Hz)", "dimensions", "fingerprint (SHA-256)"]
+    return Section("Models", header, rows)
+
+
+def _task_hashes(run: Mapping[str, Any]) -> Section:
+    tasks = {(job["task"], job.get("source_rate")): job.get("task_digest") for job in run["jobs"]}
+    rows = [
+        [task, "" if rate is None else str(rate), digest or "no sound: imported embeddings"]
+        for (task, rate), digest in tasks.items()
+    ]
+    return Section("Tasks", ["task", "rate (Hz)", "content (SHA-256)"], rows)
