@@ -13,6 +13,7 @@ from jaxtyping import Float
 from tasks.errors import TaskError
 
 _FULL_SCALE = 32768.0
+_SILENT_PEAK = 3 / _FULL_SCALE
 
 
 def read_clip(path: Path | str, sample_rate: int) -> Float[np.ndarray, " samples"]:
@@ -31,12 +32,13 @@ def read_clip(path: Path | str, sample_rate: int) -> Float[np.ndarray, " samples
     return audio[:, 0]
 
 
-def decode(path: Path | str) -> tuple[Float[np.ndarray, " samples"], int]:
+def decode(path: Path | str, start: int = 0) -> tuple[Float[np.ndarray, " samples"], int]:
     """Decode a raw recording of any format soundfile knows: mean of its channels (float32), rate (Hz).
 
-    Raises TaskError when the file is missing, no sound, empty, or has NaN or Inf.
+    What lies before the sample `start` is left out. Raises TaskError when the file is missing, no sound,
+    empty, or has NaN or Inf.
     """
-    audio, rate = _read(path)
+    audio, rate = _read(path, start)
     return audio.mean(axis=1, dtype=np.float32), rate
 
 
@@ -65,6 +67,11 @@ def write_at_rates(
         write_clip(folder / file, resample(original, from_rate, rate), rate)
 
 
+def is_silent(audio: Float[np.ndarray, " samples"]) -> bool:
+    """Whether no sample exceeds 3 steps of 16 bits, as in archives whose makers lost the sound by a slip."""
+    return not np.any(np.abs(audio) > _SILENT_PEAK)
+
+
 def fit_length(
     audio: Float[np.ndarray, " samples"], seconds: float, sample_rate: int
 ) -> Float[np.ndarray, " fitted"]:
@@ -86,11 +93,11 @@ def _to_int16(audio: Float[np.ndarray, " samples"]) -> np.ndarray:
     return np.clip(np.rint(audio * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype("<i2")
 
 
-def _read(path: Path | str) -> tuple[Float[np.ndarray, "samples channels"], int]:
+def _read(path: Path | str, start: int = 0) -> tuple[Float[np.ndarray, "samples channels"], int]:
     if not Path(path).is_file():
         raise TaskError(f"{path} is missing; restore it.")
     try:
-        audio, rate = soundfile.read(path, dtype="float32", always_2d=True)
+        audio, rate = soundfile.read(path, start=start, dtype="float32", always_2d=True)
     except soundfile.SoundFileError as error:
         raise TaskError(f"{path} is not readable as sound ({error}); restore it.") from error
     if not len(audio):

@@ -1,10 +1,16 @@
 """Beijing Opera percussion: which of four instruments."""
 
-from tasks.info import TaskInfo, five_fold_metadata
+import re
+from pathlib import Path
+
+from tasks.info import TaskInfo, kfold_metadata
+from tasks.raw import Recording, Say, labelled_by_name
+
+_NAME = re.compile(r"\d+__[^_]+__(?P<label>[a-z]+)-\d+")
 
 BEIJING_OPERA = TaskInfo(
     short_name="BO",
-    metadata=five_fold_metadata("beijing_opera", "v1.0-hear2021", sample_duration=4.77),
+    metadata=kfold_metadata("beijing_opera", "v1.0-hear2021", sample_duration=4.77),
     clips=236,
     hours=0.3,
     classes=4,
@@ -12,3 +18,8 @@ BEIJING_OPERA = TaskInfo(
     citation="tian2014study",
     licence="CC BY 3.0",
 )
+
+
+def list_beijing_opera(raw: Path, note: Say) -> list[Recording]:
+    """The instrument is the last field but one of the file's name."""
+    return labelled_by_name(raw, _NAME)

@@ -1,10 +1,15 @@
 """ESC-50: which of fifty environmental sounds, in the data set's own five folds."""
 
-from tasks.info import TaskInfo, five_fold_metadata
+import csv
+from pathlib import Path
+
+from tasks.errors import TaskError
+from tasks.info import FIVE_FOLDS, TaskInfo, kfold_metadata
+from tasks.raw import Recording, Say, read_rows, sounds_below
 
 ESC50 = TaskInfo(
     short_name="ESC-50",
-    metadata=five_fold_metadata("esc50", "v2.0.0", sample_duration=5.0, split_mode="presplit_kfold"),
+    metadata=kfold_metadata("esc50", "v2.0.0", sample_duration=5.0, split_mode="presplit_kfold"),
     clips=2000,
     hours=2.77,
     classes=50,
@@ -12,3 +17,42 @@ ESC50 = TaskInfo(
     citation="piczak2015esc",
     licence="CC BY-NC 3.0",
 )
+
+_COLUMNS = ("filename", "fold", "category")
+
+
+def list_esc50(raw: Path, note: Say) -> list[Recording]:
+    """Labels and folds from the CSV files below `raw`, for the sound files that are there.
+
+    Raises TaskError when there is no such CSV file or sound file, or a sound file is not in the table.
+    """
+    rows = [row for file in _tables(raw) for row in read_rows(file, _COLUMNS)]
+    table = {Path(row["filename"]).stem: row for row in rows}
+    folds = {str(i): name for i, name in enumerate(FIVE_FOLDS, start=1)}
+    recordings = []
+    for path in sounds_below(raw):
+        row = table.get(path.stem)
+        if row is None:
+            raise TaskError(f"{path} is in no CSV table below {raw}; add its row or remove the file.")
+        if row["fold"] not in folds:
+            raise TaskError(
+                f"the fold of {path.stem} is {row['fold']!r} in the CSV table; it must be 1 to 5."
+            )
+        recordings.append(Recording(path, (row["category"],), folds[row["fold"]]))
+    return recordings
+
+
+def _tables(raw: Path) -> list[Path]:
+    """Every CSV file below `raw` that has ESC-50's columns."""
+    files = [file for file in sorted(raw.rglob("*.csv")) if set(_COLUMNS) <= set(_header(file))]
+    if not files:
+        raise TaskError(
+            f"there is no CSV file with the columns filename, fold and category below {raw}; "
+            "take meta/esc50.csv of the data set."
+        )
+    return files
+
+
+def _header(file: Path) -> list[str]:
+    with open(file, newline="", encoding="utf-8", errors="replace") as source:
+        return next(csv.reader(source), [])

@@ -1,5 +1,6 @@
-"""HEAR's rule for new folds: every number here is fixed by the benchmark's published archives."""
+"""HEAR's rules for new folds and subsampling: the benchmark's published archives fix every number here."""
 
+import hashlib
 import random
 from collections.abc import Collection, Mapping, Sequence
 
@@ -35,6 +36,18 @@ def new_folds(
         f"no division into {nfolds} folds gives each of them the label {lacking(parts, labels)!r}; "
         "add clips of that label or leave it out."
     )
+
+
+def permuted(count: int, seed: str) -> list[int]:
+    """The numbers 0 .. count - 1 in HEAR's order for the text `seed`, from its SHA-1 modulo 2^32 - 1."""
+    number = int(hashlib.sha1(seed.encode()).hexdigest(), 16) % (2**32 - 1)
+    return np.random.RandomState(number).permutation(count).tolist()
+
+
+def subsampled(stems: Collection[str], split: str, count: int) -> list[str]:
+    """`count` of the file `stems` of a split, as HEAR draws them to keep a split below its time limit."""
+    ordered = sorted(stems)
+    return [ordered[i] for i in permuted(len(ordered), f"SubsampleSplit({split})")[:count]]
 
 
 def lacking(parts: Sequence[Collection[str]], labels: Mapping[str, Collection[str]]) -> str | None:

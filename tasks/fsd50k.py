@@ -1,21 +1,18 @@
 """FSD50K: which of 200 sound classes are heard; clips of 0.3 to 30 s."""
 
-from tasks.format import TaskMetadata
-from tasks.info import TRAIN_VALID_TEST, TaskInfo
+from pathlib import Path
+
+from tasks.folds import permuted
+from tasks.info import TaskInfo, split_metadata
+from tasks.raw import Recording, Say, find_one, read_rows
 
 FSD50K = TaskInfo(
     short_name="F50K",
-    metadata=TaskMetadata(
-        task_name="fsd50k",
-        version="v1.0",
-        mode="full",
-        default_mode="full",
-        embedding_type="scene",
-        prediction_type="multilabel",
-        split_mode="trainvaltest",
-        splits=TRAIN_VALID_TEST,
+    metadata=split_metadata(
+        *("fsd50k", "v1.0", "full"),
         sample_duration=None,
         evaluation=("mAP", "d_prime", "aucroc", "top1_acc"),
+        prediction_type="multilabel",
     ),
     clips=51185,
     hours=100.0,
@@ -24,3 +21,29 @@ FSD50K = TaskInfo(
     citation="fonseca2022fsd50k",
     licence="per clip: CC0, CC BY, CC BY-NC, CC Sampling+",
 )
+
+_SPLITS = {"train": "train", "val": "valid", "test": "test"}
+_LONGER_THAN_30_S = (
+    *("83298", "83299", "121351", "121426", "121471", "121472"),
+    *("124796", "124797", "124800", "124834", "124858", "397150"),
+)
+
+
+def list_fsd50k(raw: Path, note: Say) -> list[Recording]:
+    """Clips of the two tables of the ground truth, less twelve that HEAR removes for their length.
+
+    A clip's labels are in HEAR's order: that of all (clip, label) pairs, sorted and then shuffled.
+    """
+    clips: dict[str, tuple[Path, str, list[str]]] = {}
+    for part, columns in (("dev", ("fname", "labels", "split")), ("eval", ("fname", "labels"))):
+        file = find_one(raw, (f"**/FSD50K.ground_truth/{part}.csv",), f"FSD50K.ground_truth/{part}.csv")
+        folder = find_one(raw, (f"**/FSD50K.{part}_audio",), f"folder FSD50K.{part}_audio")
+        for row in read_rows(file, columns):
+            split = _SPLITS[row.get("split", "test")]
+            clips[row["fname"]] = (folder / f"{row['fname']}.wav", split, row["labels"].split(","))
+    kept = [name for name in clips if name not in _LONGER_THAN_30_S]
+    pairs = sorted((name, label) for name in kept for label in clips[name][2])
+    labels: dict[str, list[str]] = {name: [] for name in kept}
+    for i in permuted(len(pairs), "postprocess_all_metadata"):
+        labels[pairs[i][0]].append(pairs[i][1])
+    return [Recording(clips[name][0], tuple(labels[name]), clips[name][1]) for name in kept]

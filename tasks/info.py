@@ -1,5 +1,6 @@
 """What is known of a task before its directory is seen."""
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 
 from tasks.folds import fold_name
@@ -8,6 +9,8 @@ from tasks.format import TaskMetadata
 FIVE_FOLDS = tuple(fold_name(i) for i in range(5))
 TRAIN_VALID_TEST = ("train", "valid", "test")
 MULTICLASS_SCORES = ("top1_acc", "mAP", "d_prime", "aucroc")
+MAX_SECONDS = "max_task_duration_by_split"
+"""HEAR's name, in a task's metadata, of the seconds that each split is limited to."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -15,7 +18,8 @@ class TaskInfo:
     """One task of the benchmark: its directory's metadata and what a reader wants to know of it.
 
     `clips`, `hours` and `classes` are of the whole task; `citation` is a BibTeX-like key (author, year,
-    title's first word) and `licence` that of the original recordings.
+    title's first word) and `licence` that of the original recordings. `recordings` is how many clips the
+    data set gives before the task's time limit, where that is known and more than `clips`.
     """
 
     short_name: str
@@ -26,6 +30,7 @@ class TaskInfo:
     description: str
     citation: str
     licence: str
+    recordings: int | None = None
 
     @property
     def directory(self) -> str:
@@ -33,18 +38,51 @@ class TaskInfo:
         return f"{self.metadata.task_name}-{self.metadata.version}-{self.metadata.mode}"
 
 
-def five_fold_metadata(
-    task_name: str, version: str, *, sample_duration: float, split_mode: str = "new_split_kfold"
+def kfold_metadata(
+    task_name: str,
+    version: str,
+    *,
+    sample_duration: float,
+    split_mode: str = "new_split_kfold",
+    nfolds: int = 5,
+    evaluation: tuple[str, ...] = MULTICLASS_SCORES,
 ) -> TaskMetadata:
-    """Metadata of a multiclass scene task with five folds and HEAR's four scores, accuracy first."""
+    """Metadata of a multiclass scene task with folds and, unless told otherwise, HEAR's usual four scores."""
     return TaskMetadata(
         task_name=task_name,
         version=version,
         embedding_type="scene",
         prediction_type="multiclass",
         split_mode=split_mode,
-        splits=FIVE_FOLDS,
-        nfolds=len(FIVE_FOLDS),
+        splits=tuple(fold_name(i) for i in range(nfolds)),
+        nfolds=nfolds,
         sample_duration=sample_duration,
-        evaluation=MULTICLASS_SCORES,
+        evaluation=evaluation,
+    )
+
+
+def split_metadata(
+    task_name: str,
+    version: str,
+    mode: str,
+    *,
+    sample_duration: float | None,
+    evaluation: tuple[str, ...],
+    embedding_type: str = "scene",
+    prediction_type: str = "multiclass",
+    max_seconds: Mapping[str, float] | None = None,
+) -> TaskMetadata:
+    """Metadata of a task with train, valid and test; `max_seconds` limits how much of a split is used."""
+    return TaskMetadata(
+        task_name=task_name,
+        version=version,
+        mode=mode,
+        default_mode=mode,
+        embedding_type=embedding_type,
+        prediction_type=prediction_type,
+        split_mode="trainvaltest",
+        splits=TRAIN_VALID_TEST,
+        sample_duration=sample_duration,
+        evaluation=evaluation,
+        extra={MAX_SECONDS: dict(max_seconds)} if max_seconds else {},
     )

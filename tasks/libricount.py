@@ -1,10 +1,16 @@
 """LibriCount: how many people, 0 to 10, speak at once."""
 
-from tasks.info import TaskInfo, five_fold_metadata
+import re
+from pathlib import Path
+
+from tasks.info import TaskInfo, kfold_metadata
+from tasks.raw import Recording, Say, labelled_by_name
+
+_NAME = re.compile(r"(?P<label>\d+)_[^_]+")
 
 LIBRICOUNT = TaskInfo(
     short_name="LC",
-    metadata=five_fold_metadata("libricount", "v1.0.0-hear2021", sample_duration=5.0),
+    metadata=kfold_metadata("libricount", "v1.0.0-hear2021", sample_duration=5.0),
     clips=5720,
     hours=8.0,
     classes=11,
@@ -12,3 +18,8 @@ LIBRICOUNT = TaskInfo(
     citation="stoter2018classification",
     licence="CC BY 4.0",
 )
+
+
+def list_libricount(raw: Path, note: Say) -> list[Recording]:
+    """The number of speakers stands before the underscore of the file's name."""
+    return labelled_by_name(raw, _NAME)

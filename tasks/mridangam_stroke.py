@@ -1,10 +1,16 @@
 """Mridangam: which of ten strokes of the drum."""
 
-from tasks.info import TaskInfo, five_fold_metadata
+import re
+from pathlib import Path
+
+from tasks.info import TaskInfo, kfold_metadata
+from tasks.raw import Recording, Say, labelled_by_name
+
+_NAME = re.compile(r"\d+__\w+?__(?P<label>[a-z]+)-[a-z]+-\d+")
 
 MRIDANGAM_STROKE = TaskInfo(
     short_name="Mri-S",
-    metadata=five_fold_metadata("mridangam_stroke", "v1.5", sample_duration=0.81),
+    metadata=kfold_metadata("mridangam_stroke", "v1.5", sample_duration=0.81),
     clips=6977,
     hours=1.57,
     classes=10,
@@ -12,3 +18,8 @@ MRIDANGAM_STROKE = TaskInfo(
     citation="anantapadmanabhan2013modal",
     licence="CC BY-NC 3.0",
 )
+
+
+def list_strokes(raw: Path, note: Say) -> list[Recording]:
+    """The stroke is the third field from the end of the file's name."""
+    return labelled_by_name(raw, _NAME)

@@ -1,10 +1,16 @@
 """Mridangam: which of six tonics the drum is tuned to."""
 
-from tasks.info import TaskInfo, five_fold_metadata
+import re
+from pathlib import Path
+
+from tasks.info import TaskInfo, kfold_metadata
+from tasks.raw import Recording, Say, labelled_by_name
+
+_NAME = re.compile(r"\d+__\w+?__[a-z]+-(?P<label>[a-z]+)-\d+")
 
 MRIDANGAM_TONIC = TaskInfo(
     short_name="Mri-T",
-    metadata=five_fold_metadata("mridangam_tonic", "v1.5", sample_duration=0.81),
+    metadata=kfold_metadata("mridangam_tonic", "v1.5", sample_duration=0.81),
     clips=6977,
     hours=1.57,
     classes=6,
@@ -12,3 +18,8 @@ MRIDANGAM_TONIC = TaskInfo(
     citation="anantapadmanabhan2013modal",
     licence="CC BY-NC 3.0",
 )
+
+
+def list_tonics(raw: Path, note: Say) -> list[Recording]:
+    """The tonic is the second field from the end of the file's name."""
+    return labelled_by_name(raw, _NAME)

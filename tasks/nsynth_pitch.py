@@ -1,21 +1,19 @@
 """NSynth, 5 hours: which of 88 pitches an instrument plays."""
 
-from tasks.format import TaskMetadata
-from tasks.info import TRAIN_VALID_TEST, TaskInfo
+import json
+from pathlib import Path
+
+from tasks.errors import TaskError
+from tasks.info import TRAIN_VALID_TEST, TaskInfo, split_metadata
+from tasks.raw import Recording, Say, find_one
 
 NSYNTH_PITCH = TaskInfo(
     short_name="NS-5h",
-    metadata=TaskMetadata(
-        task_name="nsynth_pitch",
-        version="v2.2.3",
-        mode="5h",
-        default_mode="5h",
-        embedding_type="scene",
-        prediction_type="multiclass",
-        split_mode="trainvaltest",
-        splits=TRAIN_VALID_TEST,
+    metadata=split_metadata(
+        *("nsynth_pitch", "v2.2.3", "5h"),
         sample_duration=4.0,
         evaluation=("pitch_acc", "chroma_acc"),
+        max_seconds={"train": 16000, "valid": 2000, "test": 2000},
     ),
     clips=5000,
     hours=5.5,
@@ -24,3 +22,26 @@ NSYNTH_PITCH = TaskInfo(
     citation="engel2017neural",
     licence="CC BY 4.0",
 )
+
+_PIANO = range(21, 109)
+
+
+def list_nsynth(raw: Path, note: Say) -> list[Recording]:
+    """Every note that the three examples.json name, with a MIDI pitch that a piano has (21 to 108)."""
+    return [recording for split in TRAIN_VALID_TEST for recording in _list_split(raw, split)]
+
+
+def _list_split(raw: Path, split: str) -> list[Recording]:
+    name = f"nsynth-{split}/examples.json"
+    file = find_one(raw, (name, f"*/{name}"), name)
+    try:
+        notes = json.loads(file.read_text(encoding="utf-8"))
+        pitches = {stem: int(note["pitch"]) for stem, note in notes.items()}
+    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
+        raise TaskError(f"{file} is not NSynth's table of notes and pitches; restore it.") from error
+    sound = file.parent / "audio"
+    return [
+        Recording(sound / f"{stem}.wav", (str(pitch),), split)
+        for stem, pitch in pitches.items()
+        if pitch in _PIANO
+    ]

@@ -1,21 +1,18 @@
 """Speech Commands, 5 hours: which of ten words, another word, or silence."""
 
-from tasks.format import TaskMetadata
-from tasks.info import TRAIN_VALID_TEST, TaskInfo
+from pathlib import Path
+
+from tasks.errors import TaskError
+from tasks.info import TaskInfo, split_metadata
+from tasks.raw import Recording, Say, find_one, sound_length
 
 SPEECH_COMMANDS = TaskInfo(
     short_name="SC-5h",
-    metadata=TaskMetadata(
-        task_name="speech_commands",
-        version="v0.0.2",
-        mode="5h",
-        default_mode="5h",
-        embedding_type="scene",
-        prediction_type="multiclass",
-        split_mode="trainvaltest",
-        splits=TRAIN_VALID_TEST,
+    metadata=split_metadata(
+        *("speech_commands", "v0.0.2", "5h"),
         sample_duration=1.0,
         evaluation=("top1_acc",),
+        max_seconds={"train": 16000, "valid": 2000},
     ),
     clips=22890,
     hours=6.5,
@@ -23,4 +20,40 @@ SPEECH_COMMANDS = TaskInfo(
     description="Keyword spotting, reduced training subset",
     citation="warden2018speech",
     licence="CC BY 4.0",
+    recordings=100503,
 )
+
+_LABELS = ("down", "go", "left", "no", "off", "on", "right", "stop", "up", "yes", "_silence_")
+
+
+def list_speech_commands(raw: Path, note: Say) -> list[Recording]:
+    """The data set's own validation list, its test archive, and the rest of its words for training.
+
+    Cuts of the background noise are the class `_silence_`, those of the running tap for validation.
+    Raises TaskError when one of the two archives is not there, or both are in one folder.
+    """
+    train = find_one(raw, ("**/validation_list.txt",), "validation_list.txt of the training archive").parent
+    test = find_one(raw, ("**/_unknown_",), "test archive (with a folder _unknown_)").parent
+    if train == test:
+        raise TaskError(f"both archives are in {train}, which mixes them; unpack each into its own folder.")
+    valid, held_out = (
+        {train / line for line in (train / f"{name}_list.txt").read_text().split()}
+        for name in ("validation", "testing")
+    )
+    words = valid.union(p for p in train.glob("*/*.wav") if not p.parent.name.startswith("_"))
+    listed = [_word(p, "valid" if p in valid else "train") for p in words - held_out]
+    for path in train.glob("_background_noise_/*.wav"):
+        listed += _silences(path, "valid" if path.stem.startswith("running_tap") else "train")
+    return listed + [_word(path, "test") for path in test.glob("*/*.wav")]
+
+
+def _word(path: Path, split: str) -> Recording:
+    word = path.parent.name
+    return Recording(path, (word if word in _LABELS else "_unknown_",), split, f"{word}_{path.stem}")
+
+
+def _silences(path: Path, split: str) -> list[Recording]:
+    """A cut of one second at every half second of a background noise."""
+    samples, rate = sound_length(path)
+    starts = range(0, samples - rate, rate // 2)
+    return [Recording(path, ("_silence_",), split, f"_silence__{path.stem}-{i}", i) for i in starts]

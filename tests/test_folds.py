@@ -4,10 +4,11 @@ import json
 import tarfile
 from pathlib import Path
 
+import pandas as pd
 import pytest
 
 from tasks.errors import TaskError
-from tasks.folds import new_folds, shuffled
+from tasks.folds import new_folds, permuted, shuffled, subsampled
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 GOLDEN = SHARED / "golden_heareval" / "spoken_digit"
@@ -25,6 +26,22 @@ ARCHIVE = SHARED / "data" / "hear_mini" / "hear-2021.0.6-spoken_digit-1.0.9-smal
 def test_shuffle_vectors_of_the_protocol(seed, order):
     assert "".join(shuffled("0123456789", seed)) == order
     assert "".join(shuffled("9876543210" * 2, seed)) == order
+
+
+@pytest.mark.parametrize(
+    ("split", "seed"),
+    [("train", 3488948419), ("valid", 3511819133), ("test", 2920447107), ("fold04", 1642250788)],
+)
+def test_subsampling_is_that_of_pandas_with_the_protocols_seeds(split, seed):
+    stems = [f"clip{i:03d}" for i in range(200)]
+    drawn = pd.Series(stems).sample(frac=1, random_state=seed)[:30]
+    assert subsampled(stems[::-1], split, 30) == list(drawn)
+    assert sorted(subsampled(stems, split, 500)) == stems
+
+
+def test_the_order_of_all_rows_has_the_protocols_seed():
+    order = pd.Series(range(500)).sample(frac=1, random_state=2558623514)
+    assert permuted(500, "postprocess_all_metadata") == list(order)
 
 
 def test_parts_differ_by_one_key_at_most_and_the_first_are_larger():

@@ -1,0 +1,279 @@
+"""What every builder shares: list -> divide -> cut or pad -> resample -> write, by HEAR's rules.
+
+A clip is cut or padded to the task's length at its own sample rate and in 16 bits before it is resampled,
+as HEAR's preprocessing does.
+"""
+
+import dataclasses
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.audio import decode, fit_length, is_silent, write_at_rates
+from tasks.errors import TaskError
+from tasks.folds import new_folds, subsampled
+from tasks.format import Clip, TaskMetadata, read_task, write_task
+from tasks.info import MAX_SECONDS, TaskInfo
+from tasks.raw import Recording, Say
+from tasks.work import Progress, new_directory, run_parallel
+
+Splits = Mapping[str, tuple[Recording, ...]]
+
+ListRecordings = Callable[[Path, Say], list[Recording]]
+"""Lists what a folder of raw recordings holds; tells what a reader of the task must know of it."""
+
+NOTES = "build_notes"
+"""Key, in a built task's metadata, of the sentences that say where it departs from the published one."""
+
+
+@dataclass(frozen=True)
+class Builder:
+    """How one task is built: what is known of it, and how its raw recordings are listed."""
+
+    info: TaskInfo
+    list_recordings: ListRecordings
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What will be built: recordings by split, whether they are the whole task, what is to be told."""
+
+    info: TaskInfo
+    splits: Splits
+    is_part: bool
+    notes: tuple[str, ...]
+
+    @property
+    def metadata(self) -> TaskMetadata:
+        """The built task's metadata; a part is named so and says of what."""
+        metadata = self.info.metadata
+        if self.notes:
+            metadata = dataclasses.replace(metadata, extra={**metadata.extra, NOTES: list(self.notes)})
+        if not self.is_part:
+            return metadata
+        kept = [r for members in self.splits.values() for r in members]
+        classes = len({label for r in kept for label in r.labels})
+        counts = f"{len(kept)} of {self.info.clips} clips, {classes} of {self.info.classes} classes"
+        drawn = ", drawn from a part of the recordings" if len(kept) >= self.info.clips else ""
+        return dataclasses.replace(
+            metadata,
+            task_name=f"{metadata.task_name}-part",
+            mode="part",
+            default_mode="part",
+            part_of=f"{counts}{drawn}",
+        )
+
+    @property
+    def directory(self) -> str:
+        """Name of the built task's directory."""
+        return self.metadata.task_name if self.is_part else self.info.directory
+
+    @property
+    def clips(self) -> dict[str, list[Clip]]:
+        """Split -> clips."""
+        return {split: [r.clip for r in members] for split, members in self.splits.items()}
+
+    def without(self, bad: Sequence[Path]) -> "Plan":
+        """The part that is left without the sound files `bad`; the others keep their splits."""
+        splits = {s: tuple(r for r in members if r.path not in bad) for s, members in self.splits.items()}
+        empty = [split for split, members in splits.items() if not members]
+        if empty:
+            raise TaskError(f"without the bad recordings {empty[0]} is empty; restore them.")
+        left_out = f"left out {len(bad)} recordings that could not be read"
+        return dataclasses.replace(self, splits=splits, is_part=True, notes=(*self.notes, left_out))
+
+
+def build(
+    builder: Builder,
+    raw: Path,
+    out: Path,
+    *,
+    sample_rates: Sequence[int],
+    skip_bad: int = 0,
+    say: Say = print,
+    progress: Progress | None = None,
+) -> Path:
+    """Build one task from the recordings in `raw` at `sample_rates` (Hz); return its directory in `out`.
+
+    See `tasks.build.build_task`, which finds the builder by its task's name.
+    """
+    plan = make_plan(builder, raw)
+    there = _already_built(plan, out, sample_rates, skip_bad)
+    if there is not None:
+        say(f"{there} is already built; nothing to do")
+        return there
+    if skip_bad:
+        plan = _without_bad(plan, skip_bad, say)
+    for note in plan.notes:
+        say(note)
+    target = out / plan.directory
+    with new_directory(target) as folder:
+        write_task(folder, plan.metadata, plan.clips)
+        silent = _write_audio(folder, plan, sample_rates, progress)
+    _report(target, plan, sample_rates, silent, say)
+    return target
+
+
+def make_plan(builder: Builder, raw: Path) -> Plan:
+    """List and divide the recordings in `raw`; TaskError when they are missing, misnamed or cannot be."""
+    if not raw.is_dir():
+        if raw.exists():
+            raise TaskError(f"{raw} is a file; unpack it and give the folder with what it holds as --raw.")
+        raise TaskError(f"the folder of recordings {raw} does not exist; check --raw.")
+    notes: list[str] = []
+    listed = builder.list_recordings(raw, notes.append)
+    present = _present(listed, notes.append)
+    expected = builder.info.recordings or builder.info.clips
+    is_part = len(present) < max(expected, len(listed))
+    splits = divide(builder.info.metadata, present, is_part=is_part, note=notes.append)
+    kept = sum(len(members) for members in splits.values())
+    return Plan(builder.info, splits, is_part or kept < builder.info.clips, tuple(notes))
+
+
+def _present(listed: Sequence[Recording], note: Say) -> list[Recording]:
+    """The recordings whose sound is there, sorted by name, each name once."""
+    absent = [r for r in listed if not r.path.is_file()]
+    if len(absent) == len(listed):
+        raise TaskError(f"none of the {len(listed)} recordings is there, such as {absent[0].path}.")
+    if absent:
+        note(f"left out {len(absent)} of {len(listed)} recordings whose sound is missing")
+    by_stem: dict[str, Recording] = {}
+    for recording in listed:
+        if recording.path.is_file():
+            other = by_stem.setdefault(recording.stem, recording)
+            if other is not recording:
+                raise TaskError(f"{recording.path} and {other.path} have the same name; remove one of them.")
+    return [recording for _, recording in sorted(by_stem.items())]
+
+
+def divide(metadata: TaskMetadata, recordings: Sequence[Recording], *, is_part: bool, note: Say) -> Splits:
+    """Split name -> recordings: the data set's own splits where it has some, else HEAR's rule for new folds.
+
+    In a part, where not every fold can have every label, that is not asked for, as in HEAR's small mode.
+    """
+    if metadata.split_mode == "new_split_kfold":
+        return _new_folds(metadata, recordings, is_part=is_part, note=note)
+    given = {split: tuple(r for r in recordings if r.split == split) for split in metadata.splits}
+    empty = [split for split, members in given.items() if not members]
+    if empty:
+        raise TaskError(f"{empty[0]} has no recording; add the recordings of every split.")
+    if metadata.split_mode == "presplit_kfold":
+        return _with_common_labels(given, note)
+    _note_lacking(given, note)
+    return _within_limits(metadata, given)
+
+
+def _new_folds(
+    metadata: TaskMetadata, recordings: Sequence[Recording], *, is_part: bool, note: Say
+) -> Splits:
+    by_stem = {r.stem: r for r in recordings}
+    labels = {stem: r.labels for stem, r in by_stem.items()}
+    try:
+        folds = new_folds(labels, len(metadata.splits))
+    except TaskError:
+        if not is_part:
+            raise
+        folds = new_folds(labels, len(metadata.splits), every_label=False)
+        note("not every fold has every label: there are too few clips for that")
+    return {fold: tuple(by_stem[stem] for stem in stems) for fold, stems in folds.items()}
+
+
+def _with_common_labels(given: Splits, note: Say) -> Splits:
+    """The given folds without the labels that some fold lacks, for HEAR wants every label in every split."""
+    held = {fold: {label for r in members for label in r.labels} for fold, members in given.items()}
+    common = set.intersection(*held.values())
+    if not common:
+        note("kept all clips although no class occurs in all folds")
+        return given
+    dropped = [r for members in given.values() for r in members if not common.issuperset(r.labels)]
+    if dropped:
+        classes = len(set.union(*held.values()) - common)
+        note(f"left out {len(dropped)} clips of {classes} classes that do not occur in all folds")
+    return {fold: tuple(r for r in rs if common.issuperset(r.labels)) for fold, rs in given.items()}
+
+
+def _note_lacking(given: Splits, note: Say) -> None:
+    held = {split: {label for r in members for label in r.labels} for split, members in given.items()}
+    every = set.union(*held.values())
+    for split, labels in held.items():
+        if every - labels:
+            note(f"{split} has no clip of {len(every - labels)} of {len(every)} classes")
+
+
+def _within_limits(metadata: TaskMetadata, given: Splits) -> Splits:
+    limits, kept = metadata.extra.get(MAX_SECONDS, {}), dict(given)
+    for split, seconds in limits.items():
+        by_stem = {r.stem: r for r in given[split]}
+        chosen = subsampled(by_stem, split, int(seconds / metadata.sample_duration))
+        kept[split] = tuple(by_stem[stem] for stem in chosen)
+    return kept
+
+
+def _already_built(plan: Plan, out: Path, sample_rates: Sequence[int], skip_bad: int) -> Path | None:
+    """The finished task of `plan`, less `skip_bad` clips at most; TaskError when another is in the way."""
+    as_part = dataclasses.replace(plan, is_part=True)
+    for target in {out / p.directory: None for p in ((plan, as_part) if skip_bad else (plan,))}:
+        if target.exists():
+            _check_same(target, plan.clips, sample_rates, skip_bad)
+            return target
+    return None
+
+
+def _check_same(
+    target: Path, clips: Mapping[str, Sequence[Clip]], sample_rates: Sequence[int], skip_bad: int
+) -> None:
+    there = read_task(target)
+    built = {(split, clip) for split, members in there.clips.items() for clip in members}
+    planned = {(split, clip) for split, members in clips.items() for clip in members}
+    if built - planned or len(planned - built) > skip_bad:
+        raise TaskError(f"{target} was built from other recordings; remove it or choose another --out.")
+    absent = [str(rate) for rate in sample_rates if rate not in there.sample_rates]
+    if absent:
+        raise TaskError(f"{target} is there without {', '.join(absent)} Hz; remove it to build it anew.")
+
+
+def _without_bad(plan: Plan, limit: int, say: Say) -> Plan:
+    """Read every recording once and leave out those that are bad, `limit` at most; each is named."""
+
+    def fault(path: Path) -> str | None:
+        try:
+            decode(path)
+        except TaskError as error:
+            return str(error)
+        return None
+
+    paths = sorted({r.path for members in plan.splits.values() for r in members})
+    faults = {p: f for p, f in zip(paths, run_parallel(fault, paths), strict=True) if f}
+    for sentence in faults.values():
+        say(sentence)
+    if len(faults) > limit:
+        raise TaskError(
+            f"{len(faults)} of {len(paths)} recordings are bad, more than --skip-bad {limit} allows."
+        )
+    return plan.without(list(faults)) if faults else plan
+
+
+def _write_audio(folder: Path, plan: Plan, sample_rates: Sequence[int], progress: Progress | None) -> int:
+    """Write every clip at every rate; return how many are silent."""
+    seconds = plan.info.metadata.sample_duration
+
+    def one(item: tuple[str, Recording]) -> bool:
+        split, recording = item
+        audio, rate = decode(recording.path, recording.start)
+        fitted = audio if seconds is None else fit_length(audio, seconds, rate)
+        write_at_rates(folder, split, recording.clip.file, fitted, rate, sample_rates)
+        return is_silent(fitted)
+
+    items = [(split, r) for split, members in plan.splits.items() for r in members]
+    return sum(run_parallel(one, items, progress=progress))
+
+
+def _report(target: Path, plan: Plan, rates: Sequence[int], silent: int, say: Say) -> None:
+    count = sum(len(members) for members in plan.splits.values())
+    parts = "splits" if plan.info.metadata.split_mode == "trainvaltest" else "folds"
+    hertz = ", ".join(str(rate) for rate in rates)
+    say(f"built {target}: {count} clips in {len(plan.splits)} {parts} at {hertz} Hz")
+    if silent:
+        say(f"{silent} of {count} clips are silent: the raw recordings hold no sound there")
+    if plan.is_part:
+        say(f"this is a part of the task: {plan.metadata.part_of}; its scores are not those of the whole")
