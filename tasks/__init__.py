@@ -1,7 +1,7 @@
-"""What a HEAR task is: the paper's ten tasks, the directory format, resampling, sample tasks, builders.
+"""What a HEAR task is: HEAR's nineteen tasks, the directory format, resampling, sample tasks, builders.
 
 Command lines: `python -m tasks.sample` writes the sample tasks, `python -m tasks.build` a task from raw
-recordings.
+recordings; `python -m tasks.list` tells what there is, `python -m tasks.check` what is wrong with it.
 """
 
 from tasks.audio import decode, read_clip, write_clip
@@ -19,10 +19,11 @@ from tasks.format import (
     write_task,
 )
 from tasks.info import TaskInfo
-from tasks.paper import PAPER_TASKS
+from tasks.paper import HEAR19_TASKS, PAPER_TASKS
 from tasks.resample import resample_task, source_rate
 
 __all__ = [
+    "HEAR19_TASKS",
     "PAPER_TASKS",
     "Clip",
     "Event",

@@ -1,12 +1,15 @@
 """From what a user types (`all`, `esc50`, `NS-5h`, a path) to task directories."""
 
 import os
-from collections.abc import Callable, Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tasks.errors import TaskError
 from tasks.format import METADATA_FILE, TaskMetadata, read_metadata
-from tasks.paper import PAPER_TASKS
+from tasks.info import TaskInfo
+from tasks.paper import HEAR19_TASKS, PAPER_TASKS
+
+_GROUPS = {"paper": PAPER_TASKS, "hear19": HEAR19_TASKS}
 
 
 def find_tasks(directory: Path | str) -> list[Path]:
@@ -26,13 +29,19 @@ def find_tasks(directory: Path | str) -> list[Path]:
 def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
     """Task directories for `names`, in the order given and each once.
 
-    A name is "all", a directory's name, a task's name ("esc50"), a short name ("ESC-50"), or the path of a
-    task directory (with a slash, as in ./mine). The name of a task also finds its sample or part. Raises
-    TaskError for a name that nothing or more than one thing in `directory` answers to.
+    A name is "all", "paper" (the ten), "hear19", a directory's name, a task's name ("esc50"), a short name
+    ("ESC-50"), or the path of a task directory (with a slash, as in ./mine). The name of a task also finds
+    its sample or part. Raises TaskError for a name that nothing or more than one thing in `directory`
+    answers to, and for "paper" and "hear19" when some of their tasks are not there.
     """
     chosen: list[Path] = []
     for name in names:
-        chosen += [Path(name)] if _is_path(name) else _matches(name, Path(directory))
+        if _is_path(name):
+            chosen.append(Path(name))
+        elif name in _GROUPS:
+            chosen += _group(name, Path(directory))
+        else:
+            chosen += _matches(name, Path(directory))
     return list(dict.fromkeys(chosen))
 
 
@@ -53,23 +62,56 @@ def _is_path(name: str) -> bool:
     return os.sep in name and (Path(name) / METADATA_FILE).is_file()
 
 
+def _group(name: str, directory: Path) -> list[Path]:
+    """The directories of all tasks of a group."""
+    present = {path: _metadata(path) for path in find_tasks(directory)}
+    found = [(info, _directories(info, present)) for info in _GROUPS[name]]
+    missing = [info.directory for info, paths in found if not paths]
+    if missing:
+        raise TaskError(
+            f"{directory} lacks {len(missing)} of the tasks of {name!r}: {', '.join(missing)}; "
+            "fetch or build them, or take what is there with 'all'."
+        )
+    for info, paths in found:
+        if len(paths) > 1:
+            raise _ambiguous(info.short_name, paths, directory)
+    return [paths[0] for _, paths in found]
+
+
+def _directories(info: TaskInfo, present: Mapping[Path, TaskMetadata | None]) -> list[Path]:
+    """The directory of a task, or those that stand for it: another version, a part, a sample."""
+    exact = [path for path in present if path.name == info.directory]
+    return exact or [path for path, metadata in present.items() if metadata and stands_for(metadata, info)]
+
+
+def stands_for(metadata: TaskMetadata, info: TaskInfo) -> bool:
+    """Whether a directory's metadata say that it is the task `info`, its sample or a part of it.
+
+    Of tasks that differ in the mode only (5h, 50h), samples and parts stand for the paper's.
+    """
+    if metadata.base_name != info.metadata.task_name:
+        return False
+    namesakes = [i.metadata.mode for i in HEAR19_TASKS if i.metadata.task_name == metadata.base_name]
+    if metadata.mode in namesakes:
+        return metadata.mode == info.metadata.mode
+    return info in PAPER_TASKS or len(namesakes) == 1
+
+
 def _matches(name: str, directory: Path) -> list[Path]:
     present = {path: _metadata(path) for path in find_tasks(directory)}
     if name == "all" and present:
         return list(present)
-    rules: tuple[Callable[[Path, TaskMetadata | None], bool], ...] = (
-        lambda path, _: path.name == name,
-        lambda path, _: path.name == _directory_of(name),
-        lambda _, metadata: metadata is not None and metadata.task_name == name,
-        lambda _, metadata: metadata is not None and metadata.base_name in (name, _task_name_of(name)),
-    )
-    for rule in rules:
-        found = [path for path, metadata in present.items() if rule(path, metadata)]
+    info = next((i for i in HEAR19_TASKS if i.short_name.lower() == name.lower()), None)
+    for found in (
+        [path for path in present if path.name == name],
+        _directories(info, present) if info else [],
+        [path for path, metadata in present.items() if metadata and metadata.task_name == name],
+        [path for path, metadata in present.items() if metadata and metadata.base_name == name],
+    ):
         if len(found) == 1:
             return found
         if found:
-            several = ", ".join(path.name for path in found)
-            raise TaskError(f"{name!r} may mean {several} in {directory}; give the directory's name.")
+            raise _ambiguous(name, found, directory)
     if os.sep in name:
         raise TaskError(f"{name} is no task directory: it holds no {METADATA_FILE}; correct the path.")
     if (Path(name) / METADATA_FILE).is_file():
@@ -78,10 +120,6 @@ def _matches(name: str, directory: Path) -> list[Path]:
     raise TaskError(f"there is no task {name!r} in {directory}, which holds: {there}.")
 
 
-def _directory_of(short_name: str) -> str | None:
-    return next((t.directory for t in PAPER_TASKS if t.short_name.lower() == short_name.lower()), None)
-
-
-def _task_name_of(short_name: str) -> str | None:
-    names = ((t.short_name.lower(), t.metadata.task_name) for t in PAPER_TASKS)
-    return dict(names).get(short_name.lower())
+def _ambiguous(name: str, found: list[Path], directory: Path) -> TaskError:
+    several = ", ".join(path.name for path in found)
+    return TaskError(f"{name!r} may mean {several} in {directory}; give the directory's name.")
