@@ -61,11 +61,6 @@ class PublishedTable:
     columns: Sequence[str]
     rows: Sequence[PublishedRow]
 
-    @property
-    def unreadable(self) -> list[tuple[str, str]]:
-        """The row and column of every cell that is not at hand."""
-        return [(row.name, column) for row in self.rows for column in self.columns if column not in row.cells]
-
 
 def published_directory(given: Path | None = None) -> Path:
     """Return the folder of the published tables: the one given, else that of this checkout.
@@ -93,6 +88,17 @@ def read_published(directory: Path, number: int) -> PublishedTable:
     except (OSError, ValueError) as error:
         raise EvaluationError(f"{path} cannot be read as a published table: {error}") from error
     return PublishedTable(number, texts, columns, rows)
+
+
+def unrecovered_cells(directory: Path, number: int) -> list[str]:
+    """Return the cells of a table that could not be read from any source, as "model column"."""
+    path = directory / "unrecovered_cells.csv"
+    try:
+        with open(path, newline="", encoding="utf-8") as file:
+            lines = list(csv.DictReader(file))
+        return [f"{line['model']} {line['column']}" for line in lines if line["table"] == str(number)]
+    except (OSError, KeyError) as error:
+        raise EvaluationError(f"{path} cannot be read: {error}") from error
 
 
 def _row(line: Mapping[str, str], texts: Sequence[str], columns: Sequence[str]) -> PublishedRow:

@@ -14,6 +14,7 @@ from evaluation.metrics import PERCENT
 from evaluation.overall import overall_score
 from evaluation.pools import Pool, run_pool
 from evaluation.published import COUNTERPARTS, NAIVE
+from evaluation.sheet import aligned
 from evaluation.statistics import Interval, over_folds, t_interval
 
 
@@ -125,14 +126,14 @@ def write_tables(results: Results, directory: Path) -> None:
 
 def markdown(results: Results) -> str:
     """Return the notes and the table as Markdown."""
-    return "".join(f"{note}\n\n" for note in all_notes(results)) + _aligned(grid(results))
+    return "".join(f"{note}\n\n" for note in all_notes(results)) + aligned(grid(results))
 
 
 def screen(results: Results) -> str:
     """Return the notes and the table for a terminal: tasks down, models across."""
     transposed = [list(column) for column in zip(*grid(results), strict=True)]
     notes = "".join(f"{textwrap.fill(note, 100)}\n" for note in all_notes(results))
-    return f"{notes}\n{_aligned(transposed)}"
+    return f"{notes}\n{aligned(transposed)}"
 
 
 def grid(results: Results) -> list[list[str]]:
@@ -175,15 +176,6 @@ def _cell(interval: Interval | None) -> str:
     if math.isnan(interval.half_width):
         return f"{interval.mean:.1f}"
     return f"{interval.mean:.1f} ± {interval.half_width:.1f}"
-
-
-def _aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns also line up as plain text."""
-    widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
-    padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
-    lines = [f"| {' | '.join(row)} |" for row in padded]
-    rule = "|" + "|".join("-" * (w + 2) for w in widths) + "|"
-    return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
 
 
 def _score_rows(results: Results) -> list[list]:
