@@ -20,6 +20,7 @@ from evaluation.execute import execute, finish
 from evaluation.hear_module import ModelSpec, parse_model
 from evaluation.heareval_export import export_run
 from evaluation.heareval_tree import Imported, import_tree
+from evaluation.models import expand
 from evaluation.plan import RunOptions, plan_text, prepare, short_name
 from evaluation.protocol import HEADS, PRESETS, Preset, ProbeConfig, preset_named
 from evaluation.store import cache_directory
@@ -87,7 +88,11 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         "--models",
         nargs="+",
         metavar="MODULE[@WEIGHTS]",
-        help=f"importable HEAR modules, each with optional weights (default: {' '.join(DEFAULT_MODELS)})",
+        help="importable HEAR modules, each with optional weights; table1 stands for all of Table 1, see "
+        f"python -m evaluation.models (default: {' '.join(DEFAULT_MODELS)})",
+    )
+    what.add_argument(
+        "--skip-missing", action="store_true", help="leave out systems of table1 whose weights are not here"
     )
     what.add_argument(
         "--model-options",
@@ -235,7 +240,13 @@ def _models(arguments: argparse.Namespace) -> list[ModelSpec]:
             for_one[module] = _json_object(value, "--model-options", '{"name": 1}')
         else:
             for_all |= _json_object(value, "--model-options", '{"name": 1}')
-    texts = arguments.models or DEFAULT_MODELS
+    texts, left_out = expand(
+        arguments.models or DEFAULT_MODELS,
+        skip_missing=arguments.skip_missing,
+        may_lack="hear_mwmae." if arguments.allow_random_init else "",
+    )
+    for sentence in left_out:
+        warnings.warn(f"left out: {sentence}", stacklevel=2)
     modules = {text.partition("@")[0] for text in texts}
     if strangers := sorted(set(for_one) - modules):
         raise EvaluationError(f"--model-options names {strangers[0]}, which is not among --models")
