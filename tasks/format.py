@@ -12,7 +12,7 @@ import json
 import math
 import os
 import re
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -60,6 +60,9 @@ class TaskMetadata:
     def base_name(self) -> str:
         """Name of the task this one is, or is a sample or a part of: `esc50` for `esc50-sample`."""
         return self.task_name.removesuffix("-sample").removesuffix("-part")
+
+
+_FIELDS = {f.name: f for f in dataclasses.fields(TaskMetadata) if f.name != "extra"}
 
 
 @dataclass(frozen=True)
@@ -117,16 +120,12 @@ def read_metadata(path: Path | str) -> TaskMetadata:
     file = path / METADATA_FILE
     if not file.is_file():
         raise TaskError(f"{path} is not a task directory: it has no {METADATA_FILE}; check the path.")
-    raw = _read_json_object(file)
-    known = {f.name: f for f in dataclasses.fields(TaskMetadata) if f.name != "extra"}
-    required = [name for name, f in known.items() if _has_no_default(f)]
-    missing = [name for name in required if name not in raw]
-    if missing:
-        raise TaskError(f"{file} lacks {', '.join(missing)}; HEAR's task format asks for them: add them.")
-    values = {name: value for name, value in raw.items() if name in known}
-    _check_metadata(file, values)
+    raw = read_json_object(file)
+    for fault in metadata_faults(raw):
+        raise TaskError(f"{file}: {fault}")
+    values = {name: value for name, value in raw.items() if name in _FIELDS}
     values["splits"], values["evaluation"] = tuple(values["splits"]), tuple(values["evaluation"])
-    return TaskMetadata(**values, extra={k: v for k, v in raw.items() if k not in known})
+    return TaskMetadata(**values, extra={k: v for k, v in raw.items() if k not in _FIELDS})
 
 
 def read_task(path: Path | str) -> Task:
@@ -153,9 +152,11 @@ def read_labels(path: Path | str) -> Task:
     """
     path = Path(path)
     metadata = read_metadata(path)
-    vocabulary = _read_vocabulary(path / VOCABULARY_FILE)
+    vocabulary, faults = read_vocabulary(path / VOCABULARY_FILE)
+    for fault in faults:
+        raise TaskError(f"{path / VOCABULARY_FILE}: {fault}")
     clips = {split: _read_split(path / f"{split}.json", metadata, vocabulary) for split in metadata.splits}
-    return Task(path=path, metadata=metadata, vocabulary=vocabulary, clips=clips, audio_root=path)
+    return Task(path=path, metadata=metadata, vocabulary=tuple(vocabulary), clips=clips, audio_root=path)
 
 
 def write_task(
@@ -197,7 +198,8 @@ def _has_no_default(f: dataclasses.Field) -> bool:
     return f.default is dataclasses.MISSING and f.default_factory is dataclasses.MISSING
 
 
-def _read_json_object(file: Path) -> dict[str, Any]:
+def read_json_object(file: Path) -> dict[str, Any]:
+    """Content of a JSON file that holds an object; TaskError when it does not."""
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
@@ -209,33 +211,37 @@ def _read_json_object(file: Path) -> dict[str, Any]:
     return content
 
 
-def _check_metadata(file: Path, values: Mapping[str, Any]) -> None:
+def metadata_faults(raw: Mapping[str, Any]) -> Iterator[str]:
+    """Everything that is wrong with the content of a task_metadata.json, a sentence each."""
+    missing = [f.name for f in _FIELDS.values() if _has_no_default(f) and f.name not in raw]
+    if missing:
+        yield f"it lacks {', '.join(missing)}; HEAR's task format asks for them: add them."
     for name, choices in _CHOICES.items():
-        if values[name] not in choices:
-            raise TaskError(f"{file}: {name} is {values[name]!r}; it must be one of {', '.join(choices)}.")
-    if values["embedding_type"] == "event" and values["prediction_type"] != "multilabel":
-        raise TaskError(f"{file}: a task of events has prediction_type multilabel: any number at a time.")
+        if name in raw and raw[name] not in choices:
+            yield f"{name} is {raw[name]!r}; it must be one of {', '.join(choices)}."
+    if raw.get("embedding_type") == "event" and raw.get("prediction_type") == "multiclass":
+        yield "a task of events has prediction_type multilabel: any number at a time."
     for name in ("splits", "evaluation"):
-        if not _is_list_of_names(values[name]):
-            raise TaskError(f"{file}: {name} is {values[name]!r}; it must be a list of distinct names.")
+        if name in raw and not _is_list_of_names(raw[name]):
+            yield f"{name} is {raw[name]!r}; it must be a list of distinct names."
     for name in ("task_name", "version"):
-        if not isinstance(values[name], str) or not values[name]:
-            raise TaskError(f"{file}: {name} is {values[name]!r}; it must be a non-empty string.")
-    duration = values["sample_duration"]
+        if name in raw and (not isinstance(raw[name], str) or not raw[name]):
+            yield f"{name} is {raw[name]!r}; it must be a non-empty string."
+    duration = raw.get("sample_duration")
     if duration is not None and (not _is_number(duration) or duration <= 0):
-        raise TaskError(f"{file}: sample_duration is {duration!r}; it must be seconds above 0, or null.")
-    _check_splits(file, values)
+        yield f"sample_duration is {duration!r}; it must be seconds above 0, or null."
+    if _is_list_of_names(raw.get("splits")):
+        yield from _splits_faults(raw["splits"], raw.get("split_mode"), raw.get("nfolds"))
 
 
-def _check_splits(file: Path, values: Mapping[str, Any]) -> None:
-    splits, mode, nfolds = values["splits"], values["split_mode"], values.get("nfolds")
+def _splits_faults(splits: Sequence[str], mode: Any, nfolds: Any) -> Iterator[str]:
     if mode == "trainvaltest":
         if sorted(splits) != ["test", "train", "valid"]:
-            raise TaskError(f"{file}: splits are {splits}; trainvaltest asks for train, valid, test.")
+            yield f"splits are {splits}; trainvaltest asks for train, valid, test."
     elif len(splits) < 3:
-        raise TaskError(f"{file}: splits are {splits}; split_mode {mode} asks for at least 3 folds.")
+        yield f"splits are {splits}; split_mode {mode} asks for at least 3 folds."
     elif nfolds is not None and nfolds != len(splits):
-        raise TaskError(f"{file}: nfolds is {nfolds} but splits names {len(splits)}; make them agree.")
+        yield f"nfolds is {nfolds} but splits names {len(splits)}; make them agree."
 
 
 def _is_number(value: Any) -> bool:
@@ -252,34 +258,37 @@ def _is_plain_name(name: str) -> bool:
     return bool(name) and name not in (".", "..") and "/" not in name and "\\" not in name
 
 
-def _read_vocabulary(file: Path) -> tuple[str, ...]:
+def read_vocabulary(file: Path) -> tuple[list[str], list[str]]:
+    """The labels of a labelvocabulary.csv by index, and what is wrong with them, a sentence each.
+
+    Raises TaskError when it is no such file at all.
+    """
     try:
         with open(file, newline="", encoding="utf-8") as source:
-            rows = list(csv.DictReader(source))
-        labels = {int(row["idx"]): row["label"] for row in rows}
+            rows = [(int(row["idx"]), row["label"]) for row in csv.DictReader(source)]
     except OSError as error:
         raise TaskError(f"{file} cannot be read ({error.strerror}); unpack the task again.") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise TaskError(f"{file} must be a CSV file with the columns idx and label.") from error
-    if not rows or sorted(labels) != list(range(len(rows))):
-        raise TaskError(f"{file}: idx must count 0, 1, 2, ... without a gap, a repeat or an empty file.")
-    vocabulary = tuple(labels[i] for i in range(len(rows)))
-    if None in vocabulary or len(set(vocabulary)) != len(vocabulary):
-        raise TaskError(f"{file}: every row needs a label and no label may appear twice.")
-    return vocabulary
+    faults = []
+    if not rows or sorted(i for i, _ in rows) != list(range(len(rows))):
+        faults.append("idx must count 0, 1, 2, ... without a gap, a repeat or an empty file.")
+    labels = [label for _, label in sorted(rows, key=lambda row: row[0])]
+    if None in labels or len(set(labels)) != len(labels):
+        faults.append("every row needs a label and no label may appear twice.")
+    return labels, faults
 
 
-def _read_split(file: Path, metadata: TaskMetadata, vocabulary: tuple[str, ...]) -> tuple[Clip, ...]:
-    entries = _read_json_object(file)
+def _read_split(file: Path, metadata: TaskMetadata, vocabulary: Iterable[str]) -> tuple[Clip, ...]:
+    entries = read_json_object(file)
     if not entries:
         raise TaskError(f"{file} names no clip; a split must not be empty.")
     known = frozenset(vocabulary)
-    return tuple(_read_clip_entry(file, name, entry, metadata, known) for name, entry in entries.items())
+    return tuple(read_entry(file, name, entry, metadata, known) for name, entry in entries.items())
 
 
-def _read_clip_entry(
-    file: Path, name: str, entry: Any, metadata: TaskMetadata, known: frozenset[str]
-) -> Clip:
+def read_entry(file: Path, name: str, entry: Any, metadata: TaskMetadata, known: frozenset[str]) -> Clip:
+    """One clip of a split's JSON `file`, whose labels must be `known`; TaskError when it cannot be one."""
     if not _is_plain_name(name):
         raise TaskError(f"{file}: {name!r} is not a plain file name; clips lie directly in their folder.")
     if not isinstance(entry, list):
