@@ -1,10 +1,12 @@
 """Doing one job: from the store through training to the ledger, stack by stack."""
 
+import contextlib
 import hashlib
 import math
+import threading
 import time
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -13,7 +15,7 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from evaluation.cost import neighbour_flops, networks_per_stack, training_flops
+from evaluation.cost import neighbour_flops, network_bytes, training_flops
 from evaluation.details import save_predictions
 from evaluation.errors import EvaluationError
 from evaluation.event_metrics import EVENT_METRICS
@@ -22,8 +24,8 @@ from evaluation.job import Job, SeededFit
 from evaluation.knn import KnnConfig, as_logits, neighbour_shares
 from evaluation.ledger import FitKey, FitRecord, Ledger
 from evaluation.metrics import METRICS
-from evaluation.probe import Fit, FitResult, train_stack
-from evaluation.protocol import Config, Split, fit_seed, task_splits
+from evaluation.probe import Fit, FitResult, Rows, Stack, adams_order, as_trained_on, stack_size, train_stacks
+from evaluation.protocol import Config, ProbeConfig, Split, fit_seed, task_splits
 from evaluation.task_data import TaskData, task_data
 from tasks import Task
 
@@ -33,7 +35,7 @@ OnProgress = Callable[[float, str], None]
 
 @dataclass(frozen=True)
 class Resources:
-    """Where the classifiers train and how many bytes one stack of them may take.
+    """Where the classifiers train and how many bytes those that train at a time may take.
 
     `predictions` is the run's directory when the predictions of the fits that count are to be saved there.
     """
@@ -44,21 +46,21 @@ class Resources:
 
 
 def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, str], on: OnProgress) -> None:
-    """Train what the ledger lacks of the job, stack by stack, and record every stack as it finishes.
+    """Train what the ledger lacks of the job and record every stack of networks as it finishes.
 
-    A stack is recorded as a whole, so an interrupted run goes on with the same stacks, and so to the last
-    bit the same scores, as one that was not. Raises EvaluationError for a score that is not a number.
+    The grid is searched on the first split; the chosen points of all other splits then train at a time. A
+    stack is recorded as a whole, so an interrupted run goes on with the same stacks, and so to the last bit
+    the same scores, as one that was not. Raises EvaluationError for a score that is not a number.
     """
     data = task_data(job, resources.device)
-    for split in job.splits:
-        fits = job.grid_fits() if split == job.splits[0] else job.chosen(ledger)
-        for stack in _stacks(job, data, split, fits, resources.max_bytes):
-            missing = [fit for fit in stack.fits if job.key(split, fit) not in ledger]
-            if missing:
-                stack = _Stack(job, data, split, missing)
-                start = time.perf_counter()
-                results = stack.train(on)
-                records = stack.records(results, time.perf_counter() - start, versions)
+    first, *others = job.splits
+    for splits, fits in (([first], job.grid_fits), (others, lambda: job.chosen(ledger))):
+        stacks = _stacks(job, data, splits, fits(), resources.max_bytes)
+        missing = [[fit for fit in s.fits if job.key(s.split, fit) not in ledger] for s in stacks]
+        lacking = [replace(s, fits=fits) for s, fits in zip(stacks, missing, strict=True) if fits]
+        with contextlib.closing(_trained(lacking, resources, on)) as finished:
+            for stack, results, seconds in finished:
+                records = stack.records(results, seconds, versions)
                 if resources.predictions:
                     stack.save(results, resources.predictions)
                 ledger.append(records, stack.details(results))
@@ -67,19 +69,64 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, 
 
 
 def _stacks(
-    job: Job, data: TaskData, split: Split, fits: Sequence[SeededFit], max_bytes: float
-) -> Iterator["_Stack"]:
-    """Cut the fits into stacks of what can train together, as large as the memory given allows."""
+    job: Job, data: TaskData, splits: Sequence[Split], fits: Sequence[SeededFit], max_bytes: float
+) -> list["_Stack"]:
+    """Cut the fits of every split into stacks of what is computed together.
+
+    On a GPU a stack is as large as the memory given allows, on a CPU as small as a core needs it.
+    """
     kinds: dict[Config, list[SeededFit]] = {}
     for fit in fits:
         kinds.setdefault(fit[1].stackable(), []).append(fit)
-    counts, n_labels = data.counts(split), len(job.task.vocabulary)
-    for shared, alike in kinds.items():
-        size = len(alike)
-        if not isinstance(shared, KnnConfig):
-            size = networks_per_stack(shared, **counts, dim=data.dim, n_labels=n_labels, max_bytes=max_bytes)
-        for start in range(0, len(alike), size):
-            yield _Stack(job, data, split, alike[start : start + size])
+    stacks = []
+    for split in splits:
+        counts, n_labels, rows = data.counts(split), len(job.task.vocabulary), _SplitRows(data, split)
+        for shared, alike in kinds.items():
+            size = len(alike)
+            if not isinstance(shared, KnnConfig):
+                alike = [alike[i] for i in adams_order([config for _, config in alike])]
+                one = network_bytes(shared, **counts, dim=data.dim, n_labels=n_labels)
+                size = max(1, int(max_bytes / one))
+                if data.device.type == "cpu":
+                    size = min(size, stack_size(shared, len(alike), counts["train"], n_labels))
+            starts = range(0, len(alike), size)
+            stacks += [_Stack(job, data, split, rows, alike[start : start + size]) for start in starts]
+    return stacks
+
+
+def _trained(
+    stacks: Sequence["_Stack"], resources: Resources, on: OnProgress
+) -> Iterator[tuple["_Stack", list[FitResult], float]]:
+    """Train the stacks and yield each as it finishes, with the seconds that it took of the machine.
+
+    Of stacks that train beside each other each took its part of the machine. Progress is told in fits.
+    """
+    if stacks and isinstance(stacks[0].fits[0][1], KnnConfig):
+        for stack in stacks:
+            start = time.perf_counter()
+            results = stack.neighbours()
+            on(len(stack.fits), f"{stack.split.test} scored")
+            yield stack, results, time.perf_counter() - start
+        return
+    reported = 0.0
+
+    def on_work(done: float, alive: int) -> None:
+        nonlocal reported
+        on(done - reported, f"{alive} networks to go")
+        reported = done
+
+    workers = _workers(stacks, resources)
+    with contextlib.closing(train_stacks([s.networks() for s in stacks], workers, on_work)) as finished:
+        for one in finished:
+            yield stacks[one.number], one.results, one.seconds / min(workers, len(stacks))
+
+
+def _workers(stacks: Sequence["_Stack"], resources: Resources) -> int:
+    """Return how many stacks may train at a time: as many as there are cores and memory for; one on a GPU."""
+    if resources.device.type != "cpu" or not stacks:
+        return 1
+    largest = max(stack.n_bytes for stack in stacks)
+    return max(1, min(torch.get_num_threads(), int(resources.max_bytes / largest)))
 
 
 def _keep_predictions_that_count(
@@ -92,47 +139,48 @@ def _keep_predictions_that_count(
         job.prediction_path(directory, job.splits[0], fit).unlink(missing_ok=True)
     for split in job.splits:
         lost = [fit for fit in chosen if not job.prediction_path(directory, split, fit).exists()]
-        for stack in _stacks(job, data, split, lost, resources.max_bytes):
-            stack.save(stack.train(on), directory)
+        stacks = _stacks(job, data, [split], lost, resources.max_bytes)
+        with contextlib.closing(_trained(stacks, resources, on)) as finished:
+            for stack, results, _ in finished:
+                stack.save(results, directory)
+
+
+class _SplitRows:
+    """The rows of one split, made when the first of its stacks asks and let go when the last is trained."""
+
+    def __init__(self, data: TaskData, split: Split):
+        self._data, self._split = data, split
+        self._lock = threading.Lock()
+        self._made: weakref.WeakValueDictionary[bool, _Parts] = weakref.WeakValueDictionary()
 
 
 @dataclass(frozen=True)
 class _Stack:
-    """Classifiers that train together on one split of a job."""
+    """Classifiers that are computed together on one split of a job."""
 
     job: Job
     data: TaskData
     split: Split
+    rows: _SplitRows
     fits: Sequence[SeededFit]
 
-    def train(self, on: OnProgress) -> list[FitResult]:
-        """Train them; progress is told in fits, of which a stopped one is whole."""
-        if isinstance(self.fits[0][1], KnnConfig):
-            results = self._neighbours()
-            on(len(self.fits), f"{self.split.test} scored")
-            return results
-        max_epochs = self.fits[0][1].max_epochs
-        reported = 0.0
+    @property
+    def n_bytes(self) -> int:
+        """The memory that they take in training."""
+        counts, n_labels = self.data.counts(self.split), len(self.job.task.vocabulary)
+        config = self.fits[0][1]
+        return len(self.fits) * network_bytes(config, **counts, dim=self.data.dim, n_labels=n_labels)
 
-        def on_epoch(epoch: int, alive: int) -> None:
-            nonlocal reported
-            done = len(self.fits) - alive * (1 - epoch / max_epochs)
-            on(done - reported, f"{self.split.test} epoch {epoch}, {alive} of {len(self.fits)} training")
-            reported = done
-
-        results = train_stack(
+    def networks(self) -> Stack:
+        """Return them as the engine trains them."""
+        return Stack(
             [Fit(config, fit_seed(seed, self.split, config)) for seed, config in self.fits],
-            self.data.train_rows(self.split),
-            self.data.part_rows(self.split.valid),
-            self.data.part_rows(self.split.test),
+            lambda: self.rows.of(self.fits[0][1]),
             len(self.job.task.vocabulary),
             self.data.validation_score(self.split.valid),
-            on_epoch,
         )
-        on(len(self.fits) - reported, f"{self.split.test} scored")
-        return results
 
-    def _neighbours(self) -> list[FitResult]:
+    def neighbours(self) -> list[FitResult]:
         """Classify by nearest neighbours for every k at once; a result reads like that of a network."""
         train, multilabel = self.data.train_rows(self.split), self.data.multilabel
         n_labels, ks = len(self.job.task.vocabulary), [config.k for _, config in self.fits]

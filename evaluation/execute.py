@@ -228,10 +228,8 @@ def _write_provenance(session: Session) -> None:
         "jobs": [
             {
                 "model": job.model,
-                "embedding": job.entry.key,
-                "budget": job.budget,
                 "label": job.label,
-                "fits": job.n_fits,
+                "budget": job.budget,
                 "directory": str(job.task.path.resolve()),
                 "synthetic": job.task.metadata.synthetic,
                 **job.entry.identity,

@@ -37,6 +37,11 @@ class PlannedJob:
     orders: Sequence[Sequence[int]]
     minimised: bool
 
+    @property
+    def n_fits(self) -> int:
+        """How many classifiers the whole job trains."""
+        return sum(map(len, self.orders)) + len(self.orders) * (len(self.tests) - 1)
+
     def key(self, test: str, point: str, seed: int) -> FitKey:
         """Return the ledger's name of one fit."""
         return FitKey(self.embedding, test, point, seed, self.column.budget)
@@ -129,6 +134,11 @@ def read_run(directory: Path) -> Results:
 
     Raises EvaluationError, naming the file, when it is no run's directory or a file in it is damaged.
     """
+    return assemble(read_frame(directory), Ledger(directory / LEDGER_FILE))
+
+
+def read_frame(directory: Path) -> Frame:
+    """Return what a run was asked for, from its run.json; raises EvaluationError as `read_run` does."""
     path = directory / RUN_FILE
     if not path.is_file():
         raise EvaluationError(
@@ -137,13 +147,12 @@ def read_run(directory: Path) -> Results:
         )
     try:
         content = json.loads(path.read_text(encoding="utf-8"))
-        frame = _frame(content["results"])
+        return _frame(content["results"])
     except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
         raise EvaluationError(
             f"{path} is not what this version writes ({type(error).__name__}: {error}); "
             "run the command that made the run once more: it trains nothing again"
         ) from error
-    return assemble(frame, Ledger(directory / LEDGER_FILE))
 
 
 def _frame(content: Mapping[str, Any]) -> Frame:
