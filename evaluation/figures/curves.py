@@ -1,0 +1,207 @@
+"""Scores as curves: over the share of training clips, over a model's layers, and over a paper's ablations."""
+
+import math
+import re
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from evaluation.figures.names import Naming, chunks, metric_name, numbered, short_names
+from evaluation.figures.style import (
+    CHARACTER,
+    LINE,
+    MAX_HEIGHT,
+    MAX_LINES,
+    TWO_COLUMNS,
+    Drawing,
+    LeftOut,
+    add_footer,
+    footer_lines,
+    line_style,
+    new_figure,
+    width_for,
+)
+from evaluation.statistics import Interval
+from evaluation.tables import Column, Results
+
+PANEL = (1.7, 1.35)
+"""Least width and height of a panel, inches."""
+UPRIGHT = 0.13
+"""Width of an upright label, inches."""
+
+
+@dataclass(frozen=True)
+class Curve:
+    """One line of a panel: the x and the mean with its interval, None where there is no score."""
+
+    name: str
+    x: Sequence[float]
+    cells: Sequence[Interval | None]
+    style: int
+
+
+@dataclass(frozen=True)
+class Panel:
+    """A panel of curves; `ticks` are the places of x that have a name."""
+
+    title: str
+    xlabel: str
+    ylabel: str
+    ticks: Sequence[tuple[float, str]]
+    curves: Sequence[Curve]
+    log: bool = False
+
+
+def low_data(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
+    """Draw scores over the share of training clips, a panel for every task with at least two shares."""
+    groups: dict[str, list[Column]] = {}
+    for column in results.columns:
+        groups.setdefault(base_task(column), []).append(column)
+    groups = {task: sorted(group, key=lambda c: c.budget) for task, group in groups.items() if len(group) > 1}
+    if not groups:
+        return [
+            LeftOut("low_data", "Curves over the share of training clips need at least two --budget values.")
+        ]
+    caption = (
+        "Score over the share of training clips (per cent of every class, logarithmic); 95 % t-intervals "
+        "over the classifier's seeds."
+    )
+
+    def page(name: str, models: Sequence[str]) -> Drawing:
+        panels = [_budget_panel(results, naming, group, models) for group in groups.values()]
+        return Drawing(name, caption, draw_panels(panels, naming.notes(models)))
+
+    return numbered("low_data", chunks(list(results.models), MAX_LINES), page)
+
+
+def base_task(column: Column) -> str:
+    """Return the task of a column without the budget that a run puts behind its name."""
+    return column.task.removesuffix(f"@{column.budget:g}%")
+
+
+def _budget_panel(results: Results, naming: Naming, group: Sequence[Column], models: Sequence[str]) -> Panel:
+    x = [column.budget for column in group]
+    curves = [
+        Curve(naming(model), x, [results.interval(model, column) for column in group], number)
+        for number, model in enumerate(models)
+        if any(column.task in results.scores.get(model, {}) for column in group)
+    ]
+    title = group[-1].short.removesuffix(f" @{group[-1].budget:g}%")
+    return Panel(
+        title, "training clips (%)", metric_name(group[-1]), [(b, f"{b:g}") for b in x], curves, log=True
+    )
+
+
+def layers(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
+    """Draw scores over the layers of models labelled `module[layer=NAME]`, in the order of the results."""
+    stacks: dict[str, dict[str, str]] = {}
+    for model in results.models:
+        if (found := split_layer(model)) is not None:
+            stacks.setdefault(found[0], {})[found[1]] = model
+    stacks = {base: stack for base, stack in stacks.items() if len(stack) > 1}
+    if not stacks:
+        return [LeftOut("layers", "Curves over layers need a model with at least two layers (--layers).")]
+    caption = (
+        "Score of the classifier on every layer's embedding, from the first layer to the last; 95 % "
+        "t-intervals over the classifier's seeds."
+    )
+    pages = [
+        (base, columns)
+        for base in stacks
+        for columns in chunks(list(results.columns), 3 * int(MAX_HEIGHT / (PANEL[1] + 1)))
+    ]
+    names = short_names(list(stacks))
+
+    def page(name: str, what: tuple[str, Sequence[Column]]) -> Drawing:
+        base, columns = what
+        panels = [_layer_panel(results, names[base], stacks[base], column) for column in columns]
+        return Drawing(name, caption, draw_panels(panels, naming.notes(list(stacks[base].values()))))
+
+    return numbered("layers", pages, page)
+
+
+def split_layer(label: str) -> tuple[str, str] | None:
+    """Return label and layer of `module@weights[layer=NAME,option=1]`, None for a label without a layer."""
+    match = re.fullmatch(r"(.*)\[(?:(.*),)?layer=([^,\]]+)(?:,(.*))?\]", label)
+    if not match:
+        return None
+    options = ",".join(part for part in (match[2], match[4]) if part)
+    return match[1] + (f"[{options}]" if options else ""), match[3]
+
+
+def _layer_panel(results: Results, name: str, stack: dict[str, str], column: Column) -> Panel:
+    cells = [results.interval(model, column) for model in stack.values()]
+    ticks = list(enumerate(stack))
+    curve = Curve(name, [float(x) for x, _ in ticks], cells, 0)
+    return Panel(column.short, "layer", metric_name(column), ticks, [curve])
+
+
+def draw_panels(
+    panels: Sequence[Panel], notes: Sequence[str], *, across: int = 4, panel: tuple[float, float] = PANEL
+) -> Figure:
+    """Return panels of curves under one legend of all curves' names."""
+    lines = -(-len(panels) // min(across, int(TWO_COLUMNS / panel[0])))
+    columns = -(-len(panels) // lines)
+    width = width_for(columns * panel[0])
+    names = list({curve.name: curve.style for p in panels for curve in p.curves})
+    in_legend = max(1, min(len(names), int(width / (max(map(len, names)) * CHARACTER + 0.5))))
+    room = width / columns - 0.55
+    extra = 4 * LINE + max(_tick_height(panel, room) for panel in panels)
+    footer = len(footer_lines(notes, width)) - (-len(names) // in_legend) + 1
+    figure = new_figure(width, lines * (panel[1] + extra) + footer * LINE)
+    grid = figure.subplots(lines, columns, squeeze=False).ravel()
+    for axes, content in zip(grid, panels, strict=False):
+        draw_panel(axes, content, room)
+    for axes in grid[len(panels) :]:
+        axes.remove()
+    handles = {handle.get_label(): handle for axes in grid[: len(panels)] for handle in axes.containers}
+    figure.legend(
+        [handles[name] for name in names],
+        names,
+        loc="outside upper left",
+        ncols=in_legend,
+        handlelength=3,
+        columnspacing=1.2,
+    )
+    add_footer(figure, notes)
+    return figure
+
+
+def _tick_height(panel: Panel, room: float) -> float:
+    """Return what tick labels that do not fit side by side into `room` need when upright, inches; else 0."""
+    names = [text for _, text in panel.ticks]
+    crowded = len(names) * (max(map(len, names)) + 1) * CHARACTER > room
+    return max(map(len, names)) * CHARACTER if crowded else 0.0
+
+
+def _thinned(names: Sequence[str], room: float) -> list[str]:
+    """Return upright labels with every second, third, ... left, the last among them, so that they fit."""
+    step = -(-len(names) * UPRIGHT // room)
+    return [name if (len(names) - 1 - i) % step == 0 else "" for i, name in enumerate(names)]
+
+
+def draw_panel(axes: Axes, panel: Panel, room: float) -> None:
+    """Draw the curves with error bars into `room` inches; a place without a score interrupts its curve."""
+    for curve in panel.curves:
+        means = [math.nan if cell is None else cell.mean for cell in curve.cells]
+        halves = [
+            0.0 if cell is None or math.isnan(cell.half_width) else cell.half_width for cell in curve.cells
+        ]
+        style = line_style(curve.style)
+        axes.errorbar(curve.x, means, yerr=halves, label=curve.name, capsize=1.5, elinewidth=0.8, **style)
+    if panel.log:
+        axes.set_xscale("log")
+        axes.minorticks_off()
+    names = [name for _, name in panel.ticks]
+    upright = _tick_height(panel, room) > 0
+    axes.set_xticks(
+        [x for x, _ in panel.ticks],
+        _thinned(names, room) if upright else names,
+        rotation=90 if upright else 0,
+    )
+    axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
+    axes.locator_params(axis="y", nbins=5)
+    axes.margins(x=0.08, y=0.1)
+    axes.grid(axis="y")

@@ -1,0 +1,27 @@
+"""Which figures a run has."""
+
+from collections.abc import Mapping
+
+from evaluation.comparison import Ranks
+from evaluation.figures.curves import layers, low_data
+from evaluation.figures.matrices import heat_map, task_correlation
+from evaluation.figures.names import Naming
+from evaluation.figures.pareto import ModelCost, against_parameters, against_speed
+from evaluation.figures.ranks import critical_difference
+from evaluation.figures.rows import bars, seeds
+from evaluation.figures.style import Drawing, LeftOut
+from evaluation.tables import Results
+
+
+def draw_figures(
+    results: Results, costs: Mapping[str, ModelCost], ranks: Ranks | None
+) -> list[Drawing | LeftOut]:
+    """Return every kind of figure, drawn or left out with its reason; to be called in `drawing_style`."""
+    if not any(results.scores.values()):
+        return [LeftOut("All figures", "No model has finished a task.")]
+    naming = Naming(results)
+    kinds = (bars, heat_map, seeds, task_correlation, low_data, layers)
+    figures = [figure for kind in kinds for figure in kind(results, naming)]
+    for kind in (against_parameters, against_speed):
+        figures += kind(results, naming, costs)
+    return [*figures, *critical_difference(ranks, naming)]

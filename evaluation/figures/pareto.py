@@ -1,0 +1,177 @@
+"""Score against what a model costs: parameters and clips per second, with the models that none beats."""
+
+import math
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator
+
+from evaluation.figures.names import Naming
+from evaluation.figures.style import (
+    GREY,
+    LINE,
+    MAX_HEIGHT,
+    ONE_COLUMN,
+    TWO_COLUMNS,
+    Drawing,
+    LeftOut,
+    add_footer,
+    footer_lines,
+    new_figure,
+)
+from evaluation.tables import Results
+
+
+@dataclass(frozen=True)
+class ModelCost:
+    """What is known of a model beside its scores; None what is not."""
+
+    parameters: int | None = None
+    clips_per_second: float | None = None
+
+
+@dataclass(frozen=True)
+class Point:
+    """A model between its cost and its score; `half_width` is NaN without an interval."""
+
+    name: str
+    cost: float
+    score: float
+    half_width: float = math.nan
+
+
+def model_costs(run: Mapping[str, Any]) -> dict[str, ModelCost]:
+    """Return model -> cost as a run's `run.json` has it: `parameters`, and `clips_per_second` if measured."""
+    return {
+        model["label"]: ModelCost(model.get("parameters"), model.get("clips_per_second"))
+        for model in run.get("models", [])
+    }
+
+
+def against_parameters(
+    results: Results, naming: Naming, costs: Mapping[str, ModelCost]
+) -> list[Drawing | LeftOut]:
+    """Draw the average score over the number of parameters; fewer is better."""
+    known = {model: cost.parameters / 1e6 for model, cost in costs.items() if cost.parameters}
+    return _against(results, naming, known, "score_parameters", "parameters (millions)", fewer=True)
+
+
+def against_speed(
+    results: Results, naming: Naming, costs: Mapping[str, ModelCost]
+) -> list[Drawing | LeftOut]:
+    """Draw the average score over clips embedded per second; more is better."""
+    known = {model: cost.clips_per_second for model, cost in costs.items() if cost.clips_per_second}
+    return _against(results, naming, known, "score_speed", "clips per second", fewer=False)
+
+
+def _against(
+    results: Results, naming: Naming, known: Mapping[str, float], name: str, xlabel: str, *, fewer: bool
+) -> list[Drawing | LeftOut]:
+    """Draw what is complete and known; the caption names what is missing."""
+    if len({column.unit for column in results.averaged}) > 1:
+        return [
+            LeftOut(name, "The tasks' metrics have different units, so that their average means nothing.")
+        ]
+    averages = {model: results.average(model) for model in results.models}
+    shown = [model for model in results.models if averages[model] is not None and model in known]
+    if len(shown) < 2:
+        return [
+            LeftOut(name, f"Fewer than two models have a score on every task and a known number of {xlabel}.")
+        ]
+    points = [Point(naming(model), known[model], averages[model]) for model in shown]
+    missing = [naming(model) for model in results.models if model not in shown]
+    unit = " (%)" if results.averaged[0].unit else ""
+    tasks = len(results.averaged)
+    ylabel = f"average over {tasks} tasks{unit}" if tasks > 1 else f"{results.averaged[0].short}{unit}"
+    caption = (
+        f"Average score over {xlabel}; the dashed line joins the models that no other one beats in both. "
+        + (f"Not shown, as unfinished or unknown: {', '.join(missing)}." if missing else "")
+    ).strip()
+    return [Drawing(name, caption, scatter(points, xlabel, ylabel, naming.notes(shown), fewer=fewer))]
+
+
+def front(points: Sequence[Point], *, fewer: bool) -> list[Point]:
+    """Return, in the order of their cost, the points that no other one beats or equals in both respects.
+
+    `fewer` says that a smaller cost is better; a larger score always is. Equal points all stay.
+    """
+    sign = 1 if fewer else -1
+
+    def beaten(point: Point) -> bool:
+        return any(
+            sign * other.cost <= sign * point.cost
+            and other.score >= point.score
+            and (other.cost, other.score) != (point.cost, point.score)
+            for other in points
+        )
+
+    return sorted((p for p in points if not beaten(p)), key=lambda p: (p.cost, p.score))
+
+
+def scatter(
+    points: Sequence[Point], xlabel: str, ylabel: str, notes: Sequence[str], *, fewer: bool
+) -> Figure:
+    """Return the points with their names in a column at the right, each joined to its point."""
+    width = ONE_COLUMN if len(points) <= 6 else TWO_COLUMNS
+    tall = max(1.9, LINE * (len(points) + 2))
+    figure = new_figure(width, min(MAX_HEIGHT, tall + LINE * (len(footer_lines(notes, width)) + 3)))
+    axes = figure.subplots()
+    best = front(points, fewer=fewer)
+    for point in points:
+        filled = "black" if point in best else "white"
+        half = None if math.isnan(point.half_width) else point.half_width
+        style = {"color": "black", "markerfacecolor": filled, "capsize": 1.5, "elinewidth": 0.8}
+        axes.errorbar(point.cost, point.score, yerr=half, fmt="o", zorder=3, **style)
+    steps = "steps-post" if fewer else "steps-pre"
+    axes.plot([p.cost for p in best], [p.score for p in best], color="black", linestyle="--", drawstyle=steps)
+    axes.set_xscale("log")
+    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=8))
+    axes.xaxis.set_major_formatter("{x:g}")
+    axes.xaxis.set_minor_formatter("")
+    axes.margins(x=0.08, y=0.08)
+    axes.set(xlabel=xlabel, ylabel=ylabel)
+    axes.grid(axis="y")
+    _name_points(axes, points, line=LINE / tall)
+    add_footer(figure, notes)
+    return figure
+
+
+def _name_points(axes: Axes, points: Sequence[Point], *, line: float) -> None:
+    """Write the names right of the axes from the lowest score up, moved apart by at least a line."""
+    low, high = axes.get_ylim()
+    ordered = sorted(points, key=lambda p: (p.score, p.cost, p.name))
+    places = spread([(p.score - low) / (high - low) for p in ordered], 1.05 * line)
+    for point, place in zip(ordered, places, strict=True):
+        axes.annotate(
+            point.name,
+            (point.cost, point.score),
+            xytext=(1.03, place),
+            textcoords="axes fraction",
+            va="center",
+            arrowprops={
+                "arrowstyle": "-",
+                "color": GREY,
+                "linewidth": 0.5,
+                "shrinkA": 0,
+                "shrinkB": 2,
+                "relpos": (0, 0.5),
+            },
+        )
+
+
+def spread(places: Sequence[float], gap: float) -> list[float]:
+    """Return ascending places moved as little as a sweep up and a sweep down need to be `gap` apart.
+
+    All stay within 0 and 1 as long as they fit there.
+    """
+    moved = list(places)
+    for i in range(1, len(moved)):
+        moved[i] = max(moved[i], moved[i - 1] + gap)
+    ceiling = max(1.0, gap * (len(moved) - 1))
+    for i in reversed(range(len(moved))):
+        moved[i] = min(moved[i], ceiling)
+        ceiling = moved[i] - gap
+    return moved
