@@ -111,10 +111,10 @@ def test_the_base_size_has_the_published_number_of_parameters() -> None:
 @pytest.mark.parametrize(
     ("change", "message"),
     [
-        ({"blocks.1.attn.qkv.bias": None}, "'blocks.1.self_attn.in_proj_bias' is missing"),
+        ({"blocks.1.attn.qkv.bias": None}, "'blocks.1.attn.qkv.bias' is missing"),
         ({"cls_token": None}, "it lacks 'cls_token'"),
         ({"head.weight": torch.zeros(2, WIDTH)}, "'head.weight' is (2, 128) where the model has no such"),
-        ({"pos_embed": torch.zeros(1, 257, WIDTH)}, "'position_codes' is (257, 128) where"),
+        ({"pos_embed": torch.zeros(1, 257, WIDTH)}, "'pos_embed' is (257, 128) where"),
     ],
 )
 def test_a_tensor_out_of_place_is_named(

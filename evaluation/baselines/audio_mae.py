@@ -22,7 +22,7 @@ from torch.nn import functional as F
 from evaluation.baselines.fbank import BANDS
 from evaluation.baselines.patch_model import INPUT_FRAMES, PatchModel
 from evaluation.baselines.state import load_strictly, read_torch_file, tensors_of, without
-from evaluation.baselines.vision_transformer import VisionTransformer, build, own_names
+from evaluation.baselines.vision_transformer import VisionTransformer, build, own_names, released_name
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.baselines.wrap import Frames, get_scene_embeddings, get_timestamp_embeddings
 
@@ -66,5 +66,5 @@ def _network(path: Path) -> VisionTransformer:
     content = load_file(path) if path.suffix == ".safetensors" else read_torch_file(path)
     tensors = own_names(without(tensors_of(content, path, key="model"), UNUSED), ("cls_token",), path)
     network = build(tensors, patch=(PATCH, PATCH), leading=1, tokens=GRID[0] * GRID[1])
-    load_strictly(network, tensors, path)
+    load_strictly(network, tensors, path, released_name=released_name)
     return network

@@ -2,7 +2,7 @@
 
 import argparse
 import pickle
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -62,10 +62,17 @@ def require(tensors: Mapping[str, Tensor], names: Iterable[str], path: Path) -> 
             )
 
 
-def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) -> None:
-    """Give a module, made on the meta device, these weights as float32, each in its place.
+def load_strictly(
+    module: nn.Module,
+    tensors: Mapping[str, Tensor],
+    path: Path,
+    *,
+    released_name: Callable[[str], str] = str,
+) -> None:
+    """Give a module these weights as float32, each in its place; the module may be on the meta device.
 
-    Raises EvaluationError: a missing, superfluous or wrongly shaped tensor; the sentence names it.
+    Raises EvaluationError: a missing, superfluous or wrongly shaped tensor; the sentence names it, in the
+    words of `released_name` where the module has names of its own.
     """
     wanted = module.state_dict()
     for name in sorted(wanted.keys() | tensors.keys()):
@@ -73,7 +80,7 @@ def load_strictly(module: nn.Module, tensors: Mapping[str, Tensor], path: Path) 
         needed = tuple(wanted[name].shape) if name in wanted else "no such tensor"
         if found != needed:
             raise EvaluationError(
-                f"{path} does not fit the model: '{name}' is {found} where the model has {needed}; "
-                "name the released file of this model"
+                f"{path} does not fit the model: '{released_name(name)}' is {found} where the model has "
+                f"{needed}; name the released file of this model"
             )
     module.load_state_dict({name: tensor.float() for name, tensor in tensors.items()}, assign=True)

@@ -106,11 +106,20 @@ def own_names(tensors: Mapping[str, Tensor], leading: tuple[str, ...], path: Pat
     return renamed
 
 
+def released_name(own: str) -> str:
+    """Return the name in timm of a parameter of `VisionTransformer`, for messages."""
+    block = BLOCK.fullmatch(own)
+    if block:
+        inner = {own_name: name for name, own_name in BLOCK_NAMES.items()}
+        return f"blocks.{block[1]}.{inner.get(block[2], block[2])}"
+    return {own_name: name for name, own_name in NAMES.items()}.get(own, own)
+
+
 def build(
     tensors: Mapping[str, Tensor], *, patch: tuple[int, int], leading: int, tokens: int
 ) -> VisionTransformer:
     """Make a transformer on the meta device; width and depth are those that the tensors (own names) have."""
-    width = tensors["norm.weight"].shape[0] if "norm.weight" in tensors else HEAD_WIDTH
+    width = tensors["leading"].shape[1]
     blocks = {match[1] for name in tensors if (match := BLOCK.fullmatch(name))}
     with torch.device("meta"):
         return VisionTransformer(
