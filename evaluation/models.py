@@ -49,8 +49,8 @@ AUTHORS = "the authors' checkpoint, by `hear-mwmae convert`"
 # fmt: off
 SYSTEMS = (
     System("HEAR-Naive", BASELINES + "hear_naive", 0, 44100, 4096, 4096, 50),
-    System("PaSST-base", BASELINES + "passt", None, 32000, None, None, None, "AS-5k", 5000,
-           "", "the package hear21passt"),
+    System("PaSST-base", BASELINES + "passt", None, 32000, 1295, 1295, 50, "AS-5k", 5000,
+           "", "github.com/kkoutini/PaSST, network of the package hear21passt"),
     System("W2V2-base", BASELINES + "wav2vec2_base", 94_371_712, 16000, 768, 768, 20, "LS-960", 960,
            "MIT", HUB + "facebook/wav2vec2-base"),
     System("W2V2-large", BASELINES + "wav2vec2_large", 315_438_720, 16000, 1024, 1024, 20, "VP-100k", 100_000,

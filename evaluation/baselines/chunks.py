@@ -32,13 +32,23 @@ class FrameGrid:
         """Fill sound shorter than one frame up to one frame with silence at its end."""
         return F.pad(audio, (0, max(0, self.window - audio.shape[1])))
 
+    def fit(self, audio: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips fitted"]:
+        """Let sound end with the last frame whose middle lies in it, cut or filled up with silence."""
+        last = max(0, audio.shape[1] - self.window // 2) // self.hop
+        return F.pad(audio, (0, last * self.hop + self.window - audio.shape[1]))
+
     def count(self, samples: int) -> int:
         """Return the number of frames that lie in so many samples, at least one."""
         return 1 + max(0, samples - self.window) // self.hop
 
-    def samples(self, frames: range) -> slice:
-        """Return the samples that consecutive frames see."""
-        return slice(frames.start * self.hop, (frames.stop - 1) * self.hop + self.window)
+    def part(self, audio: Float[Tensor, "clips samples"], frames: range) -> Float[Tensor, "clips part"]:
+        """Return the samples that consecutive frames see; with the last one all that is left.
+
+        The remainder belongs to no frame, but a network may hear it: one with group norms does.
+        """
+        is_last = frames.stop == self.count(audio.shape[1])
+        stop = audio.shape[1] if is_last else (frames.stop - 1) * self.hop + self.window
+        return audio[:, frames.start * self.hop : stop]
 
     def centres_ms(self, count: int, sample_rate: int) -> Float[Tensor, "count"]:
         """Return the middle of each of the first `count` frames in ms."""

@@ -5,7 +5,7 @@ is normalised as the model's own feature extractor says; a scene is the mean of 
 time, a frame's time the middle of what it sees. Three kinds of encoder are known:
 
     kind                                             frame        hop     one part at most
-    waveform (wav2vec 2.0, HuBERT, WavLM, SEW, ...)  its kernels  20 ms   30 s
+    waveform (wav2vec 2.0, HuBERT, WavLM, ...)       its kernels  20 ms   30 s
     Whisper (its encoder)                            20 ms        20 ms   30 s, filled up with silence
     AST (bands of a time column are averaged)        16 x 10 ms   100 ms  10.2 s, filled up with silence
 
@@ -63,9 +63,8 @@ def layout_of(config: Any, extractor: Any, name: str) -> Layout:
         bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
         seconds = longest / extractor.sampling_rate
         return Layout(config.time_stride * frame_hop, window, seconds, special=2, bands=bands)
-    if hasattr(config, "conv_stride") and isinstance(
-        extractor, package("transformers").Wav2Vec2FeatureExtractor
-    ):
+    is_waveform = isinstance(extractor, package("transformers").Wav2Vec2FeatureExtractor)
+    if is_waveform and hasattr(config, "conv_stride") and not hasattr(config, "squeeze_factor"):
         window, hop = 1, 1
         for kernel, stride in zip(config.conv_kernel, config.conv_stride, strict=True):
             window, hop = window + (kernel - 1) * hop, hop * stride
@@ -91,13 +90,12 @@ class HuggingFaceModel(FrameModel):
         )
         self._extractor = extractor
         self._layout = layout
-        if not hasattr(config, "squeeze_factor"):  # SEW's blocks have fewer frames than its output
-            names = ["input", *(f"block{block + 1}" for block in range(config.num_hidden_layers))]
-            self.layer_embedding_sizes = dict.fromkeys(names, config.hidden_size)
+        names = ["input", *(f"block{block + 1}" for block in range(config.num_hidden_layers))]
+        self.layer_embedding_sizes = dict.fromkeys(names, config.hidden_size)
 
     def prepare(self, audio: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips samples"]:
-        """Normalise whole clips where the encoder takes waveforms."""
-        return self._extracted(audio) if self._layout.from_waveform else audio
+        """Normalise whole clips where the encoder takes waveforms; else end with a whole frame."""
+        return self._extracted(audio) if self._layout.from_waveform else self.grid.fit(audio)
 
     def encode(self, audio: Float[Tensor, "clips samples"], layers: Sequence[str]) -> list[Frames]:
         """Return the frames of one part for each layer: no special tokens, the mean over the bands."""
@@ -172,7 +170,7 @@ def _encoder(folder: Path) -> torch.nn.Module:
         model, report = package("transformers").AutoModel.from_pretrained(
             folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
         )
-    except (OSError, ValueError, RuntimeError) as error:
+    except Exception as error:  # whatever the library says of a broken file
         raise EvaluationError(f"{folder} cannot be loaded: {' '.join(str(error).split())}") from error
     missing = [key for key in sorted(report["missing_keys"]) if not key.endswith(UNUSED_WITHOUT_TRAINING)]
     if missing:

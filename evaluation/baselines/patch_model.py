@@ -9,7 +9,6 @@ from typing import Literal
 
 from jaxtyping import Float
 from torch import Tensor, nn
-from torch.nn import functional as F
 
 from evaluation.baselines.fbank import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, KaldiFbank
 from evaluation.baselines.wrap import FrameModel
@@ -56,10 +55,7 @@ class PatchModel(FrameModel):
 
     def prepare(self, audio: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips samples"]:
         """Take away each clip's mean; fill its last column up with silence if its middle is in the clip."""
-        samples, grid = audio.shape[1], self.grid
-        columns = 1 + max(0, samples - grid.window // 2) // grid.hop
-        missing = (columns - 1) * grid.hop + grid.window - samples
-        return F.pad(audio - audio.mean(dim=1, keepdim=True), (0, max(0, missing)))
+        return self.grid.fit(audio - audio.mean(dim=1, keepdim=True))
 
     def normalise(self, fbank: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
         """Return what the network reads; its deviation is 0.5, not 1."""

@@ -73,7 +73,7 @@ class FrameModel(nn.Module):
         """
         audio = self.grid.pad(self.prepare(audio))
         for part in equal_parts(self.grid.count(audio.shape[1]), self._longest):
-            samples = audio[:, self.grid.samples(part)]
+            samples = self.grid.part(audio, part)
             at_once = max(1, int(SECONDS_AT_ONCE * self.sample_rate / samples.shape[1]))
             passes = [self.encode(clips, layers) for clips in samples.split(at_once)]
             found = passes[0][0].shape[1]
