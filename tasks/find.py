@@ -64,8 +64,8 @@ def _is_path(name: str) -> bool:
 
 def _group(name: str, directory: Path) -> list[Path]:
     """The directories of all tasks of a group."""
-    present = {path: _metadata(path) for path in find_tasks(directory)}
-    found = [(info, _directories(info, present)) for info in _GROUPS[name]]
+    present = metadata_by_path(directory)
+    found = [(info, directories_of(info, present)) for info in _GROUPS[name]]
     missing = [info.directory for info, paths in found if not paths]
     if missing:
         raise TaskError(
@@ -78,7 +78,12 @@ def _group(name: str, directory: Path) -> list[Path]:
     return [paths[0] for _, paths in found]
 
 
-def _directories(info: TaskInfo, present: Mapping[Path, TaskMetadata | None]) -> list[Path]:
+def metadata_by_path(directory: Path | str) -> dict[Path, TaskMetadata | None]:
+    """Every task directory in `directory` with its metadata, None where they cannot be read."""
+    return {path: _metadata(path) for path in find_tasks(directory)}
+
+
+def directories_of(info: TaskInfo, present: Mapping[Path, TaskMetadata | None]) -> list[Path]:
     """The directory of a task, or those that stand for it: another version, a part, a sample."""
     exact = [path for path in present if path.name == info.directory]
     return exact or [path for path, metadata in present.items() if metadata and stands_for(metadata, info)]
@@ -98,13 +103,13 @@ def stands_for(metadata: TaskMetadata, info: TaskInfo) -> bool:
 
 
 def _matches(name: str, directory: Path) -> list[Path]:
-    present = {path: _metadata(path) for path in find_tasks(directory)}
+    present = metadata_by_path(directory)
     if name == "all" and present:
         return list(present)
     info = next((i for i in HEAR19_TASKS if i.short_name.lower() == name.lower()), None)
     for found in (
         [path for path in present if path.name == name],
-        _directories(info, present) if info else [],
+        directories_of(info, present) if info else [],
         [path for path, metadata in present.items() if metadata and metadata.task_name == name],
         [path for path, metadata in present.items() if metadata and metadata.base_name == name],
     ):

@@ -121,7 +121,7 @@ def read_metadata(path: Path | str) -> TaskMetadata:
     if not file.is_file():
         raise TaskError(f"{path} is not a task directory: it has no {METADATA_FILE}; check the path.")
     raw = read_json_object(file)
-    for fault in metadata_faults(raw):
+    for _, fault in metadata_faults(raw):
         raise TaskError(f"{file}: {fault}")
     values = {name: value for name, value in raw.items() if name in _FIELDS}
     values["splits"], values["evaluation"] = tuple(values["splits"]), tuple(values["evaluation"])
@@ -211,37 +211,37 @@ def read_json_object(file: Path) -> dict[str, Any]:
     return content
 
 
-def metadata_faults(raw: Mapping[str, Any]) -> Iterator[str]:
-    """Everything that is wrong with the content of a task_metadata.json, a sentence each."""
+def metadata_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
+    """Everything that is wrong with the content of a task_metadata.json: a field and a sentence each."""
     missing = [f.name for f in _FIELDS.values() if _has_no_default(f) and f.name not in raw]
     if missing:
-        yield f"it lacks {', '.join(missing)}; HEAR's task format asks for them: add them."
+        yield missing[0], f"it lacks {', '.join(missing)}; HEAR's task format asks for them: add them."
     for name, choices in _CHOICES.items():
         if name in raw and raw[name] not in choices:
-            yield f"{name} is {raw[name]!r}; it must be one of {', '.join(choices)}."
+            yield name, f"{name} is {raw[name]!r}; it must be one of {', '.join(choices)}."
     if raw.get("embedding_type") == "event" and raw.get("prediction_type") == "multiclass":
-        yield "a task of events has prediction_type multilabel: any number at a time."
+        yield "prediction_type", "a task of events has prediction_type multilabel: any number at a time."
     for name in ("splits", "evaluation"):
         if name in raw and not _is_list_of_names(raw[name]):
-            yield f"{name} is {raw[name]!r}; it must be a list of distinct names."
+            yield name, f"{name} is {raw[name]!r}; it must be a list of distinct names."
     for name in ("task_name", "version"):
         if name in raw and (not isinstance(raw[name], str) or not raw[name]):
-            yield f"{name} is {raw[name]!r}; it must be a non-empty string."
+            yield name, f"{name} is {raw[name]!r}; it must be a non-empty string."
     duration = raw.get("sample_duration")
     if duration is not None and (not _is_number(duration) or duration <= 0):
-        yield f"sample_duration is {duration!r}; it must be seconds above 0, or null."
+        yield "sample_duration", f"sample_duration is {duration!r}; it must be seconds above 0, or null."
     if _is_list_of_names(raw.get("splits")):
         yield from _splits_faults(raw["splits"], raw.get("split_mode"), raw.get("nfolds"))
 
 
-def _splits_faults(splits: Sequence[str], mode: Any, nfolds: Any) -> Iterator[str]:
+def _splits_faults(splits: Sequence[str], mode: Any, nfolds: Any) -> Iterator[tuple[str, str]]:
     if mode == "trainvaltest":
         if sorted(splits) != ["test", "train", "valid"]:
-            yield f"splits are {splits}; trainvaltest asks for train, valid, test."
+            yield "split_mode", f"splits are {splits}; trainvaltest asks for train, valid, test."
     elif len(splits) < 3:
-        yield f"splits are {splits}; split_mode {mode} asks for at least 3 folds."
+        yield "split_mode", f"splits are {splits}; split_mode {mode} asks for at least 3 folds."
     elif nfolds is not None and nfolds != len(splits):
-        yield f"nfolds is {nfolds} but splits names {len(splits)}; make them agree."
+        yield "nfolds", f"nfolds is {nfolds} but splits names {len(splits)}; make them agree."
 
 
 def _is_number(value: Any) -> bool:

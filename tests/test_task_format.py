@@ -298,6 +298,82 @@ def test_tasks_are_found_in_the_papers_order_and_by_every_name(tmp_path):
         tasks.resolve(["all"], "/nowhere")
 
 
+def make_groups(directory, infos):
+    for info in infos:
+        metadata = info.metadata
+        make_task(
+            directory / info.directory,
+            task_name=metadata.task_name,
+            mode=metadata.mode,
+            version=metadata.version,
+            clips=2,
+        )
+
+
+def test_paper_and_hear19_are_all_their_tasks_or_a_sentence_that_names_every_missing_one(tmp_path):
+    ten = [info.directory for info in tasks.PAPER_TASKS]
+    twenty = [info.directory for info in tasks.HEAR19_TASKS]
+    assert len(twenty) == len(set(twenty)) == 20
+    assert twenty[:10] == ten
+    assert len({info.short_name for info in tasks.HEAR19_TASKS}) == 20
+    make_groups(tmp_path, [i for i in tasks.HEAR19_TASKS if i.short_name not in ("DCASE", "NS-5h", "GTZAN")])
+    with pytest.raises(tasks.TaskError) as caught:
+        tasks.resolve(["hear19"], tmp_path)
+    missing = "nsynth_pitch-v2.2.3-5h, dcase2016_task2-hear2021-full, tfds_gtzan-1.0.0-full"
+    assert f"lacks 3 of the tasks of 'hear19': {missing};" in str(caught.value)
+    with pytest.raises(tasks.TaskError, match=r"lacks 1 of the tasks of 'paper': nsynth_pitch-v2.2.3-5h;"):
+        tasks.resolve(["paper"], tmp_path)
+    with pytest.raises(tasks.TaskError, match=r"no task 'NS-5h'"):
+        tasks.resolve(["NS-5h"], tmp_path)
+    make_groups(tmp_path, [i for i in tasks.HEAR19_TASKS if i.short_name in ("DCASE", "NS-5h", "GTZAN")])
+    make_task(tmp_path / "zebra", task_name="zebra", clips=2)
+    assert [path.name for path in tasks.resolve(["hear19"], tmp_path)] == twenty
+    assert [path.name for path in tasks.resolve(["paper", "all"], tmp_path)][:10] == ten
+    assert [path.name for path in tasks.resolve(["NS-50h"], tmp_path)] == ["nsynth_pitch-v2.2.3-50h"]
+
+
+def test_a_part_stands_for_the_papers_task_in_a_group(tmp_path):
+    make_groups(tmp_path, [i for i in tasks.PAPER_TASKS if i.short_name != "NS-5h"])
+    make_task(tmp_path / "nsynth_pitch-part", task_name="nsynth_pitch-part", mode="part", clips=2)
+    assert tasks.resolve(["paper"], tmp_path)[6].name == "nsynth_pitch-part"
+    with pytest.raises(tasks.TaskError, match=r"lacks 10 .*nsynth_pitch-v2.2.3-50h"):
+        tasks.resolve(["hear19"], tmp_path)
+
+
+def test_metadata_of_the_other_nine_tasks_are_those_of_the_protocol():
+    known = {info.directory: info.metadata for info in tasks.HEAR19_TASKS[10:]}
+    folds = {name: len(m.splits) for name, m in known.items() if m.split_mode == "new_split_kfold"}
+    assert folds == {
+        "maestro-v3.0.0-5h": 5,
+        "gunshot_triangulation-v1.0-full": 7,
+        "tfds_gtzan-1.0.0-full": 10,
+        "tfds_gtzan_music_speech-1.0.0-full": 10,
+        "vocal_imitation-v1.1.3-full": 3,
+    }
+    assert {n for n, m in known.items() if m.embedding_type == "event"} == {
+        "maestro-v3.0.0-5h",
+        "dcase2016_task2-hear2021-full",
+    }
+    assert not known["maestro-v3.0.0-5h"].use_scoring_for_early_stopping
+    assert known["beehive_states_fold1-v2-full"].evaluation[0] == "aucroc"
+    assert known["vocal_imitation-v1.1.3-full"].evaluation == ("mAP", "d_prime", "aucroc", "top1_acc")
+    assert {n: m.sample_duration for n, m in known.items() if m.sample_duration > 60} == {
+        "maestro-v3.0.0-5h": 120.0,
+        "dcase2016_task2-hear2021-full": 120.0,
+        "beehive_states_fold0-v2-full": 600.0,
+        "beehive_states_fold1-v2-full": 600.0,
+    }
+
+
+@pytest.mark.parametrize("info", tasks.HEAR19_TASKS, ids=lambda info: info.directory)
+def test_metadata_of_every_task_are_written_and_read_back(tmp_path, info):
+    label = ("1",) if info.metadata.embedding_type == "scene" else ()
+    events = () if label else (tasks.Event("1", 0.0, 10.0),)
+    clips = {split: [tasks.Clip(f"{split}.wav", label, events)] for split in info.metadata.splits}
+    tasks.write_task(tmp_path, info.metadata, clips)
+    assert tasks.read_metadata(tmp_path) == info.metadata
+
+
 def test_digest_depends_on_content_and_on_nothing_else(tiny, tmp_path):
     first = tasks.task_digest(tasks.read_task(tiny), 48000)
     copy = tmp_path / "elsewhere" / "copy"

@@ -1,0 +1,236 @@
+"""The command that says everything that is wrong with HEAR task directories, a user's own too."""
+
+import argparse
+import sys
+from collections import defaultdict
+from collections.abc import Collection, Iterator, Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+from tasks.check_sound import check_sound
+from tasks.command import progress_bar, run_command
+from tasks.errors import TaskError
+from tasks.find import find_tasks, stands_for
+from tasks.findings import Finding, named
+from tasks.format import (
+    METADATA_FILE,
+    VOCABULARY_FILE,
+    Clip,
+    TaskMetadata,
+    metadata_faults,
+    read_entry,
+    read_json_object,
+    read_vocabulary,
+    sort_labels,
+)
+from tasks.info import TaskInfo
+from tasks.paper import HEAR19_TASKS
+from tasks.work import Progress
+
+_STAND_INS = {
+    "task_name": "?",
+    "version": "?",
+    "embedding_type": "scene",
+    "prediction_type": "multilabel",
+    "split_mode": "?",
+    "sample_duration": None,
+    "evaluation": (),
+    "mode": "?",
+    "part_of": None,
+    "synthetic": False,
+}
+"""What stands for a field that is missing or wrong, so that the rest of the task can be looked at."""
+
+_ENTRIES_TOLD = 10
+
+
+def check_task(
+    path: Path | str, *, rate: int | None = None, progress: Progress | None = None
+) -> list[Finding]:
+    """Everything that is wrong with the task directory `path`, and what is worth a remark.
+
+    `rate` (Hz) limits the look at the sound to one sample rate. Remarks are what a builder of the task
+    cannot change: a few silent clips, clips in several splits and labels that a split lacks, in HEAR's own
+    tasks, their parts and samples; in a task of one's own they are wrong. Raises TaskError when there is no
+    such directory.
+    """
+    path = Path(path)
+    if not path.is_dir():
+        raise TaskError(f"{path} is no directory; check the path.")
+    try:
+        raw = read_json_object(path / METADATA_FILE)
+    except TaskError as error:
+        return [_finding(path, METADATA_FILE, error)]
+    findings = [Finding(METADATA_FILE, sentence) for _, sentence in metadata_faults(raw)]
+    metadata = _usable(raw)
+    if metadata is None:
+        return [*findings, Finding(".", f"nothing else was looked at: repair {METADATA_FILE} first")]
+    infos = [info for info in HEAR19_TASKS if stands_for(metadata, info)]
+    inherited = bool(infos or metadata.part_of or metadata.synthetic)
+    vocabulary, faults = _check_vocabulary(path)
+    splits, more = _check_splits(path, metadata, vocabulary)
+    findings += [*faults, *more, *_check_names(path, splits)]
+    findings += _check_labels(metadata, vocabulary, splits, inherited)
+    findings += _check_count(metadata, splits, infos)
+    files = {split: [clip.file for clip in clips] for split, clips in splits.items()}
+    return findings + check_sound(path, metadata, files, rate=rate, inherited=inherited, progress=progress)
+
+
+def _finding(path: Path, where: str, error: TaskError) -> Finding:
+    """An error as a finding, without the path that its sentence begins with."""
+    return Finding(where, str(error).removeprefix(str(path / where)).removeprefix(":").strip())
+
+
+def _usable(raw: Mapping[str, Any]) -> TaskMetadata | None:
+    """Metadata to go on with, whatever else is wrong with them; None where the splits are not known."""
+    wrong = {field for field, _ in metadata_faults(raw)}
+    if "splits" in wrong or "splits" not in raw:
+        return None
+    values = {
+        name: raw[name] if name in raw and name not in wrong else stand_in
+        for name, stand_in in _STAND_INS.items()
+    }
+    return TaskMetadata(**values, splits=tuple(raw["splits"]))
+
+
+def _check_vocabulary(path: Path) -> tuple[list[str], list[Finding]]:
+    try:
+        labels, faults = read_vocabulary(path / VOCABULARY_FILE)
+    except TaskError as error:
+        return [], [_finding(path, VOCABULARY_FILE, error)]
+    if not faults and tuple(labels) != sort_labels(labels):
+        faults = ["the labels are not sorted (by number if all are numbers, else by letter)."]
+    return labels, [Finding(VOCABULARY_FILE, fault) for fault in faults]
+
+
+def _check_splits(
+    path: Path, metadata: TaskMetadata, vocabulary: Collection[str]
+) -> tuple[dict[str, list[Clip]], list[Finding]]:
+    """The good entries of every split, and what is wrong with the others."""
+    splits: dict[str, list[Clip]] = {}
+    findings: list[Finding] = []
+    for split in metadata.splits:
+        file = path / f"{split}.json"
+        splits[split] = []
+        try:
+            entries = read_json_object(file)
+        except TaskError as error:
+            findings.append(_finding(path, file.name, error))
+            continue
+        if not entries:
+            findings.append(Finding(file.name, "names no clip; a split must not be empty."))
+        faults = []
+        for name, entry in entries.items():
+            try:
+                splits[split].append(read_entry(file, name, entry, metadata, frozenset(vocabulary)))
+            except TaskError as error:
+                faults.append(_finding(path, file.name, error))
+        findings += faults[:_ENTRIES_TOLD]
+        if faults[_ENTRIES_TOLD:]:
+            findings.append(Finding(file.name, f"{len(faults[_ENTRIES_TOLD:])} more entries are wrong."))
+    return splits, findings
+
+
+def _check_names(path: Path, splits: Mapping[str, Sequence[Clip]]) -> Iterator[Finding]:
+    """JSON files of no split, and clips of the same name in two splits."""
+    extra = {f.name for f in path.glob("*.json")} - {METADATA_FILE} - {f"{split}.json" for split in splits}
+    if extra:
+        yield Finding(METADATA_FILE, f"splits do not name what is there: {named(extra)}.")
+    where = defaultdict(list)
+    for split, clips in splits.items():
+        for clip in clips:
+            where[clip.file].append(split)
+    for file, several in where.items():
+        if len(several) > 1:
+            yield Finding(".", f"{file} is in {' and '.join(several)}; a clip belongs to one split.")
+
+
+def _check_labels(
+    metadata: TaskMetadata, vocabulary: Collection[str], splits: Mapping[str, Sequence[Clip]], inherited: bool
+) -> Iterator[Finding]:
+    """Labels that no clip has, and labels that some split lacks, which HEAR allows in event tasks only."""
+    held = {split: {label for clip in clips for label in clip.labels} for split, clips in splits.items()}
+    used = set().union(*held.values())
+    if set(vocabulary) - used:
+        yield Finding(VOCABULARY_FILE, f"no clip has the labels {named(set(vocabulary) - used)}.")
+    if metadata.embedding_type == "event":
+        return
+    for split, labels in held.items():
+        if used - labels:
+            what = f"no clip has the labels {named(used - labels)}; scores per class need each in every split"
+            yield Finding(f"{split}.json", what, remark=inherited)
+
+
+def _check_count(
+    metadata: TaskMetadata, splits: Mapping[str, Sequence[Clip]], infos: Sequence[TaskInfo]
+) -> Iterator[Finding]:
+    """How many clips one of HEAR's tasks has, where that is not what the benchmark's page says."""
+    count = sum(len(clips) for clips in splits.values())
+    if metadata.part_of or metadata.synthetic:
+        return
+    for info in infos:
+        if count != info.clips:
+            what = f"{count} clips, where HEAR states {info.clips} for {info.directory}"
+            yield Finding(".", what, remark=True)
+
+
+def _directories(path: Path) -> list[Path]:
+    """The task directory `path`, or those in it."""
+    if (path / METADATA_FILE).exists():
+        return [path]
+    found = find_tasks(path)
+    if not found:
+        raise TaskError(f"{path} holds no {METADATA_FILE} and no task directory; check the path.")
+    return found
+
+
+def _check_and_tell(path: Path, rate: int | None) -> int:
+    """Check one task, print what was found, return the number of problems."""
+    with progress_bar(f"checking {path.name}", "clip") as progress:
+        findings = check_task(path, rate=rate, progress=progress)
+    problems = [finding for finding in findings if not finding.remark]
+    remarks = len(findings) - len(problems)
+    told = f", {remarks} remarks" if remarks else ""
+    print(f"{path}: {len(problems)} problems{told}" if problems else f"{path}: good{told}")
+    for finding in sorted(findings, key=lambda f: f.remark):
+        kind = "remark " if finding.remark else "problem"
+        print(f"  {kind}  {finding.where}: {finding.what}")
+    return len(problems)
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `python -m tasks.check`; returns 0 when all is right, 1 for problems, 2 for misuse."""
+    parser = argparse.ArgumentParser(
+        prog="python -m tasks.check",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Say everything that is wrong with a HEAR task directory, or with every one in a folder.",
+        epilog=_HELP,
+    )
+    parser.add_argument("directory", type=Path, metavar="DIR", help="a task directory, or a folder of them")
+    parser.add_argument(
+        "--rate", type=int, metavar="HZ", help="look at the sound of this sample rate only (default: all)"
+    )
+    options = parser.parse_args(arguments)
+    problems = 0
+
+    def work() -> None:
+        nonlocal problems
+        problems = sum(_check_and_tell(path, options.rate) for path in _directories(options.directory))
+
+    return run_command(work) or min(problems, 1)
+
+
+_HELP = """\
+Looked at: the fields of task_metadata.json, the vocabulary, the labels, clip names against sound files in
+both directions, and every sound file: rate, one channel, 16 bits, length, silence, the same sound in two
+splits.
+
+A remark is what nobody who made the task directory could change: in HEAR's own tasks, parts and samples a few
+silent clips, repeated clips, or labels that a split lacks. In a task of your own these are problems. The exit
+status is 1 if there is a problem, and 0 otherwise.
+
+example: python -m tasks.check my-tasks/my-task --rate 16000
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

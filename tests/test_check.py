@@ -1,0 +1,223 @@
+"""`tasks.check` names every fault of a task directory, and finds none in a good one."""
+
+import json
+import subprocess
+import sys
+import tarfile
+from pathlib import Path
+
+import numpy as np
+import pytest
+import soundfile
+from tiny_task import make_task
+
+from tasks.check import check_task, main
+
+ROOT = Path(__file__).resolve().parents[1]
+MINI = ROOT.parent / "shared" / "data" / "hear_mini"
+ARCHIVE = MINI / "hear-2021.0.6-spoken_digit-1.0.9-small-44100.tar.gz"
+
+
+def edit(file: Path, change):
+    content = json.loads(file.read_text())
+    change(content)
+    file.write_text(json.dumps(content))
+
+
+@pytest.fixture
+def good(tmp_path):
+    return make_task(tmp_path / "mine")
+
+
+def told(path: Path, **options) -> list[str]:
+    return [f"{f.where}: {f.what}" for f in check_task(path, **options) if not f.remark]
+
+
+def test_nothing_is_wrong_with_a_good_task_and_the_sample_tasks(good, sample_tasks):
+    assert told(good) == []
+    for path in sample_tasks.iterdir():
+        if (path / "task_metadata.json").is_file():
+            assert told(path) == [], path
+
+
+def metadata(**values):
+    return lambda root: edit(root / "task_metadata.json", lambda m: m.update(values))
+
+
+def drop(*fields):
+    return lambda root: edit(root / "task_metadata.json", lambda m: [m.pop(name) for name in fields])
+
+
+def entries(split, **values):
+    return lambda root: edit(root / f"{split}.json", lambda e: e.update(values))
+
+
+def sound(place, audio, rate=48000, **options):
+    return lambda root: soundfile.write(root / place, audio, rate, **options)
+
+
+RNG = np.random.default_rng(5)
+NOISE = RNG.uniform(-0.5, 0.5, 12000)
+SPOILED = {
+    "task_metadata.json: it lacks version, evaluation": drop("version", "evaluation"),
+    "task_metadata.json: embedding_type is 'frame'": metadata(embedding_type="frame"),
+    "task_metadata.json: sample_duration is 'x'": metadata(sample_duration="x"),
+    "task_metadata.json: splits are ['train', 'valid']; trainvaltest": metadata(splits=["train", "valid"]),
+    "task_metadata.json: nfolds is 5 but splits names 3": metadata(split_mode="new_split_kfold", nfolds=5),
+    ".: nothing else was looked at": drop("splits"),
+    "task_metadata.json: is not valid JSON": lambda r: (r / "task_metadata.json").write_text("{"),
+    "task_metadata.json: splits do not name what is there: extra.json": lambda r: (
+        r / "extra.json"
+    ).write_text("{}"),
+    "labelvocabulary.csv: the labels are not sorted": lambda r: (r / "labelvocabulary.csv").write_text(
+        "idx,label\n0,10\n1,2\n"
+    ),
+    "labelvocabulary.csv: idx must count": lambda r: (r / "labelvocabulary.csv").write_text(
+        "idx,label\n0,2\n2,10\n"
+    ),
+    "labelvocabulary.csv: no clip has the labels 11": lambda r: (r / "labelvocabulary.csv").write_text(
+        "idx,label\n0,2\n1,10\n2,11\n"
+    ),
+    "valid.json: valid-0.wav has the label '3'": entries("valid", **{"valid-0.wav": [3]}),
+    "valid.json: valid-1.wav has 2 labels": entries("valid", **{"valid-1.wav": [2, 10]}),
+    "valid.json: no clip has the labels 10": entries("valid", **{"valid-1.wav": [2], "valid-3.wav": [2]}),
+    "test.json: cannot be read": lambda r: (r / "test.json").unlink(),
+    "test.json: names no clip": lambda r: (r / "test.json").write_text("{}"),
+    ".: train-0.wav is in train and test": entries("test", **{"train-0.wav": [2]}),
+    "48000/test: lacks what test.json names: more.wav": entries("test", **{"more.wav": [2]}),
+    "48000/test: has what test.json does not name: more.wav": sound("48000/test/more.wav", NOISE),
+    "48000/fold00: is no split": lambda r: (r / "48000" / "fold00").mkdir(),
+    "16000/valid: is missing": lambda r: (r / "16000" / "train").mkdir(parents=True),
+    "48000/train: 1 clips have another rate than their folder: train-0.wav (44100 Hz)": sound(
+        "48000/train/train-0.wav", NOISE[:11025], 44100
+    ),
+    "48000/train: 1 clips are not mono: train-0.wav (2 channels)": sound(
+        "48000/train/train-0.wav", np.stack([NOISE, NOISE], axis=1)
+    ),
+    "48000/train: 1 clips are not 16-bit PCM: train-0.wav (PCM_24)": sound(
+        "48000/train/train-0.wav", NOISE, subtype="PCM_24"
+    ),
+    "48000/train: 1 clips are not 0.25 s long: train-0.wav (0.248 s)": sound(
+        "48000/train/train-0.wav", NOISE[:-96]
+    ),
+    "48000/train: 1 clips cannot be read: train-0.wav (no sound)": lambda r: (
+        r / "48000/train/train-0.wav"
+    ).write_bytes(b"x"),
+    "48000/train: 1 clips cannot be read: train-0.wav (empty)": sound("48000/train/train-0.wav", NOISE[:0]),
+    "48000/train: 1 of 4 clips are silent (at most 3 of 32768): train-0.wav": sound(
+        "48000/train/train-0.wav", np.full(12000, 3 / 32768)
+    ),
+    "48000: the same sound is in several splits: train/train-0.wav, valid/valid-1.wav": lambda r: (
+        r / "48000/valid/valid-1.wav"
+    ).write_bytes((r / "48000/train/train-0.wav").read_bytes()),
+    ".: there is no sample-rate folder": lambda r: (r / "48000").rename(r / "sound"),
+}
+
+
+@pytest.mark.parametrize("what", SPOILED)
+def test_each_fault_is_told_where_it_is(good, what):
+    SPOILED[what](good)
+    found = told(good)
+    assert any(line.startswith(what) for line in found), found
+    assert str(good) not in "".join(found)
+
+
+def test_all_faults_are_told_at_once(good):
+    chosen = [
+        "task_metadata.json: sample_duration is 'x'",
+        "labelvocabulary.csv: no clip has the labels 11",
+        "valid.json: valid-0.wav has the label '3'",
+        "valid.json: valid-1.wav has 2 labels",
+        ".: train-0.wav is in train and test",
+        "48000/test: has what test.json does not name: more.wav",
+        "48000/fold00: is no split",
+        "16000/valid: is missing",
+        "48000/train: 1 clips are not 16-bit PCM: train-0.wav (PCM_24)",
+    ]
+    for what in chosen:
+        SPOILED[what](good)
+    found = told(good)
+    for what in chosen:
+        assert any(line.startswith(what) for line in found), what
+
+
+def test_one_sample_off_is_no_fault_and_a_rate_can_be_chosen(good):
+    sound("48000/train/train-0.wav", NOISE[:-1])(good)
+    assert told(good) == []
+    (good / "16000" / "train").mkdir(parents=True)
+    assert told(good)
+    assert told(good, rate=48000) == []
+    assert told(good, rate=32000) == [".: there is no folder 32000; unpack the task again or resample it"]
+
+
+def test_what_a_data_set_brings_is_a_remark_in_hears_tasks_unless_most_are_silent(tmp_path):
+    root = make_task(tmp_path / "esc50-v2.0.0-full", task_name="esc50")
+    silent = np.zeros(12000)
+    sound("48000/train/train-0.wav", silent)(root)
+    SPOILED["valid.json: no clip has the labels 10"](root)
+    sound("48000/valid/valid-0.wav", NOISE)(root)
+    sound("48000/test/test-0.wav", NOISE)(root)
+    remarks = [f"{f.where}: {f.what}" for f in check_task(root) if f.remark]
+    assert told(root) == []
+    assert [r.split(":")[0] for r in remarks] == ["valid.json", ".", "48000/train", "48000"]
+    assert remarks[1] == ".: 12 clips, where HEAR states 2000 for esc50-v2.0.0-full"
+    for i in range(3):
+        sound(f"48000/train/train-{i}.wav", silent)(root)
+    assert [line.split(" (")[0] for line in told(root)] == ["48000/train: 3 of 4 clips are silent"]
+
+
+@pytest.mark.skipif(not ARCHIVE.exists(), reason="HEAR's own prepared archive is not here")
+def test_hears_own_archive_of_spoken_digits_is_silent_and_else_right(tmp_path):
+    with tarfile.open(ARCHIVE) as archive:
+        archive.extractall(tmp_path, filter="data")
+    found = told(tmp_path / "hear-2021.0.6" / "tasks" / "spoken_digit-1.0.9-small")
+    silent = [line for line in found if "20 of 20 clips are silent" in line]
+    assert [line.split(":")[0] for line in silent] == [f"44100/fold0{i}" for i in range(5)]
+    others = [line for line in found if line not in silent]
+    assert [line.split(" labels ")[0] for line in others] == [
+        f"fold0{i}.json: no clip has the" for i in range(5)
+    ]
+
+
+def test_long_lists_are_cut_and_counted(tmp_path):
+    root = make_task(tmp_path / "mine", clips=30)
+    edit(root / "test.json", lambda e: e.update({f"test-{i}.wav": [3] for i in range(25)}))
+    for file in (root / "48000" / "valid").glob("*"):
+        file.unlink()
+    found = told(root)
+    assert "48000/valid: lacks what valid.json names: valid-0.wav, valid-1.wav, valid-10.wav, " in " ".join(
+        found
+    )
+    assert any("and 25 more" in line for line in found)
+    assert "test.json: 15 more entries are wrong." in found
+    assert sum(line.startswith("test.json: test-") for line in found) == 10
+
+
+def run_cli(*arguments: object) -> subprocess.CompletedProcess:
+    command = [sys.executable, "-m", "tasks.check", *map(str, arguments)]
+    return subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=False)
+
+
+def test_command_line_over_one_task_and_over_a_folder(good, tmp_path):
+    other = make_task(tmp_path / "other")
+    (other / "48000/test/test-2.wav").unlink()
+    checked = run_cli(tmp_path)
+    assert checked.returncode == 1
+    assert f"{good}: good" in checked.stdout
+    assert f"{other}: 1 problems" in checked.stdout
+    assert "problem  48000/test: lacks what test.json names: test-2.wav" in checked.stdout
+    assert checked.stderr == ""
+    assert run_cli(good, "--rate", 48000).returncode == 0
+    (tmp_path / "empty").mkdir()
+    for directory, message in (("nowhere", "does not exist"), ("empty", "holds no task_metadata.json")):
+        failed = run_cli(tmp_path / directory)
+        assert failed.returncode == 2
+        assert message in failed.stderr
+        assert failed.stderr.count("\n") == 1
+
+
+def test_what_is_checked_stays_as_it_is(good, capsys):
+    before = {p: p.stat().st_mtime_ns for p in good.rglob("*")}
+    assert main([str(good)]) == 0
+    assert capsys.readouterr().out == f"{good}: good\n"
+    assert {p: p.stat().st_mtime_ns for p in good.rglob("*")} == before
