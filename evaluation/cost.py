@@ -1,14 +1,12 @@
-"""What a fit costs: the bytes of a stack of networks and the arithmetic of one of them."""
+"""What a fit costs: the bytes of a network in training and its arithmetic."""
 
 import itertools
 
 from evaluation.protocol import ProbeConfig
 
 
-def networks_per_stack(
-    config: ProbeConfig, *, train: int, valid: int, test: int, dim: int, n_labels: int, max_bytes: float
-) -> int:
-    """Return how many networks train together within `max_bytes`, at least one.
+def network_bytes(config: ProbeConfig, *, train: int, valid: int, test: int, dim: int, n_labels: int) -> int:
+    """Return the memory of one network in training.
 
     `train`, `valid` and `test` are numbers of rows. A network holds its parameters five times (with
     gradient, two moments and the best copy), about six copies of a batch's hidden activations, and at last
@@ -18,7 +16,7 @@ def networks_per_stack(
     batch = min(max(train, valid, test), config.batch_size)
     activations = 6 * batch * config.hidden_dim * max(config.hidden_layers, 1)
     answers = 2 * (valid + test) * n_labels
-    return max(1, int(max_bytes / (4 * (5 * parameters + activations + answers))))
+    return 4 * (5 * parameters + activations + answers)
 
 
 def training_flops(

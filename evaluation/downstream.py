@@ -78,9 +78,9 @@ def _stacks(
     kinds: dict[Config, list[SeededFit]] = {}
     for fit in fits:
         kinds.setdefault(fit[1].stackable(), []).append(fit)
-    stacks = []
+    stacks, rows, n_labels = [], _RowsInUse(data), len(job.task.vocabulary)
     for split in splits:
-        counts, n_labels, rows = data.counts(split), len(job.task.vocabulary), _SplitRows(data, split)
+        counts = data.counts(split)
         for shared, alike in kinds.items():
             size = len(alike)
             if not isinstance(shared, KnnConfig):
@@ -145,13 +145,24 @@ def _keep_predictions_that_count(
                 stack.save(results, directory)
 
 
-class _SplitRows:
-    """The rows of one split, made when the first of its stacks asks and let go when the last is trained."""
+class _RowsInUse:
+    """The rows of the split whose stacks are being started; those of earlier splits go with their stacks."""
 
-    def __init__(self, data: TaskData, split: Split):
-        self._data, self._split = data, split
+    def __init__(self, data: TaskData):
+        self._data = data
         self._lock = threading.Lock()
-        self._made: weakref.WeakValueDictionary[bool, _Parts] = weakref.WeakValueDictionary()
+        self._key: tuple[Split, str, bool] | None = None
+        self._rows: tuple[Rows, Rows, Rows]
+
+    def of(self, split: Split, config: ProbeConfig) -> tuple[Rows, Rows, Rows]:
+        """Return what is trained, validated and tested on."""
+        data, key = self._data, (split, config.matmul_precision, config.hidden_layers > 0)
+        with self._lock:
+            if key != self._key:
+                train = as_trained_on(data.train_rows(split), config)
+                self._rows = train, data.part_rows(split.valid), data.part_rows(split.test)
+                self._key = key
+            return self._rows
 
 
 @dataclass(frozen=True)
@@ -161,7 +172,7 @@ class _Stack:
     job: Job
     data: TaskData
     split: Split
-    rows: _SplitRows
+    rows: _RowsInUse
     fits: Sequence[SeededFit]
 
     @property
@@ -175,7 +186,7 @@ class _Stack:
         """Return them as the engine trains them."""
         return Stack(
             [Fit(config, fit_seed(seed, self.split, config)) for seed, config in self.fits],
-            lambda: self.rows.of(self.fits[0][1]),
+            lambda: self.rows.of(self.split, self.fits[0][1]),
             len(self.job.task.vocabulary),
             self.data.validation_score(self.split.valid),
         )

@@ -35,8 +35,9 @@ class FitRecord:
     `validation_score` and `scores` are on the metric's own scale (accuracy in 0..1); `primary` names the
     score that is reported and `monitor` the one on the validation part that stops and selects: the primary
     one or "loss". `epoch` is the 0-based epoch of the best check, `epochs` how many ran; `stack` names the
-    `stack_size` networks that trained together, `stack_seconds` is their wall time; `seconds` is this fit's
-    share of it by arithmetic, `flops`. `postprocessing` is what was chosen for events, else empty.
+    `stack_size` networks that trained together, `stack_seconds` is their wall time, divided by the number of
+    stacks that trained beside each other; `seconds` is this fit's share of it by arithmetic, `flops`.
+    `postprocessing` is what was chosen for events, else empty.
     `test_loss` is what training minimises, on the test part; None in ledgers that do not have it.
     """
 

@@ -1,16 +1,20 @@
 """Training the shallow classifier: many networks, early stopping, and who works on what.
 
-On a GPU all networks of a stack are computed together. On a CPU every core trains a network of its own,
-which fits its cache and needs no other core to wait for; small batches put several networks in one piece.
-Either way a network's result is its own: it depends neither on the others nor on how work is shared out.
+Networks that agree in shape and see the same rows can be computed together, as one stack. On a GPU that is
+all that fit its memory; a stack never holds networks of two folds, which train on different rows. On a CPU
+every core trains a small stack of its own, one network unless networks are tiny: it fits the core's cache and
+needs no other core to wait for. Stacks of any folds and shapes train beside each other, so that cores are
+idle only at the very end. Either way a network's result is its own: it depends neither on the others nor on
+how work is shared out.
 """
 
 import itertools
 import math
 import threading
-from collections.abc import Callable, Sequence
-from concurrent.futures import FIRST_EXCEPTION, ThreadPoolExecutor, wait
-from dataclasses import dataclass
+import time
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import ThreadPoolExecutor, as_completed
+from dataclasses import dataclass, replace
 
 import numpy as np
 import torch
@@ -22,9 +26,9 @@ from evaluation.layer import Fit
 from evaluation.networks import Networks
 from evaluation.protocol import ProbeConfig
 
-__all__ = ["Fit", "FitResult", "Rows", "Score", "train_stack"]
+__all__ = ["Fit", "FitResult", "Rows", "Score", "Stack", "Trained", "train_stack", "train_stacks"]
 
-PIECE_ELEMENTS = 1 << 17
+STACK_ELEMENTS = 1 << 17
 """Activations that keep a core busy for much longer than it takes Python to ask for the next operation."""
 
 
@@ -56,6 +60,73 @@ Score = Callable[[Float[np.ndarray, "rows labels"]], float]
 It is called by several threads at a time.
 """
 
+OnWork = Callable[[float, int], None]
+"""Told, by one thread at a time, how many fits' worth of work is done in all and how many fits go on."""
+
+
+@dataclass(frozen=True)
+class Stack:
+    """Networks that are computed together.
+
+    `rows` gives the rows to train (see `as_trained_on`), validate and test on; it is asked, perhaps by
+    several threads at a time, when the stack's turn comes, so that not all rows need be in memory. Raises
+    ValueError when the fits' configurations differ in what `ProbeConfig.stackable` keeps.
+    """
+
+    fits: Sequence[Fit]
+    rows: Callable[[], tuple[Rows, Rows, Rows]]
+    n_labels: int
+    score: Score
+
+    def __post_init__(self) -> None:
+        if len({fit.config.stackable() for fit in self.fits}) > 1:
+            raise ValueError("the networks of one stack must agree in what ProbeConfig.stackable keeps")
+
+
+@dataclass(frozen=True)
+class Trained:
+    """What became of stack `number`: a result for each of its fits and the seconds that it took."""
+
+    number: int
+    results: list[FitResult]
+    seconds: float
+
+
+def stack_size(config: ProbeConfig, count: int, rows: int, n_labels: int) -> int:
+    """Return how many of `count` networks a CPU's core should compute together.
+
+    As few as make a call worth its cost, and not so many that a core has nothing to do; `rows` is the number
+    of training rows.
+    """
+    width = config.hidden_dim if config.hidden_layers else n_labels
+    size = max(1, STACK_ELEMENTS // (min(rows, config.batch_size) * width))
+    return min(size, math.ceil(count / torch.get_num_threads()))
+
+
+def train_stacks(
+    stacks: Sequence[Stack], workers: int, on_work: OnWork = lambda done, alive: None
+) -> Iterator[Trained]:
+    """Train all stacks, up to `workers` at a time, and yield each as it finishes.
+
+    The embeddings' device is where everything runs; on a GPU there is to be one worker. The first error ends
+    all. Whoever stops iterating must close the iterator, which ends the work.
+    """
+    watch, cores = _Watch(stacks, on_work), torch.get_num_threads()
+    workers = max(1, min(workers, cores, len(stacks)))
+    if workers == 1:
+        for number in range(len(stacks)):
+            yield _train(stacks[number], number, watch)
+        return
+    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores // workers,))
+    try:
+        pending = [pool.submit(_train, stack, number, watch) for number, stack in enumerate(stacks)]
+        for future in as_completed(pending):
+            yield future.result()
+    finally:
+        watch.stop.set()
+        pool.shutdown(cancel_futures=True)
+        torch.set_num_threads(cores)
+
 
 def train_stack(
     fits: Sequence[Fit],
@@ -64,64 +135,41 @@ def train_stack(
     test: Rows,
     n_labels: int,
     score: Score,
-    on_epoch: Callable[[int, int], None] = lambda epoch, alive: None,
+    on_work: OnWork = lambda done, alive: None,
 ) -> list[FitResult]:
-    """Train all `fits` and return their results in the same order.
+    """Train networks that agree in shape on the same rows and return their results in the same order.
 
-    The embeddings' device is where everything runs. `on_epoch` is told, by one thread at a time, the epoch
-    (1-based, the mean of the networks still to be finished) and how many those are. Raises ValueError when
-    the fits' configurations differ in what `ProbeConfig.stackable` keeps.
+    On a CPU they are cut into stacks for all cores. Raises ValueError as `Stack` does.
     """
-    shared = fits[0].config
-    if any(fit.config.stackable() != shared.stackable() for fit in fits):
-        raise ValueError("the networks of one stack must agree in what ProbeConfig.stackable keeps")
-    if shared.matmul_precision == "bf16" and shared.hidden_layers:
-        train = Rows(train.x.bfloat16(), train.target)
-    stack = _Stack(train, valid, test, n_labels, score, _Watch(fits, on_epoch))
-    pieces = _pieces(fits, len(train.x), n_labels, train.x.device)
+    config, on_cpu = fits[0].config, train.x.device.type == "cpu"
+    rows = as_trained_on(train, config), valid, test
+    whole = Stack(fits, lambda: rows, n_labels, score)
+    size = stack_size(config, len(fits), len(train.x), n_labels) if on_cpu else len(fits)
+    order = adams_order([fit.config for fit in fits])
+    parts = [order[start : start + size] for start in range(0, len(order), size)]
+    stacks = [replace(whole, fits=[fits[i] for i in part]) for part in parts]
     results: dict[int, FitResult] = {}
-
-    def work(piece: list[int]) -> None:
-        results.update(zip(piece, stack.train(piece, [fits[i] for i in piece]), strict=True))
-
-    _in_threads(work, pieces, stack.watch.stop)
+    for trained in train_stacks(stacks, torch.get_num_threads() if on_cpu else 1, on_work):
+        results.update(zip(parts[trained.number], trained.results, strict=True))
     return [results[i] for i in range(len(fits))]
 
 
-def _pieces(fits: Sequence[Fit], rows: int, n_labels: int, device: torch.device) -> list[list[int]]:
-    """Share the fits out: on a GPU one piece, on a CPU as few networks as make a call worth its cost.
-
-    Networks that Adam treats alike become neighbours.
-    """
-    config = fits[0].config
-    order = sorted(range(len(fits)), key=lambda i: (fits[i].config.lr, fits[i].config.beta2))
-    size = len(fits)
-    if device.type == "cpu":
-        width = config.hidden_dim if config.hidden_layers else n_labels
-        size = max(1, PIECE_ELEMENTS // (min(rows, config.batch_size) * width))
-        size = min(size, math.ceil(len(fits) / torch.get_num_threads()))
-    return [order[start : start + size] for start in range(0, len(fits), size)]
+def as_trained_on(rows: Rows, config: ProbeConfig) -> Rows:
+    """Return the training rows as the first layer's products take them."""
+    rounded = config.matmul_precision == "bf16" and config.hidden_layers
+    return Rows(rows.x.bfloat16(), rows.target) if rounded else rows
 
 
-def _in_threads(
-    work: Callable[[list[int]], None], pieces: Sequence[list[int]], stop: threading.Event
-) -> None:
-    """Do `work` on every piece, at most one per core; the first error stops the others and is raised."""
-    cores = torch.get_num_threads()
-    workers = min(cores, len(pieces))
-    if workers == 1:
-        for piece in pieces:
-            work(piece)
-        return
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores // workers,))
-    try:
-        done, _ = wait([pool.submit(work, piece) for piece in pieces], return_when=FIRST_EXCEPTION)
-        for future in done:
-            future.result()
-    finally:
-        stop.set()
-        pool.shutdown(cancel_futures=True)
-        torch.set_num_threads(cores)
+def adams_order(configs: Sequence[ProbeConfig]) -> list[int]:
+    """Return the order in which networks that Adam treats alike are neighbours."""
+    return sorted(range(len(configs)), key=lambda i: (configs[i].lr, configs[i].beta2))
+
+
+def _train(stack: Stack, number: int, watch: "_Watch") -> Trained:
+    """Train one stack in this thread."""
+    start = time.perf_counter()
+    results = _Training(*stack.rows(), stack.n_labels, stack.score, watch).train(stack.fits)
+    return Trained(number, results, time.perf_counter() - start)
 
 
 class _Stopped(Exception):
@@ -131,21 +179,19 @@ class _Stopped(Exception):
 class _Watch:
     """The progress of all networks, told to one listener, and the event that ends the work early."""
 
-    def __init__(self, fits: Sequence[Fit], on_epoch: Callable[[int, int], None]):
+    def __init__(self, stacks: Sequence[Stack], on_work: OnWork):
         self.stop = threading.Event()
-        self._epochs = dict.fromkeys(range(len(fits)), 0)
-        self._on_epoch = on_epoch
+        self._done = 0.0
+        self._alive = sum(len(stack.fits) for stack in stacks)
+        self._on_work = on_work
         self._lock = threading.Lock()
 
-    def tell(self, members: Sequence[int], alive: Sequence[int]) -> None:
-        """Note that one more epoch of `members` is over, after which `alive` go on."""
+    def tell(self, work: float, stopped: int) -> None:
+        """Note that some fits' worth of work is done and that so many networks have stopped."""
         with self._lock:
-            for member in members:
-                self._epochs[member] += 1
-                if member not in alive:
-                    del self._epochs[member]
-            epochs = list(self._epochs.values())
-            self._on_epoch(sum(epochs) // max(len(epochs), 1), len(epochs))
+            self._done += work
+            self._alive -= stopped
+            self._on_work(self._done, self._alive)
 
 
 class _Progress:
@@ -170,8 +216,8 @@ class _Progress:
 
 
 @dataclass(frozen=True)
-class _Stack:
-    """What all pieces of a stack share: the data, the score and who is told."""
+class _Training:
+    """What the networks of one stack are trained with."""
 
     train_rows: Rows
     valid: Rows
@@ -180,8 +226,8 @@ class _Stack:
     score: Score
     watch: _Watch
 
-    def train(self, numbers: Sequence[int], fits: Sequence[Fit]) -> list[FitResult]:
-        """Train the networks of one piece; `numbers` are their places in the stack."""
+    def train(self, fits: Sequence[Fit]) -> list[FitResult]:
+        """Train the networks and return their results."""
         config, x = fits[0].config, self.train_rows.x
         networks = Networks(fits, len(x), x.shape[1], self.n_labels, x.device)
         hot = _multi_hot(self.train_rows.target, self.n_labels)
@@ -193,8 +239,11 @@ class _Stack:
                 self._check(networks, progress, epoch, config.patience)
             for i in members:
                 progress[i].epochs = epoch + 1
-            alive = [] if last else networks.members
-            self.watch.tell([numbers[i] for i in members], [numbers[i] for i in alive])
+            alive = 0 if last else len(networks.members)
+            stopped = len(members) - alive
+            # A network that stops has done its work as a whole.
+            rest = 1 - epoch / config.max_epochs
+            self.watch.tell(alive / config.max_epochs + stopped * rest, stopped)
             if not alive:
                 break
         networks.restore_best()

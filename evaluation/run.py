@@ -157,7 +157,11 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     )
     how.add_argument("--device", default="auto", help="cpu, cuda, cuda:1, ... (default: cuda if present)")
     how.add_argument(
-        "--max-memory", type=float, default=1.5, metavar="GB", help="for one stack of networks (default: 1.5)"
+        "--max-memory",
+        type=float,
+        default=1.5,
+        metavar="GB",
+        help="for the networks that train at a time (default: 1.5)",
     )
 
 

@@ -88,6 +88,11 @@ class TaskData:
         return [1] * len(self.files[part])
 
     @property
+    def device(self) -> torch.device:
+        """Where the embeddings are."""
+        return next(iter(self._x.values())).device
+
+    @property
     def dim(self) -> int:
         """The embeddings' size."""
         return next(iter(self._x.values())).shape[1]

@@ -1,6 +1,7 @@
 """Which fits a job trains, which of them count, and what is kept of them."""
 
 import json
+from collections.abc import Iterator
 from pathlib import Path
 
 import numpy as np
@@ -13,6 +14,7 @@ from stored_task import LABELS, QUICK, cycle, run, stored_task
 from evaluation import downstream
 from evaluation.job import Job
 from evaluation.ledger import FitRecord
+from evaluation.probe import Trained
 from evaluation.protocol import config_key, preset_named
 from evaluation.statistics import over_folds
 from evaluation.task_data import task_data
@@ -31,17 +33,16 @@ def test_every_seed_has_its_own_eight_of_the_benchmarks_grid(
 ) -> None:
     preset = preset_named("hear2021").changed(TINY)
     stacked = []
-    train = downstream.train_stack
+    train = downstream.train_stacks
 
-    def watched(fits: list, *others: object, **options: object) -> list:
-        stacked.append({fit.config.stackable() for fit in fits})
-        return train(fits, *others, **options)
+    def watched(stacks: list, *others: object) -> Iterator[Trained]:
+        stacked.append([len(stack.fits) for stack in stacks])
+        return train(stacks, *others)
 
-    monkeypatch.setattr(downstream, "train_stack", watched)
+    monkeypatch.setattr(downstream, "train_stacks", watched)
     job, ledger = run(tmp_path, *stored_task(tmp_path, FOLDS), preset=preset, seeds=3)
     assert job.n_fits == job.n_done(ledger) == len(ledger.records) == 3 * (8 + 3)
-    assert all(len(kinds) == 1 for kinds in stacked)
-    assert len(stacked) == 2 + sum(len(kinds) for kinds in stacked[2:]), "one stack per number of layers"
+    assert [sum(sizes) for sizes in stacked] == [3 * 8, 3 * 3], "the folds after the first all at a time"
     for seed, folds in enumerate(job.seed_records(ledger)):
         grid = [r for k, r in ledger.records.items() if (k.seed, k.test) == (seed, "fold00")]
         assert {r.key.config for r in grid} == {config_key(c) for c in preset.order(seed)}
@@ -150,7 +151,8 @@ def test_seconds_and_arithmetic_are_shared_out(tmp_path: Path) -> None:
     preset = preset_named("mwmae").changed({**TINY, "hidden_dim": 7})
     _, ledger = run(tmp_path, *stored_task(tmp_path, PARTS), preset=preset, seeds=3)
     records = list(ledger.records.values())
-    assert sum(r.seconds for r in records) == pytest.approx(records[0].stack_seconds, abs=2e-3)
+    stacks = {r.stack: r.stack_seconds for r in records}
+    assert sum(r.seconds for r in records) == pytest.approx(sum(stacks.values()), abs=2e-3)
     # 30 rows, 3 epochs, 3 -> 7 -> 3: first layer twice, second three times; 12 checked 3 times, 15 tested
     product = 2 * 3 * 7
     assert {r.flops for r in records} == {3 * 30 * (2 + 3) * product + (3 * 12 + 15) * 2 * product}

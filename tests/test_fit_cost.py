@@ -1,6 +1,6 @@
 """The arithmetic and the memory of a fit, by hand."""
 
-from evaluation.cost import neighbour_flops, networks_per_stack, training_flops
+from evaluation.cost import neighbour_flops, network_bytes, training_flops
 from evaluation.protocol import ProbeConfig
 
 CONFIG = ProbeConfig(hidden_dim=100, batch_size=64, check_val_every_n_epoch=2)
@@ -21,11 +21,7 @@ def test_a_linear_probe_has_no_gradient_below_it() -> None:
     assert training_flops(linear, **PARTS, dim=10, n_labels=5, epochs=2) == (1000 * 4 + 50) * product
 
 
-def test_a_stack_fits_the_memory_given() -> None:
+def test_the_memory_of_a_network() -> None:
     parameters = 11 * 100 + 101 * 5
-    one = 4 * (5 * parameters + 6 * 64 * 100 + 2 * 50 * 5)
-    sizes = {"dim": 10, "n_labels": 5}
-    for count in (1, 2, 7):
-        assert networks_per_stack(CONFIG, **PARTS, **sizes, max_bytes=count * one) == count
-        assert networks_per_stack(CONFIG, **PARTS, **sizes, max_bytes=count * one - 1) == max(1, count - 1)
-    assert networks_per_stack(CONFIG, **PARTS, **sizes, max_bytes=1) == 1
+    found = network_bytes(CONFIG, **PARTS, dim=10, n_labels=5)
+    assert found == 4 * (5 * parameters + 6 * 64 * 100 + 2 * 50 * 5)

@@ -123,7 +123,7 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture
 def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
     """Three cores and one network in a piece, so that small networks are shared out as large ones are."""
-    monkeypatch.setattr("evaluation.probe.PIECE_ELEMENTS", 1)
+    monkeypatch.setattr("evaluation.probe.STACK_ELEMENTS", 1)
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -225,16 +225,17 @@ def test_what_adam_and_initialisation_use_may_differ_within_a_stack() -> None:
 @pytest.mark.usefixtures("threads")
 def test_threads_change_no_result_and_an_error_in_one_ends_all() -> None:
     parts, fits = data(), [Fit(varied(hidden_dim=300, batch_size=1024), seed) for seed in range(5)]
-    told: list[tuple[int, int]] = []
+    told: list[tuple[float, int]] = []
     stopping = varied(hidden_dim=300, batch_size=1024, patience=2)
     together = train_stack(
         [Fit(stopping, fit.generator_seed) for fit in fits],
         *parts,
         5,
         score_on(parts[1]),
-        lambda epoch, alive: told.append((epoch, alive)),
+        lambda done, alive: told.append((done, alive)),
     )
-    assert told[-1] == (0, 0)
+    assert told[-1] == (pytest.approx(5), 0)
+    assert told == sorted(told, key=lambda one: (one[0], -one[1]))
     assert max(alive for _, alive in told) == 5
     for fit, result in zip(fits, together, strict=True):
         alone = train([Fit(stopping, fit.generator_seed)], parts)[0]

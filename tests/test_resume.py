@@ -6,6 +6,7 @@ import signal
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from run_helpers import MODELS, ROOT, arguments, ledger_lines
 from tiny_task import make_task
 
 from evaluation import downstream
+from evaluation.probe import Trained
 from evaluation.run import main
 
 
@@ -103,13 +105,13 @@ def test_more_seeds_train_only_the_new_ones(tmp_path: Path, monkeypatch: pytest.
     assert main(arguments(tmp_path / "tasks", tmp_path, *more, "--seeds", "2")) == 0
     before = ledger_lines(tmp_path / "default")
     stacks: list[int] = []
-    train = downstream.train_stack
+    train = downstream.train_stacks
 
-    def counted(fits: list, *others: object, **options: object) -> list:
-        stacks.append(len(fits))
-        return train(fits, *others, **options)
+    def counted(given: list, *others: object) -> Iterator[Trained]:
+        stacks.extend(len(stack.fits) for stack in given)
+        return train(given, *others)
 
-    monkeypatch.setattr(downstream, "train_stack", counted)
+    monkeypatch.setattr(downstream, "train_stacks", counted)
     assert main(arguments(tmp_path / "tasks", tmp_path, *more, "--seeds", "3")) == 0
     assert stacks == [1, 1], "one new seed for each of two models"
     assert ledger_lines(tmp_path / "default")[: len(before)] == before
