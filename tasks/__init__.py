@@ -7,7 +7,7 @@ recordings; `python -m tasks.list` tells what there is, `python -m tasks.check` 
 from tasks.audio import decode, read_clip, write_clip
 from tasks.digest import task_digest
 from tasks.errors import TaskError
-from tasks.find import find_tasks, resolve
+from tasks.find import find_tasks, resolve, stands_for
 from tasks.format import (
     Clip,
     Event,
@@ -40,6 +40,7 @@ __all__ = [
     "resample_task",
     "resolve",
     "source_rate",
+    "stands_for",
     "task_digest",
     "write_clip",
     "write_task",

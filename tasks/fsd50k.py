@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+from tasks.errors import TaskError
 from tasks.folds import permuted
 from tasks.info import TaskInfo, split_metadata
 from tasks.raw import Recording, Say, find_one, read_rows
@@ -39,7 +40,11 @@ def list_fsd50k(raw: Path, note: Say) -> list[Recording]:
         file = find_one(raw, (f"**/FSD50K.ground_truth/{part}.csv",), f"FSD50K.ground_truth/{part}.csv")
         folder = find_one(raw, (f"**/FSD50K.{part}_audio",), f"folder FSD50K.{part}_audio")
         for row in read_rows(file, columns):
-            split = _SPLITS[row.get("split", "test")]
+            split = _SPLITS.get(row.get("split", "test"))
+            if split is None:
+                raise TaskError(
+                    f"{file}: the split of {row['fname']} must be train or val; restore the file."
+                )
             clips[row["fname"]] = (folder / f"{row['fname']}.wav", split, row["labels"].split(","))
     kept = [name for name in clips if name not in _LONGER_THAN_30_S]
     pairs = sorted((name, label) for name in kept for label in clips[name][2])

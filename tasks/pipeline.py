@@ -132,17 +132,19 @@ def make_plan(builder: Builder, raw: Path) -> Plan:
 
 def _present(listed: Sequence[Recording], note: Say) -> list[Recording]:
     """The recordings whose sound is there, sorted by name, each name once."""
-    absent = [r for r in listed if not r.path.is_file()]
-    if len(absent) == len(listed):
-        raise TaskError(f"none of the {len(listed)} recordings is there, such as {absent[0].path}.")
-    if absent:
-        note(f"left out {len(absent)} of {len(listed)} recordings whose sound is missing")
+    present = [r for r in listed if r.path.is_file()]
+    if not present:
+        such = f", such as {listed[0].path}" if listed else ""
+        raise TaskError(
+            f"none of {len(listed)} listed recordings is there{such}; unpack them or check --raw."
+        )
+    if len(present) < len(listed):
+        note(f"left out {len(listed) - len(present)} of {len(listed)} recordings whose sound is missing")
     by_stem: dict[str, Recording] = {}
-    for recording in listed:
-        if recording.path.is_file():
-            other = by_stem.setdefault(recording.stem, recording)
-            if other is not recording:
-                raise TaskError(f"{recording.path} and {other.path} have the same name; remove one of them.")
+    for recording in present:
+        other = by_stem.setdefault(recording.stem, recording)
+        if other is not recording:
+            raise TaskError(f"{recording.path} and {other.path} have the same name; remove one of them.")
     return [recording for _, recording in sorted(by_stem.items())]
 
 

@@ -30,21 +30,21 @@ def list_speech_commands(raw: Path, note: Say) -> list[Recording]:
     """The data set's own validation list, its test archive, and the rest of its words for training.
 
     Cuts of the background noise are the class `_silence_`, those of the running tap for validation.
-    Raises TaskError when one of the two archives is not there, or both are in one folder.
     """
     train = find_one(raw, ("**/validation_list.txt",), "validation_list.txt of the training archive").parent
     test = find_one(raw, ("**/_unknown_",), "test archive (with a folder _unknown_)").parent
     if train == test:
         raise TaskError(f"both archives are in {train}, which mixes them; unpack each into its own folder.")
-    valid, held_out = (
-        {train / line for line in (train / f"{name}_list.txt").read_text().split()}
-        for name in ("validation", "testing")
-    )
+    valid, held_out = (_paths(train, f"{name}_list.txt") for name in ("validation", "testing"))
     words = valid.union(p for p in train.glob("*/*.wav") if not p.parent.name.startswith("_"))
     listed = [_word(p, "valid" if p in valid else "train") for p in words - held_out]
     for path in train.glob("_background_noise_/*.wav"):
         listed += _silences(path, "valid" if path.stem.startswith("running_tap") else "train")
     return listed + [_word(path, "test") for path in test.glob("*/*.wav")]
+
+
+def _paths(train: Path, name: str) -> set[Path]:
+    return {train / line for line in find_one(train, (name,), name).read_text().split()}
 
 
 def _word(path: Path, split: str) -> Recording:

@@ -230,6 +230,26 @@ def make_speech_test_archive(train: Path, test: Path) -> None:
         write_wav(test / "_silence_" / f"{i}.wav", np.full(16000, 0.01), 16000)
 
 
+def test_faults_of_tables_are_sentences_that_name_the_file(tmp_path):
+    make_nsynth(tmp_path, {"train": 1, "valid": 1, "test": 1})
+    (tmp_path / "nsynth-valid" / "examples.json").write_text('{"a": {}}')
+    with pytest.raises(tasks.TaskError, match=r"nsynth-valid/examples.json is not NSynth's table"):
+        build_task("NS-5h", tmp_path, tmp_path / "out")
+    for split in ("train", "valid", "test"):
+        (tmp_path / f"nsynth-{split}" / "examples.json").write_text("{}")
+    with pytest.raises(tasks.TaskError, match="none of 0 listed recordings is there; unpack them"):
+        build_task("NS-5h", tmp_path, tmp_path / "out")
+    for part in ("dev", "eval"):
+        (tmp_path / f"FSD50K.{part}_audio").mkdir()
+        (tmp_path / "FSD50K.ground_truth").mkdir(exist_ok=True)
+        (tmp_path / "FSD50K.ground_truth" / f"{part}.csv").write_text("fname,labels,split\n1,Dog,other\n")
+    with pytest.raises(tasks.TaskError, match=r"dev.csv: the split of 1 must be train or val"):
+        build_task("fsd50k", tmp_path, tmp_path / "out")
+    (tmp_path / "FSD50K.ground_truth" / "dev.csv").write_text("fname,labels,split\n1,,train\n")
+    with pytest.raises(tasks.TaskError, match=r"dev.csv: line 2 has no labels"):
+        build_task("fsd50k", tmp_path, tmp_path / "out")
+
+
 @needs_mini
 def test_speech_commands_lists_silences_and_stems(tmp_path):
     raw, said = unpack(tmp_path / "raw" / "train", "speech_commands_v0.02-small").parent, []
