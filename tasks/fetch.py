@@ -1,0 +1,247 @@
+"""HEAR's prepared tasks, from the benchmark's public record or from archives on disk.
+
+`python -m tasks.fetch --tasks all --dir DIR` downloads, unpacks and resamples into `DIR/tasks`, the folder
+that evaluations take as --tasks-dir, and locks every file in `DIR/tasks.lock.json`.
+"""
+
+import argparse
+import contextlib
+import sys
+from collections.abc import Iterable, Iterator, Sequence
+from pathlib import Path
+
+import pooch
+from filelock import FileLock, Timeout
+from tqdm import tqdm
+
+from tasks.command import progress_bar, run_command
+from tasks.download import BytesDone, bytes_present, downloading
+from tasks.errors import TaskError
+from tasks.fetch_plan import ARCHIVES_FOLDER, Source, Step, count_tasks, plan, say_plan, select
+from tasks.install import Origin, Rates, Say, add_rates, findings, install_task
+from tasks.lock import LOCK_FILE, TASKS_FOLDER, differences, read_lock
+from tasks.paper import PAPER_TASKS
+from tasks.zenodo import RECORD, SERVER, RemoteArchive
+
+
+def fetch(
+    names: Sequence[str],
+    directory: Path | str,
+    *,
+    source: Source | None = None,
+    rates: Rates | None = None,
+    keep_archives: bool = False,
+    connections: int = 3,
+    plan_only: bool = False,
+    say: Say = print,
+) -> list[Step]:
+    """Install the tasks `names` in `directory`, doing only what is missing; return what was planned.
+
+    Tells through `say` what it will do, how many bytes that takes, and what it found in each task. Raises
+    TaskError for what `plan`, the download or the installation refuse, and when the disk is too small.
+    """
+    directory, source, rates = Path(directory), source or Source(), rates or Rates()
+    steps = plan(names, directory, source, rates)
+    if not any(step.archive or step.rates for step in steps):
+        say(f"nothing to do, {count_tasks(len(steps))} installed in {directory / TASKS_FOLDER}")
+        return steps
+    say_plan(steps, directory, source, rates, say)
+    if plan_only:
+        return steps
+    with _alone(directory):
+        for step in steps:
+            if step.rates:
+                with progress_bar(f"resampling {step.name}", "clip") as progress:
+                    add_rates(step.name, directory, step.rates, say=say, progress=progress)
+        _install_all(steps, directory, rates, keep_archives=keep_archives, connections=connections, say=say)
+    say(f"done: {count_tasks(len(steps))} installed in {directory / TASKS_FOLDER}")
+    return steps
+
+
+def verify(directory: Path | str, names: Sequence[str] = (), *, say: Say = print) -> bool:
+    """Read every file of the locked tasks (of `names`, or all) again; whether all are as they were installed.
+
+    Each file that is missing, changed or extra is named through `say`. Raises TaskError when nothing is
+    locked in `directory`, or not what is named.
+    """
+    directory = Path(directory)
+    locked = read_lock(directory)
+    if not locked:
+        raise TaskError(f"{directory} has no {LOCK_FILE}: nothing was fetched there; check --dir.")
+    chosen = list(select(names)) if names else list(locked)
+    unknown = [name for name in chosen if name not in locked]
+    if unknown:
+        raise TaskError(f"{unknown[0]} is not in {directory / LOCK_FILE}, which has: {', '.join(locked)}.")
+    with progress_bar("checking", "file") as progress:
+        found = differences(directory, chosen, progress=progress)
+    for difference in found:
+        say(f"{difference.kind:8} {directory / difference.path}")
+    for name in chosen:
+        for line in findings(name, locked[name]):
+            say(line)
+    for path in sorted((directory / TASKS_FOLDER).glob("*")):
+        if path.name not in locked:
+            say(f"note: {path} was not fetched here and is not checked")
+    files = sum(len(locked[name].files) for name in chosen)
+    verdict = f"{len(found)} files differ" if found else "all are as they were installed"
+    say(f"checked {files} files of {count_tasks(len(chosen))}: {verdict}")
+    return not found
+
+
+@contextlib.contextmanager
+def _alone(directory: Path) -> Iterator[None]:
+    """Two at once would write into the same files; the lock falls with the process that holds it."""
+    try:
+        directory.mkdir(parents=True, exist_ok=True)
+        with FileLock(directory / ".fetch.lock", timeout=0):
+            yield
+    except Timeout as error:
+        raise TaskError(
+            f"another fetch works in {directory}; wait for it or choose another --dir."
+        ) from error
+
+
+def _install_all(
+    steps: Sequence[Step], directory: Path, rates: Rates, *, keep_archives: bool, connections: int, say: Say
+) -> None:
+    def install(step: Step, path: Path, origin: Origin) -> None:
+        with progress_bar(f"resampling {step.name}", "clip") as progress:
+            install_task(
+                path,
+                step.name,
+                directory,
+                info=step.info,
+                origin=origin,
+                rates=rates,
+                say=say,
+                progress=progress,
+            )
+
+    for step in steps:
+        if isinstance(step.archive, Path):
+            md5 = pooch.file_hash(step.archive, alg="md5")
+            install(step, step.archive, Origin(source=str(step.archive.absolute()), checksum=f"md5:{md5}"))
+    remote = {step.archive: step for step in steps if isinstance(step.archive, RemoteArchive)}
+    if not remote:
+        return
+    folder = directory / ARCHIVES_FOLDER
+    smallest_first = sorted(remote, key=lambda archive: archive.size)
+    with (
+        _bytes_bar(remote, folder) as bytes_done,
+        downloading(smallest_first, folder, connections=connections, bytes_done=bytes_done) as arriving,
+    ):
+        for archive, path in arriving:
+            install(remote[archive], path, Origin(source=archive.url, checksum=archive.checksum))
+            if not keep_archives:
+                path.unlink()
+    if not any(folder.iterdir()):
+        folder.rmdir()
+
+
+@contextlib.contextmanager
+def _bytes_bar(archives: Iterable[RemoteArchive], folder: Path) -> Iterator[BytesDone]:
+    total = sum(archive.size for archive in archives)
+    present = sum(bytes_present(folder, archive) for archive in archives)
+    with tqdm(
+        desc="downloading", total=total, initial=present, unit="B", unit_scale=True, disable=None
+    ) as bar:
+        yield bar.update
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """The command `python -m tasks.fetch`: 0, or 1 when files differ, 2 for a mistake, 130 after Ctrl-C."""
+    options = _parser().parse_args(arguments)
+    same = True
+
+    def work() -> None:
+        nonlocal same
+        if options.verify:
+            same = verify(options.dir, options.tasks or ())
+            return
+        if not options.tasks:
+            raise TaskError("which tasks? Give --tasks all, or names as --help lists them.")
+        fetch(
+            options.tasks,
+            options.dir,
+            source=Source(record=options.record, server=options.mirror, archives=options.archives),
+            rates=Rates(wanted=tuple(options.sample_rate), keep_source=options.keep_source),
+            keep_archives=options.keep_archives,
+            connections=options.connections,
+            plan_only=options.plan_only,
+            say=tqdm.write,
+        )
+
+    return run_command(work) or int(not same)
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="python -m tasks.fetch",
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+        description="Install HEAR's prepared tasks from their public record, or from archives on disk.",
+        epilog=_EPILOG,
+    )
+    add = parser.add_argument
+    add("--tasks", nargs="+", metavar="TASK", help="all (the paper's ten), hear19, or names; see below")
+    add("--dir", type=Path, required=True, help="folder for tasks/ and tasks.lock.json")
+    add("--plan-only", action="store_true", help="say what would be done and how large it is, and stop")
+    add("--verify", action="store_true", help="read every installed file again and name those that differ")
+    add(
+        "--sample-rate",
+        type=_rate,
+        nargs="+",
+        default=[16000],
+        metavar="HZ",
+        help="rates to make from the archives' 48000 Hz (default: 16000); several make several folders",
+    )
+    add(
+        "--keep-source",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="keep the 48000 Hz clips, from which any other rate can be made (default); --no-keep-source "
+        "saves three quarters of the disk, but models of higher rates then hear upsampled sound",
+    )
+    add("--keep-archives", action="store_true", help="keep downloaded archives once they are installed")
+    add("--archives", type=Path, metavar="DIR", help="install from archives in DIR, without the network")
+    add("--record", default=RECORD, metavar="ID", help=f"Zenodo record (default: {RECORD}, version 2021.3)")
+    add(
+        "--mirror",
+        default=SERVER,
+        metavar="URL",
+        help="server with URL/api/records/ID and URL/records/ID/files/NAME (default: %(default)s)",
+    )
+    add("--connections", type=_connections, default=3, metavar="N", help="files at a time (default: 3)")
+    return parser
+
+
+def _rate(text: str) -> int:
+    rate = int(text) if text.isdecimal() else 0
+    if not 1000 <= rate <= 192000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sample rate between 1000 and 192000 Hz")
+    return rate
+
+
+def _connections(text: str) -> int:
+    number = int(text) if text.isdecimal() else 0
+    if not 1 <= number <= 16:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 1 and 16")
+    return number
+
+
+_EPILOG = f"""\
+names of tasks: {", ".join(task.short_name for task in PAPER_TASKS)};
+  any task's name (esc50), or what an archive is named after (nsynth_pitch-v2.2.3-50h)
+
+Nothing is downloaded before the plan with its total size is printed and the disk has room for it. Stop it
+whenever you like: the same command goes on where it stopped, in the middle of an archive too, and does only
+what is missing. Every archive is checked against the record's checksum; every file goes into
+DIR/tasks.lock.json with its SHA-256. Then: python -m evaluation.run --tasks all --tasks-dir DIR/tasks
+
+examples: python -m tasks.fetch --tasks all --dir /data/hear --plan-only
+          python -m tasks.fetch --tasks ESC-50 BO --dir /data/hear
+          python -m tasks.fetch --tasks all --dir /data/hear --archives /backup/hear
+          python -m tasks.fetch --dir /data/hear --verify
+"""
+
+if __name__ == "__main__":
+    sys.exit(main())

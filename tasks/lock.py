@@ -1,0 +1,115 @@
+"""`tasks.lock.json`: what was installed, and the SHA-256 of every file of it."""
+
+import dataclasses
+import hashlib
+import json
+import os
+from collections.abc import Iterable, Mapping
+from dataclasses import dataclass
+from pathlib import Path
+
+from tasks.errors import TaskError
+from tasks.work import Progress, run_parallel
+
+LOCK_FILE = "tasks.lock.json"
+TASKS_FOLDER = "tasks"
+_FORMAT = 1
+
+
+@dataclass(frozen=True, kw_only=True)
+class LockedTask:
+    """One installed task: where it came from, what was counted, and its files.
+
+    `source` is the archive's address or path, `checksum` "md5:<hex>" of the archive. `benchmark_clips` is
+    what the benchmark's page states (None when unknown), `silent_clips` how many never exceed 3 of 32768.
+    `files` maps each path below the task's directory to the SHA-256 (hex) of its bytes.
+    """
+
+    source: str
+    checksum: str
+    clips: int
+    benchmark_clips: int | None
+    silent_clips: int
+    files: Mapping[str, str]
+
+
+@dataclass(frozen=True)
+class Difference:
+    """A file that is "missing", "changed" or "extra"; `path` is relative to the fetched directory."""
+
+    kind: str
+    path: str
+
+
+def read_lock(directory: Path | str) -> dict[str, LockedTask]:
+    """Task directory's name -> what was locked, in `directory`; empty when nothing was installed there.
+
+    Raises TaskError when the file is there but not readable.
+    """
+    file = Path(directory) / LOCK_FILE
+    if not file.exists():
+        return {}
+    try:
+        content = json.loads(file.read_text(encoding="utf-8"))
+        if content["format"] != _FORMAT:
+            raise TaskError(f"{file} is of another version of this program; use that one.")
+        return {name: LockedTask(**entry) for name, entry in content["tasks"].items()}
+    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
+        if isinstance(error, TaskError):
+            raise
+        raise TaskError(
+            f"{file} cannot be read ({error}); restore it, or delete it and fetch anew."
+        ) from error
+
+
+def write_lock(directory: Path | str, locked: Mapping[str, LockedTask]) -> None:
+    """Write the lock of `directory` under a temporary name and rename it. Raises OSError."""
+    file = Path(directory) / LOCK_FILE
+    tasks = {name: dataclasses.asdict(locked[name]) for name in sorted(locked)}
+    temporary = file.with_name(f".{file.name}.{os.getpid()}")
+    try:
+        text = json.dumps({"format": _FORMAT, "tasks": tasks}, indent=1)
+        temporary.write_text(text, encoding="utf-8")
+        temporary.replace(file)
+    finally:
+        temporary.unlink(missing_ok=True)
+
+
+def hash_files(folder: Path, *, progress: Progress | None = None) -> dict[str, str]:
+    """Path below `folder` (with "/", sorted) -> SHA-256, of every file there, over all cores."""
+    names = sorted(list_files(folder))
+    return dict(
+        zip(names, run_parallel(lambda n: _sha256(folder / n), names, progress=progress), strict=True)
+    )
+
+
+def list_files(folder: Path) -> set[str]:
+    """Paths below `folder` (with "/") of all its files; empty when it is not there."""
+    return {
+        (Path(root) / name).relative_to(folder).as_posix()
+        for root, _, names in os.walk(folder)
+        for name in names
+    }
+
+
+def differences(
+    directory: Path | str, names: Iterable[str], *, progress: Progress | None = None
+) -> list[Difference]:
+    """Compare the locked tasks `names` with the disk, every byte of them; sorted by path, empty when equal.
+
+    Raises KeyError for a task that is not locked, OSError for a file that cannot be read.
+    """
+    locked, root = read_lock(directory), Path(directory) / TASKS_FOLDER
+    expected = {f"{name}/{file}": sha for name in names for file, sha in locked[name].files.items()}
+    present = {f"{name}/{file}" for name in names for file in list_files(root / name)}
+    both = sorted(present & expected.keys())
+    found = run_parallel(lambda path: _sha256(root / path), both, progress=progress)
+    kinds = {path: "missing" for path in expected.keys() - present}
+    kinds |= {path: "extra" for path in present - expected.keys()}
+    kinds |= {path: "changed" for path, sha in zip(both, found, strict=True) if sha != expected[path]}
+    return [Difference(kinds[path], f"{TASKS_FOLDER}/{path}") for path in sorted(kinds)]
+
+
+def _sha256(path: Path) -> str:
+    with open(path, "rb") as source:
+        return hashlib.file_digest(source, "sha256").hexdigest()
