@@ -5,8 +5,29 @@ clips; a bootstrap over test clips varies the clips with the classifiers fixed; 
 tasks as a sample of all that a representation might be used for. Every part says which it is.
 """
 
-from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+import itertools
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from pathlib import Path
+
+import numpy as np
+from jaxtyping import Float
+
+from evaluation.bootstrap import clip_replicates
+from evaluation.metrics import MINIMISED
+from evaluation.significance import (
+    MIN_PAIRS,
+    cliques,
+    critical_difference,
+    detectable_difference,
+    friedman,
+    holm,
+    permutation_p,
+    rank_intervals,
+    task_ranks,
+    wilcoxon_p,
+)
+from evaluation.tables import Column, Results
 
 
 @dataclass(frozen=True)
@@ -91,3 +112,144 @@ class Comparison:
     clips: Sequence[ClipInterval]
     detectable: Sequence[Detectable]
     notes: Sequence[str]
+
+
+def compare(results: Results, directories: Sequence[Path] = ()) -> Comparison:
+    """Return everything that can be said of the results' models.
+
+    `directories` are the runs' own, where saved predictions are looked for; the bootstrap over test clips
+    needs them (`--save-predictions`).
+    """
+    ranked = results.pool()
+    clips = _clip_intervals(results, directories)
+    return Comparison(
+        per_task=_corrected(_per_task(results)),
+        over_tasks=_corrected(_over_tasks(results, ranked)),
+        ranks=_ranks(results, ranked) if len(ranked) > 1 else None,
+        clips=clips,
+        detectable=list(_detectable(results)),
+        notes=list(_notes(results, ranked, clips)),
+    )
+
+
+def _seeds(results: Results, model: str, column: Column) -> Float[np.ndarray, "seeds"]:
+    """Return the scores as printed, one per seed."""
+    return np.array([column.scale(score) for score in results.scores[model][column.task]])
+
+
+def _with(results: Results, column: Column) -> list[str]:
+    return [model for model in results.models if column.task in results.scores.get(model, {})]
+
+
+def _per_task(results: Results) -> Iterator[PairedTest]:
+    for column in results.columns:
+        for first, second in itertools.combinations(_with(results, column), 2):
+            one, two = _seeds(results, first, column), _seeds(results, second, column)
+            n = min(len(one), len(two))
+            differences = one[:n] - two[:n]
+            test = PairedTest(first, second, column.short, "paired permutation", n, float(differences.mean()))
+            yield _tested(test, differences, permutation_p, "seeds")
+
+
+def _over_tasks(results: Results, ranked: Sequence[str]) -> Iterator[PairedTest]:
+    for first, second in itertools.combinations(ranked, 2):
+        differences = np.array(
+            [
+                _sign(column)
+                * (_seeds(results, first, column).mean() - _seeds(results, second, column).mean())
+                for column in results.averaged
+            ]
+        )
+        n = len(differences)
+        test = PairedTest(first, second, "all tasks", "Wilcoxon", n, float(differences.mean()))
+        yield _tested(test, differences, wilcoxon_p, "tasks")
+
+
+def _tested(test: PairedTest, differences: np.ndarray, p_of, unit: str) -> PairedTest:
+    if test.n < MIN_PAIRS:
+        note = f"{test.n} {unit} are too few: no difference, however clear, comes out below 0.05"
+        return replace(test, note=note)
+    return replace(test, p=p_of(differences))
+
+
+def _corrected(tests: Iterator[PairedTest]) -> list[PairedTest]:
+    """Return the tests with p corrected over all of them."""
+    tests = list(tests)
+    corrected = iter(holm([test.p for test in tests if test.p is not None]))
+    return [test if test.p is None else replace(test, p_holm=next(corrected)) for test in tests]
+
+
+def _sign(column: Column) -> int:
+    return -1 if column.metric in MINIMISED else 1
+
+
+def _ranks(results: Results, ranked: Sequence[str]) -> Ranks:
+    runs = [
+        [_sign(column) * _seeds(results, model, column) for model in ranked] for column in results.averaged
+    ]
+    means = np.array([[run.mean() for run in task] for task in runs])
+    mean_ranks, intervals = task_ranks(means).mean(0), rank_intervals(runs)
+    order = np.argsort(mean_ranks, kind="stable")
+    names = [ranked[i] for i in order]
+    test = friedman(means)
+    difference = critical_difference(len(ranked), len(runs))
+    return Ranks(
+        mean={ranked[i]: float(mean_ranks[i]) for i in order},
+        intervals={ranked[i]: (float(intervals[i, 0]), float(intervals[i, 1])) for i in order},
+        n_tasks=len(runs),
+        friedman_chi2=test and test[0],
+        friedman_p=test and test[1],
+        critical_difference=difference,
+        cliques=[names[first : last + 1] for first, last in cliques(mean_ranks[order].tolist(), difference)],
+    )
+
+
+def _clip_intervals(results: Results, directories: Sequence[Path]) -> list[ClipInterval]:
+    found = []
+    for column in results.columns:
+        drawn = {}
+        for model in _with(results, column):
+            seeds = [fits for fits in results.fits if (fits.model, fits.task) == (model, column.task)]
+            if seeds and (replicates := clip_replicates(seeds, directories)) is not None:
+                drawn[model] = column.scale(1) * replicates[0], replicates[1]
+        for model, (scores, n_clips) in drawn.items():
+            value = float(_seeds(results, model, column).mean())
+            found.append(_clip_interval(model, "", column, n_clips, value, scores))
+        for (first, (one, n_clips)), (second, (two, _)) in itertools.combinations(drawn.items(), 2):
+            value = float(_seeds(results, first, column).mean() - _seeds(results, second, column).mean())
+            found.append(_clip_interval(first, second, column, n_clips, value, one - two))
+    return found
+
+
+def _clip_interval(
+    model: str, other: str, column: Column, n_clips: int, value: float, replicates: np.ndarray
+) -> ClipInterval:
+    low, high = np.percentile(replicates, [2.5, 97.5])
+    return ClipInterval(model, other, column.short, n_clips, value, float(low), float(high))
+
+
+def _detectable(results: Results) -> Iterator[Detectable]:
+    for column in results.columns:
+        runs = [_seeds(results, model, column) for model in _with(results, column)]
+        if runs and (n := min(map(len, runs))) > 1:
+            deviation = float(np.sqrt(np.mean([run.var(ddof=1) for run in runs])))
+            yield Detectable(column.short, n, deviation, detectable_difference(deviation, n))
+
+
+def _notes(results: Results, ranked: Sequence[str], clips: Sequence[ClipInterval]) -> Iterator[str]:
+    seeds = min((len(run) for row in results.scores.values() for run in row.values()), default=0)
+    if len(results.models) < 2:
+        yield "One model only: there is nothing to compare it with."
+    elif len(ranked) < 2:
+        yield "Ranks and tests over tasks need two models with every task."
+    elif len(results.averaged) < MIN_PAIRS:
+        yield f"{len(results.averaged)} tasks are too few for a test over tasks, which needs {MIN_PAIRS}."
+    if 1 <= seeds < MIN_PAIRS and len(results.models) > 1:
+        yield f"{seeds} seeds are too few for a test between models on one task, which needs {MIN_PAIRS}."
+    if seeds == 1:
+        yield "With one seed there is no interval over seeds and no smallest difference."
+    if not clips:
+        yield (
+            "No interval over test clips: predictions are not saved (--save-predictions), or the scores are "
+            "neither accuracies nor mAP."
+        )

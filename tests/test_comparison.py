@@ -1,0 +1,101 @@
+"""What is said of the differences between models, and what is not said when there is too little."""
+
+import csv
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_helpers import MODELS, TWO, arguments
+
+from evaluation.comparison import compare
+from evaluation.results import read_run
+from evaluation.run import main
+from evaluation.statistics_text import overall_sheet, statistics_csv, statistics_markdown
+from evaluation.tables import Column, Results
+
+
+def results(n_models: int = 3, n_tasks: int = 8, n_seeds: int = 10, metric: str = "top1_acc") -> Results:
+    """Return scores in which model 0 is best everywhere, the others alike."""
+    rng = np.random.default_rng(0)
+    columns = [Column(f"t{i}", metric, f"T{i}") for i in range(n_tasks)]
+    scores = {
+        f"m{m}": {c.task: (rng.normal(0.5, 0.01, n_seeds) + 0.3 * (m == 0)).tolist() for c in columns}
+        for m in range(n_models)
+    }
+    return Results(list(scores), columns, scores, {}, [])
+
+
+def test_a_clear_difference_is_found_and_none_is_not() -> None:
+    found = compare(results())
+    over = {(t.first, t.second): t for t in found.over_tasks}
+    assert over["m0", "m1"].p == pytest.approx(2 / 2**8)
+    assert over["m0", "m1"].p_holm == pytest.approx(3 * 2 / 2**8)
+    assert over["m0", "m1"].difference == pytest.approx(30, abs=1), "in per cent, as the tables are"
+    assert over["m1", "m2"].p_holm > 0.05
+    assert len(found.per_task) == 3 * 8
+    assert found.ranks.mean["m0"] == 1
+    assert next(iter(found.ranks.mean)) == "m0"
+    assert found.ranks.friedman_p < 0.01
+    assert all(d.difference == pytest.approx(1.325 * d.deviation, rel=1e-3) for d in found.detectable)
+
+
+def test_lower_is_better_where_it_is() -> None:
+    ranks = compare(results(metric="segment_1s_er")).ranks
+    assert ranks.mean["m0"] == 3
+
+
+@pytest.mark.parametrize(
+    ("made", "sentence"),
+    [
+        (results(n_models=1), "One model only"),
+        (results(n_seeds=2), "2 seeds are too few"),
+        (results(n_tasks=3), "3 tasks are too few"),
+        (results(n_seeds=1), "With one seed there is no interval"),
+    ],
+)
+def test_too_little_is_said_plainly(made: Results, sentence: str) -> None:
+    text = statistics_markdown(made, compare(made))
+    assert sentence in text
+    assert "No interval over test clips" in text
+
+
+def test_two_seeds_have_no_p_at_all() -> None:
+    assert {test.p for test in compare(results(n_seeds=2)).per_task} == {None}
+    assert "2 seeds are too few" in compare(results(n_seeds=2)).per_task[0].note
+
+
+def test_the_csv_has_every_number() -> None:
+    found = compare(results())
+    lines = list(csv.DictReader(statistics_csv(found).splitlines()))
+    assert [line["part"] for line in lines].count("per_task") == 24
+    (difference,) = (float(line["value"]) for line in lines if line["part"] == "critical_difference")
+    assert difference == pytest.approx(found.ranks.critical_difference)
+
+
+def test_the_overall_sheet_names_its_pool_and_who_matters() -> None:
+    made = results()
+    sheet = overall_sheet(made.complete_scores(), made.run_pool(), made.name, formula="minmax")
+    assert all(row[2] == made.run_pool().title for row in sheet.rows)
+    assert sheet.rows[0][3].endswith(("(without m1)", "(without m2)"))
+
+
+def test_saved_predictions_give_intervals_over_clips(
+    sample_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.syspath_prepend(str(MODELS))
+    line = arguments(sample_tasks, tmp_path, "--tasks", "SC-5h", "F50K", "VL", "--seeds", "2")
+    assert main([*line, "--save-predictions"]) == 0
+    run = tmp_path / "sample"
+    made = read_run(run)
+    clips = compare(made, [run]).clips
+    assert [(clip.task, bool(clip.other)) for clip in clips] == [
+        (task, other)
+        for task in ("SC-5h-sample", "F50K-sample", "VL-sample")
+        for other in (False, False, True)
+    ]
+    own = [clip for clip in clips if not clip.other and clip.task != "F50K-sample"]
+    for clip in own:
+        assert clip.low <= clip.value <= clip.high
+        assert clip.n_clips == {"SC-5h-sample": 36, "VL-sample": 100}[clip.task]
+    assert {clip.model for clip in own} == set(TWO)
+    assert compare(made).clips == []
