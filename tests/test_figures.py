@@ -89,7 +89,8 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
     figure.draw_without_rendering()
     page = figure.bbox
     slack = figure.dpi / 72
-    boxes = [(text.get_text(), text.get_window_extent()) for text in texts(figure)]
+    # of an annotation the text alone, without its line
+    boxes = [(text.get_text(), Text.get_window_extent(text)) for text in texts(figure)]
     found = []
     for i, (one, a) in enumerate(boxes):
         if (
@@ -138,6 +139,17 @@ def test_nineteen_tasks_and_fourteen_models_fit_on_pages() -> None:
     for drawing in [*pages, *heat_map(results, naming)]:
         assert drawing.figure.get_figheight() <= MAX_HEIGHT
         assert overlapping(drawing.figure) == []
+
+
+def test_long_names_of_tasks_are_cut_and_do_not_meet() -> None:
+    columns = [Column(f"t{t}", "top1_acc", f"{t}_own_task_of_a_long_name-v1.0-full") for t in range(7)]
+    scores = {model: {c.task: [0.2, 0.3 + i / 9] for c in columns} for i, model in enumerate("abc")}
+    results = Results(list("abc"), columns, scores, {}, [])
+    for drawing in draw_figures(results, {}, None):
+        if isinstance(drawing, Drawing):
+            assert overlapping(drawing.figure) == []
+    titles = [axes.get_title() for axes in drawn(bars(results, Naming(results))).figure.axes]
+    assert len(set(titles)) == 7
 
 
 def test_bars_are_the_means_and_their_intervals() -> None:
@@ -241,6 +253,9 @@ def test_low_data_curves_break_where_a_score_is_missing() -> None:
     np.testing.assert_allclose(lines[1].get_ydata(orig=False), [15, np.nan, 75])
     assert axes.get_xscale() == "log"
     assert len({(line.get_marker(), line.get_linestyle()) for line in lines}) == 2
+    idle = replace(results, models=["idle", *results.models])
+    legend = drawn(low_data(idle, Naming(idle))).figure.legends[0]
+    assert [text.get_text() for text in legend.get_texts()] == ["one", "two"]
     whole = replace(results, columns=results.columns[2:])
     assert "--budget" in reason(low_data(whole, Naming(whole)))
 

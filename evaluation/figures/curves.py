@@ -12,7 +12,6 @@ from evaluation.figures.names import Naming, chunks, metric_name, numbered, shor
 from evaluation.figures.style import (
     CHARACTER,
     LINE,
-    MAX_HEIGHT,
     MAX_LINES,
     TWO_COLUMNS,
     Drawing,
@@ -30,6 +29,8 @@ PANEL = (1.7, 1.35)
 """Least width and height of a panel, inches."""
 UPRIGHT = 0.13
 """Width of an upright label, inches."""
+MOST_PANELS = 12
+"""On one page."""
 
 
 @dataclass(frozen=True)
@@ -59,8 +60,10 @@ def low_data(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
     groups: dict[str, list[Column]] = {}
     for column in results.columns:
         groups.setdefault(base_task(column), []).append(column)
-    groups = {task: sorted(group, key=lambda c: c.budget) for task, group in groups.items() if len(group) > 1}
-    if not groups:
+    several = [sorted(group, key=lambda c: c.budget) for group in groups.values() if len(group) > 1]
+    tasks = {column.task for group in several for column in group}
+    models = [model for model in results.models if tasks & set(results.scores.get(model, {}))]
+    if not models:
         return [
             LeftOut("low_data", "Curves over the share of training clips need at least two --budget values.")
         ]
@@ -69,11 +72,14 @@ def low_data(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
         "over the classifier's seeds."
     )
 
-    def page(name: str, models: Sequence[str]) -> Drawing:
-        panels = [_budget_panel(results, naming, group, models) for group in groups.values()]
-        return Drawing(name, caption, draw_panels(panels, naming.notes(models)))
+    pages = [(some, part) for some in chunks(models, MAX_LINES) for part in chunks(several, MOST_PANELS)]
 
-    return numbered("low_data", chunks(list(results.models), MAX_LINES), page)
+    def page(name: str, what: tuple[Sequence[str], Sequence[Sequence[Column]]]) -> Drawing:
+        some, part = what
+        panels = [_budget_panel(results, naming, group, some) for group in part]
+        return Drawing(name, caption, draw_panels(panels, naming.notes(some)))
+
+    return numbered("low_data", pages, page)
 
 
 def base_task(column: Column) -> str:
@@ -86,9 +92,8 @@ def _budget_panel(results: Results, naming: Naming, group: Sequence[Column], mod
     curves = [
         Curve(naming(model), x, [results.interval(model, column) for column in group], number)
         for number, model in enumerate(models)
-        if any(column.task in results.scores.get(model, {}) for column in group)
     ]
-    title = group[-1].short.removesuffix(f" @{group[-1].budget:g}%")
+    title = naming.title(group[-1]).removesuffix(f" @{group[-1].budget:g}%")
     return Panel(
         title, "training clips (%)", metric_name(group[-1]), [(b, f"{b:g}") for b in x], curves, log=True
     )
@@ -107,16 +112,12 @@ def layers(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
         "Score of the classifier on every layer's embedding, from the first layer to the last; 95 % "
         "t-intervals over the classifier's seeds."
     )
-    pages = [
-        (base, columns)
-        for base in stacks
-        for columns in chunks(list(results.columns), 3 * int(MAX_HEIGHT / (PANEL[1] + 1)))
-    ]
+    pages = [(base, part) for base in stacks for part in chunks(list(results.columns), MOST_PANELS)]
     names = short_names(list(stacks))
 
     def page(name: str, what: tuple[str, Sequence[Column]]) -> Drawing:
         base, columns = what
-        panels = [_layer_panel(results, names[base], stacks[base], column) for column in columns]
+        panels = [_layer_panel(results, naming, names[base], stacks[base], column) for column in columns]
         return Drawing(name, caption, draw_panels(panels, naming.notes(list(stacks[base].values()))))
 
     return numbered("layers", pages, page)
@@ -131,11 +132,11 @@ def split_layer(label: str) -> tuple[str, str] | None:
     return match[1] + (f"[{options}]" if options else ""), match[3]
 
 
-def _layer_panel(results: Results, name: str, stack: dict[str, str], column: Column) -> Panel:
+def _layer_panel(results: Results, naming: Naming, name: str, stack: dict[str, str], column: Column) -> Panel:
     cells = [results.interval(model, column) for model in stack.values()]
     ticks = list(enumerate(stack))
     curve = Curve(name, [float(x) for x, _ in ticks], cells, 0)
-    return Panel(column.short, "layer", metric_name(column), ticks, [curve])
+    return Panel(naming.title(column), "layer", metric_name(column), ticks, [curve])
 
 
 def draw_panels(
@@ -145,7 +146,7 @@ def draw_panels(
     lines = -(-len(panels) // min(across, int(TWO_COLUMNS / panel[0])))
     columns = -(-len(panels) // lines)
     width = width_for(columns * panel[0])
-    names = list({curve.name: curve.style for p in panels for curve in p.curves})
+    names = list(dict.fromkeys(curve.name for content in panels for curve in content.curves))
     in_legend = max(1, min(len(names), int(width / (max(map(len, names)) * CHARACTER + 0.5))))
     room = width / columns - 0.55
     extra = 4 * LINE + max(_tick_height(panel, room) for panel in panels)
@@ -185,10 +186,8 @@ def _thinned(names: Sequence[str], room: float) -> list[str]:
 def draw_panel(axes: Axes, panel: Panel, room: float) -> None:
     """Draw the curves with error bars into `room` inches; a place without a score interrupts its curve."""
     for curve in panel.curves:
-        means = [math.nan if cell is None else cell.mean for cell in curve.cells]
-        halves = [
-            0.0 if cell is None or math.isnan(cell.half_width) else cell.half_width for cell in curve.cells
-        ]
+        means = [cell.mean if cell and math.isfinite(cell.mean) else math.nan for cell in curve.cells]
+        halves = [cell.half_width if cell and math.isfinite(cell.half_width) else 0.0 for cell in curve.cells]
         style = line_style(curve.style)
         axes.errorbar(curve.x, means, yerr=halves, label=curve.name, capsize=1.5, elinewidth=0.8, **style)
     if panel.log:

@@ -50,7 +50,7 @@ def heat_map(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
         "(dark); hatched cells are not finished."
     )
     names = [naming(model) for model in results.models]
-    titles = [column.short for column in results.columns]
+    titles = [naming.title(column) for column in results.columns]
     notes = [*naming.notes(results.models), "Darker: nearer the task's best model."]
     if not np.isfinite(means).all():
         notes.append("Hatched: no score.")
@@ -82,7 +82,7 @@ def task_correlation(results: Results, naming: Naming) -> list[Drawing | LeftOut
     )
     over = f"Spearman's rank correlation over at most {len(results.models)} models."
     notes = [*synthetic_notes(results), over]
-    titles = [column.short for column in columns]
+    titles = [naming.title(column) for column in columns]
     return _tiled(name, caption, matrix, (matrix + 1) / 2, titles, titles, notes, decimals=2)
 
 

@@ -10,6 +10,8 @@ from evaluation.tables import Column, Results
 
 MAX_NAME = 26
 """Characters of a model's name in a figure."""
+MAX_TITLE = 20
+"""Characters of a task's name in a figure."""
 DAGGERS = ("†", "‡", "§", "¶")
 METRICS = {
     "event_onset_200ms_fms": "onset F 200ms",
@@ -34,19 +36,19 @@ def short_names(labels: Sequence[str], *, longest: int = MAX_NAME) -> dict[str, 
                 names[label] = shorten(label)
         counts = Counter(names.values())
         names = {label: name if counts[name] == 1 else "" for label, name in names.items()}
-    return _cut({label: name or label for label, name in names.items()}, longest)
+    return cut({label: name or label for label, name in names.items()}, longest)
 
 
-def _cut(names: Mapping[str, str], longest: int) -> dict[str, str]:
-    """Take out the middle of long names; where that makes two of them equal, number them."""
-    cut = {label: _without_middle(name, longest) for label, name in names.items()}
-    counts, seen = Counter(cut.values()), Counter()
-    for label, name in cut.items():
+def cut(names: Mapping[str, str], longest: int) -> dict[str, str]:
+    """Take out the middle of names longer than `longest`; where that makes two equal, number them."""
+    short = {label: _without_middle(name, longest) for label, name in names.items()}
+    counts, seen = Counter(short.values()), Counter()
+    for label, name in short.items():
         if counts[name] > 1:
             seen[name] += 1
             number = f"#{seen[name]}"
-            cut[label] = _without_middle(name, longest - len(number)) + number
-    return cut
+            short[label] = _without_middle(name, longest - len(number)) + number
+    return short
 
 
 def _without_middle(name: str, longest: int) -> str:
@@ -84,7 +86,7 @@ def _whole_tail(label: str) -> str:
 
 
 class Naming:
-    """The models' names in the figures of one table of results, and the notes that explain their marks.
+    """The names of models and tasks in the figures of some results, and the notes that explain marks.
 
     A mark such as "random init" becomes a dagger behind the name; every figure that shows one explains it.
     """
@@ -92,6 +94,7 @@ class Naming:
     def __init__(self, results: Results):
         self._results = results
         self._names = short_names(list(results.models))
+        self._titles = cut({column.task: column.short for column in results.columns}, MAX_TITLE)
         marks = list(dict.fromkeys(results.marks.values()))
         self._symbols = {
             mark: DAGGERS[i % len(DAGGERS)] * (1 + i // len(DAGGERS)) for i, mark in enumerate(marks)
@@ -101,6 +104,10 @@ class Naming:
         """Return the model's short name with the symbol of its mark."""
         mark = self._results.marks.get(model)
         return self._names[model] + (f" {self._symbols[mark]}" if mark else "")
+
+    def title(self, column: Column) -> str:
+        """Return the short name of a column's task, with its budget."""
+        return self._titles[column.task]
 
     def notes(self, models: Sequence[str]) -> list[str]:
         """Return what a figure of these models must say: synthetic tasks, and what the daggers mean."""

@@ -1,8 +1,8 @@
 """Score against what a model costs: parameters and clips per second, with the models that none beats."""
 
-import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from math import isfinite, isnan, nan
 from typing import Any
 
 from matplotlib.axes import Axes
@@ -24,6 +24,9 @@ from evaluation.figures.style import (
 )
 from evaluation.tables import Results
 
+MOST_NAMES = 48
+"""With more models only those that no other one beats are named."""
+
 
 @dataclass(frozen=True)
 class ModelCost:
@@ -40,7 +43,7 @@ class Point:
     name: str
     cost: float
     score: float
-    half_width: float = math.nan
+    half_width: float = nan
 
 
 def model_costs(run: Mapping[str, Any]) -> dict[str, ModelCost]:
@@ -76,7 +79,8 @@ def _against(
             LeftOut(name, "The tasks' metrics have different units, so that their average means nothing.")
         ]
     averages = {model: results.average(model) for model in results.models}
-    shown = [model for model in results.models if averages[model] is not None and model in known]
+    finite = {model for model, average in averages.items() if average is not None and isfinite(average)}
+    shown = [model for model in results.models if model in finite and model in known]
     if len(shown) < 2:
         return [
             LeftOut(name, f"Fewer than two models have a score on every task and a known number of {xlabel}.")
@@ -85,7 +89,9 @@ def _against(
     missing = [naming(model) for model in results.models if model not in shown]
     unit = " (%)" if results.averaged[0].unit else ""
     tasks = len(results.averaged)
-    ylabel = f"average over {tasks} tasks{unit}" if tasks > 1 else f"{results.averaged[0].short}{unit}"
+    ylabel = (
+        f"average over {tasks} tasks{unit}" if tasks > 1 else f"{naming.title(results.averaged[0])}{unit}"
+    )
     caption = (
         f"Average score over {xlabel}; the dashed line joins the models that no other one beats in both. "
         + (f"Not shown, as unfinished or unknown: {', '.join(missing)}." if missing else "")
@@ -122,7 +128,7 @@ def scatter(
     best = front(points, fewer=fewer)
     for point in points:
         filled = "black" if point in best else "white"
-        half = None if math.isnan(point.half_width) else point.half_width
+        half = None if isnan(point.half_width) else point.half_width
         style = {"color": "black", "markerfacecolor": filled, "capsize": 1.5, "elinewidth": 0.8}
         axes.errorbar(point.cost, point.score, yerr=half, fmt="o", zorder=3, **style)
     steps = "steps-post" if fewer else "steps-pre"
@@ -134,7 +140,7 @@ def scatter(
     axes.margins(x=0.08, y=0.08)
     axes.set(xlabel=xlabel, ylabel=ylabel)
     axes.grid(axis="y")
-    _name_points(axes, points, line=LINE / tall)
+    _name_points(axes, points if len(points) <= MOST_NAMES else best, line=LINE / tall)
     add_footer(figure, notes)
     return figure
 

@@ -23,6 +23,8 @@ from evaluation.figures.style import (
 NAME = "critical_difference"
 ABOVE = 3.4
 """Lines above the axis of ranks: the bar of the critical difference and the ticks' labels."""
+TICK = 0.22
+"""Least distance between labelled ranks, inches."""
 CLIQUE = 0.5
 """Lines between two bars that join models."""
 
@@ -66,7 +68,8 @@ def _figure(ranks: Ranks, naming: Naming) -> Figure:
     high = max(math.ceil(max(ranks.mean.values())), math.ceil(low + ranks.critical_difference))
     side = (high - low) * margin / (width - 2 * margin)
     axes.set(xlim=(low - side, high + side), ylim=(first_name + half, -ABOVE))
-    _draw_axis(axes, low, high, ranks.critical_difference)
+    step = -(-(high - low + 1) * TICK // (width - 2 * margin))
+    _draw_axis(axes, range(low, high + 1, int(step)), high, ranks.critical_difference)
     for row, clique in enumerate(cliques):
         places = [ranks.mean[model] for model in clique]
         axes.plot([min(places), max(places)], [0.5 + CLIQUE * row] * 2, color="black", linewidth=2.5)
@@ -76,12 +79,13 @@ def _figure(ranks: Ranks, naming: Naming) -> Figure:
     return figure
 
 
-def _draw_axis(axes: Axes, low: int, high: int, difference: float) -> None:
-    """Draw the axis of ranks from `low` to `high` at y = 0 and the critical difference as a bar above it."""
+def _draw_axis(axes: Axes, ticks: Sequence[int], high: int, difference: float) -> None:
+    """Draw the axis of ranks up to `high` at y = 0 and the critical difference as a bar above it."""
+    low = ticks[0]
     axes.spines[["left", "bottom", "right"]].set_visible(False)
     axes.spines["top"].set(visible=True, position=("data", 0), bounds=(low, high))
     axes.xaxis.tick_top()
-    axes.set_xticks(range(low, high + 1))
+    axes.set_xticks(ticks)
     axes.set_yticks([])
     axes.plot([low, low + difference], [-2, -2], color="black", linewidth=1.2, marker="|")
     axes.text(low, -2.3, f"CD = {difference:.2f}", ha="left", va="bottom")

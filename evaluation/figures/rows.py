@@ -4,6 +4,7 @@ import math
 from collections.abc import Callable, Sequence
 
 from matplotlib.axes import Axes
+from matplotlib.figure import Figure
 
 from evaluation.figures.names import Naming, chunks, metric_name, numbered
 from evaluation.figures.style import (
@@ -13,6 +14,7 @@ from evaluation.figures.style import (
     LINE,
     MARKED_HATCH,
     MAX_HEIGHT,
+    TWO_COLUMNS,
     Drawing,
     LeftOut,
     add_footer,
@@ -42,7 +44,7 @@ def bars(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
     """
     caption = (
         "Mean over seeds of every model on every task; lines are 95 % t-intervals over the classifier's "
-        "seeds and do not cover the choice of test clips."
+        "seeds, do not cover the choice of test clips, and are cut at 0 and 100 %."
     )
     return _paged("bars", caption, results, naming, _bar, numbers=True)
 
@@ -66,8 +68,9 @@ def _paged(
 ) -> list[Drawing | LeftOut]:
     pages = []
     for models in chunks(list(results.models), MOST_ROWS):
-        lines = max(1, int(MAX_HEIGHT / (ROW * len(models) + 3 * LINE)))
-        pages += [(models, columns) for columns in chunks(list(results.columns), ACROSS * lines)]
+        lines = max(1, int(MAX_HEIGHT / (ROW * (len(models) + 1) + 3.6 * LINE)))
+        most = lines * _across(naming, models, results.columns, numbers)
+        pages += [(models, columns) for columns in chunks(list(results.columns), most)]
 
     def page_of(name: str, page: tuple[Sequence[str], Sequence[Column]]) -> Drawing:
         return Drawing(name, caption, _page(results, naming, *page, draw, numbers))
@@ -82,15 +85,12 @@ def _page(
     columns: Sequence[Column],
     draw: DrawRow,
     numbers: bool,
-):
+) -> Figure:
     """Return a grid of panels; model names stand at the left of every line of panels."""
-    lines = -(-len(columns) // ACROSS)
+    lines = -(-len(columns) // _across(naming, models, columns, numbers))
     across = -(-len(columns) // lines)
     names = [naming(model) for model in models]
-    number_width = 6 * CHARACTER if numbers else 0
-    title = max(len(column.short) for column in columns) * CHARACTER
-    panel = max(PANEL + number_width, title)
-    width = width_for(max(map(len, names)) * CHARACTER + across * panel)
+    width = width_for(max(map(len, names)) * CHARACTER + across * _panel_width(naming, columns, numbers))
     notes = naming.notes(models)
     height = lines * (ROW * (len(models) + 1) + 3.6 * LINE) + LINE * (len(footer_lines(notes, width)) + 0.5)
     figure = new_figure(width, height)
@@ -100,9 +100,21 @@ def _page(
             axes.remove()
             continue
         _panel(axes, results, columns[place], models, draw, numbers)
+        axes.set_title(naming.title(columns[place]))
         axes.set_yticks(range(len(models)), names if place % across == 0 else [""] * len(models))
     add_footer(figure, notes)
     return figure
+
+
+def _across(naming: Naming, models: Sequence[str], columns: Sequence[Column], numbers: bool) -> int:
+    """Return how many panels stand side by side at most."""
+    room = TWO_COLUMNS - max(len(naming(model)) for model in models) * CHARACTER
+    return min(ACROSS, int(room / _panel_width(naming, columns, numbers)))
+
+
+def _panel_width(naming: Naming, columns: Sequence[Column], numbers: bool) -> float:
+    title = max(len(naming.title(column)) for column in columns) * CHARACTER
+    return max(PANEL + (3 * CHARACTER if numbers else 0), title)
 
 
 def _panel(
@@ -116,7 +128,6 @@ def _panel(
     if numbers and column.unit == "%":
         axes.set_xlim(0, 100)
     axes.set_ylim(len(models) - 0.4, -0.6)
-    axes.set_title(column.short)
     axes.set_xlabel(metric_name(column))
     axes.locator_params(axis="x", nbins=3)
     axes.grid(axis="x")
