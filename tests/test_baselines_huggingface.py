@@ -130,7 +130,7 @@ def test_without_a_feature_extractor_a_waveform_encoder_takes_the_librarys_defau
 
 @pytest.mark.parametrize(
     ("kind", "parts", "frames", "hop"),
-    [("hubert-base", 3, (65 * 16000 - 400) // 320 + 1, 20), ("whisper", 3, 3250, 20), ("ast", 7, 650, 100)],
+    [("hubert-base", 3, 3249, 20), ("whisper", 3, 3250, 20), ("ast", 7, 650, 100)],
 )
 def test_long_sound_is_cut_into_equal_parts(
     folders: dict[str, Path], kind: str, parts: int, frames: int, hop: int
@@ -141,9 +141,17 @@ def test_long_sound_is_cut_into_equal_parts(
     model.encode = lambda audio, layers: lengths.append(audio.shape[1]) or encode(audio, layers)
     embeddings, times = huggingface.get_timestamp_embeddings(sound(65.0, clips=1), model)
     assert len(lengths) == parts
+    assert max(lengths) <= model.grid.window + (model.grid.hop * (1499 if hop == 20 else 100))
     assert max(lengths) - min(lengths) <= model.grid.hop
     assert embeddings.shape[1] == times.shape[1] == frames
     assert (times.diff(dim=1) - hop).abs().max() < 1e-2
+
+
+def test_a_part_as_long_as_the_encoder_bears(folders: dict[str, Path]) -> None:
+    model = huggingface.load_model(folders["ast"])
+    for samples in (163279, 163280, 164080, 164879):  # 101 columns; one more has its middle in the last
+        frames, _ = huggingface.get_timestamp_embeddings(torch.zeros(1, samples), model)
+        assert frames.shape[1] == 1 + (samples - 1400) // 1600
 
 
 def test_scenes_are_the_mean_over_all_frames_of_long_sound(folders: dict[str, Path]) -> None:
@@ -254,7 +262,7 @@ print(resource.getrusage(resource.RUSAGE_SELF).ru_maxrss // 1024)
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", ["wavlm-base", "whisper", "ast"])
+@pytest.mark.parametrize("kind", ["wavlm-base", "ast"])
 def test_ten_minutes_need_hardly_more_memory_than_one(folders: dict[str, Path], kind: str) -> None:
     environment = os.environ | {"PYTHONPATH": str(ROOT), "OMP_NUM_THREADS": "1"}
     peaks = []
@@ -263,18 +271,24 @@ def test_ten_minutes_need_hardly_more_memory_than_one(folders: dict[str, Path], 
         run = subprocess.run(command, env=environment, capture_output=True, text=True, check=True)
         peaks.append(int(run.stdout))
     waveforms = 2 * 540 * 16000 * 4 / 2**20
-    print(kind, peaks)
-    assert peaks[1] - peaks[0] < 6 * waveforms
+    assert peaks[1] - peaks[0] < 4 * waveforms
+
+
+VALIDATE = """
+import sys
+from hearvalidator import validate
+for folder in sys.argv[1:]:
+    sys.argv = ["hear-validator", "evaluation.baselines.huggingface", "--model", folder]
+    validate.main()
+"""
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("kind", hub_models.KINDS)
-def test_the_real_validator_accepts_every_kind(folders: dict[str, Path], kind: str) -> None:
+def test_the_real_validator_accepts_every_kind(folders: dict[str, Path]) -> None:
     for package in ("hearvalidator", "tensorflow"):
         pytest.importorskip(package, reason=f"{package} is not installed (extra `validate`)")
-    script = Path(sys.executable).parent / "hear-validator"
-    command = [script, "evaluation.baselines.huggingface", "--model", str(folders[kind])]
     environment = os.environ | {"PYTHONPATH": str(ROOT), "TF_CPP_MIN_LOG_LEVEL": "3"}
+    command = [sys.executable, "-c", VALIDATE, *map(str, folders.values())]
     run = subprocess.run(command, env=environment, capture_output=True, text=True)
     assert run.returncode == 0, run.stderr[-3000:]
-    assert "Looks good!" in run.stdout
+    assert run.stdout.count("Looks good!") == len(folders)

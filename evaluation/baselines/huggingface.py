@@ -7,7 +7,7 @@ time, a frame's time the middle of what it sees. Three kinds of encoder are know
     kind                                             frame        hop     one part at most
     waveform (wav2vec 2.0, HuBERT, WavLM, ...)       its kernels  20 ms   30 s
     Whisper (its encoder)                            20 ms        20 ms   30 s, filled up with silence
-    AST (bands of a time column are averaged)        16 x 10 ms   100 ms  10.2 s, filled up with silence
+    AST (bands of a time column are averaged)        16 x 10 ms   100 ms  10.1 s, filled up with silence
 
 The sizes in the table are those of the usual models; what counts is the model's configuration. Longer clips
 are cut as `evaluation.baselines.chunks` says, after the normalisation in the first kind, before it in the
@@ -58,11 +58,10 @@ def layout_of(config: Any, extractor: Any, name: str) -> Layout:
         return Layout(hop, hop, seconds)
     if config.model_type == "audio-spectrogram-transformer":
         frame, frame_hop = (extractor.sampling_rate * ms // 1000 for ms in (25, 10))
-        window = frame + (config.patch_size - 1) * frame_hop
-        longest = (config.max_length - 1) * frame_hop + frame
+        window, hop = frame + (config.patch_size - 1) * frame_hop, config.time_stride * frame_hop
+        columns = (config.max_length - config.patch_size) // config.time_stride + 1
         bands = (config.num_mel_bins - config.patch_size) // config.frequency_stride + 1
-        seconds = longest / extractor.sampling_rate
-        return Layout(config.time_stride * frame_hop, window, seconds, special=2, bands=bands)
+        return Layout(hop, window, columns * hop / extractor.sampling_rate, special=2, bands=bands)
     is_waveform = isinstance(extractor, package("transformers").Wav2Vec2FeatureExtractor)
     if is_waveform and hasattr(config, "conv_stride") and not hasattr(config, "squeeze_factor"):
         window, hop = 1, 1

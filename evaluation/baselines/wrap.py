@@ -37,6 +37,8 @@ class FrameModel(nn.Module):
         samples from the start on. What it gives beyond the last whole frame is cut off.
     hop, window
         Samples from frame to frame, and those that one frame sees at least (default: `hop`).
+    longest_seconds
+        Time from the first frame of a part to the first of the next, at most.
     """
 
     def __init__(
@@ -55,7 +57,7 @@ class FrameModel(nn.Module):
         self.scene_embedding_size = embedding_size
         self.timestamp_embedding_size = embedding_size
         self.grid = FrameGrid(window or hop, hop)
-        self._longest = max(1, int(longest_seconds * sample_rate / hop))
+        self._longest = max(1, round(longest_seconds * sample_rate / hop))
         self.eval()
 
     def prepare(self, audio: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips samples"]:
