@@ -7,9 +7,9 @@ from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass
 from pathlib import Path
 
-import pooch
 import requests
 import urllib3
+from pooch.hashes import hash_matches
 
 from tasks.errors import TaskError
 from tasks.zenodo import RemoteArchive
@@ -35,7 +35,6 @@ def downloading(
     downloads under way stop; their parts stay and the next call goes on from them. Iterating raises TaskError
     for the first file that the server refuses, that keeps breaking off, or whose checksum is wrong.
     """
-    pooch.get_logger().setLevel("WARNING")
     folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
     executor = ThreadPoolExecutor(max_workers=connections)
@@ -61,19 +60,18 @@ def bytes_present(folder: Path, archive: RemoteArchive) -> int:
 
 
 def _fetch(archive: RemoteArchive, folder: Path, bytes_done: BytesDone, stop: threading.Event) -> Path:
-    store = pooch.Pooch(
-        path=folder, base_url="", registry={archive.name: archive.checksum}, urls={archive.name: archive.url}
-    )
-    resume = _Resume(archive, part_path(folder, archive), bytes_done, stop)
+    whole, part = folder / archive.name, part_path(folder, archive)
     try:
-        return Path(store.fetch(archive.name, downloader=resume))
-    except ValueError as error:
-        if isinstance(error, TaskError):
-            raise
-        raise TaskError(
-            f"{archive.url} came with another checksum than its record promises ({archive.checksum}); run "
-            "the same command again to download it anew, and if it stays so, do not use it."
-        ) from error
+        if whole.exists() and hash_matches(whole, archive.checksum):
+            return whole
+        _Download(archive, part, bytes_done, stop).run()
+        if not hash_matches(part, archive.checksum):
+            part.unlink()
+            raise TaskError(
+                f"{archive.url} came with another checksum than its record promises ({archive.checksum}); "
+                "run the same command again to download it anew; if it stays so, do not use it."
+            )
+        part.replace(whole)
     except requests.RequestException as error:
         raise TaskError(
             f"{archive.url} could not be downloaded ({_say(error)}); run the same command later: it goes on "
@@ -81,25 +79,27 @@ def _fetch(archive: RemoteArchive, folder: Path, bytes_done: BytesDone, stop: th
         ) from error
     except OSError as error:
         raise TaskError(
-            f"cannot write {folder / archive.name} ({error.strerror or error}); make room, then run the same "
-            "command again: it goes on where it stopped."
+            f"cannot write {whole} ({error.strerror or error}); make room, then run the same command again: "
+            "it goes on where it stopped."
         ) from error
+    return whole
 
 
-@dataclass
-class _Resume:
-    """A downloader for pooch that appends to a part file until it has all bytes."""
+@dataclass(frozen=True)
+class _Download:
+    """One file on its way into its part file."""
 
     archive: RemoteArchive
     part: Path
     bytes_done: BytesDone
     stop: threading.Event
 
-    def __call__(self, url: str, output_file: str, _: pooch.Pooch) -> None:
+    def run(self) -> None:
+        """Return when the part has as many bytes as the record says; raises RequestException, TaskError."""
         failures, reached = 0, self._size()
         while self._size() != self.archive.size:
             try:
-                self._append(url)
+                self._append()
             except requests.RequestException as error:
                 size = self._size()
                 failures = 0 if size > reached else failures + 1
@@ -107,7 +107,6 @@ class _Resume:
                 if failures > len(_WAITS) or not _may_pass(error):
                     raise
                 self._wait(error, _WAITS[max(failures - 1, 0)])
-        self.part.replace(output_file)
 
     def _size(self) -> int:
         size = self.part.stat().st_size if self.part.exists() else 0
@@ -116,13 +115,13 @@ class _Resume:
             return 0
         return size
 
-    def _append(self, url: str) -> None:
+    def _append(self) -> None:
         """One request; raises RequestException when it ends before the last byte."""
         start = self._size()
         headers = {"Accept-Encoding": "identity"}
         if start:
             headers["Range"] = f"bytes={start}-"
-        with requests.get(url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
+        with requests.get(self.archive.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
             if start and not _continues(response, start):
                 self._give_up()
                 if response.status_code != 200:

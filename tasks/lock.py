@@ -85,11 +85,12 @@ def hash_files(folder: Path, *, progress: Progress | None = None) -> dict[str, s
 
 def list_files(folder: Path) -> set[str]:
     """Paths below `folder` (with "/") of all its files; empty when it is not there."""
-    return {
-        (Path(root) / name).relative_to(folder).as_posix()
-        for root, _, names in os.walk(folder)
-        for name in names
-    }
+    found: set[str] = set()
+    for root, _, names in os.walk(folder):
+        below = Path(root).relative_to(folder)
+        prefix = "" if below == Path() else f"{below.as_posix()}/"
+        found.update(prefix + name for name in names)
+    return found
 
 
 def differences(

@@ -246,7 +246,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_can_go_on(tmp_path, esc, monke
 
     with serving({ESC_FILE: esc}) as record:
         with monkeypatch.context() as patch:
-            patch.setattr(download._Resume, "_write", full)
+            patch.setattr(download._Download, "_write", full)
             with pytest.raises(tasks.TaskError, match=r"cannot write .*No space left.*make room.*goes on"):
                 run(record, tmp_path)
         assert_nothing_visible(tmp_path)
