@@ -1,0 +1,173 @@
+"""What a run has done, what is missing and what failed: `python -m evaluation.status RUN`.
+
+It reads the run's folder only, so it may be asked while the run is going on.
+"""
+
+import argparse
+import sys
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from datetime import timedelta
+from pathlib import Path
+
+from evaluation.errors import EvaluationError
+from evaluation.ledger import FitKey, Ledger
+from evaluation.provenance import read_run_file
+from evaluation.results import LEDGER_FILE, PlannedJob, read_frame
+
+
+@dataclass(frozen=True)
+class JobStatus:
+    """One model on one task: how many fits of how many are done, and what they took (s) in all.
+
+    `failure` is the sentence of the last command that failed here, "" otherwise. `seconds_left` is an
+    estimate, None where no fit of the run says how long one takes.
+    """
+
+    model: str
+    task: str
+    short: str
+    done: int
+    fits: int
+    seconds: float
+    seconds_left: float | None
+    failure: str
+
+    @property
+    def cell(self) -> str:
+        """The job in one word."""
+        if self.done == self.fits:
+            return "done"
+        return "failed" if self.failure else f"{self.done} of {self.fits}" if self.done else "missing"
+
+
+@dataclass(frozen=True)
+class RunStatus:
+    """All jobs of the last command; `failures` are those sentences that belong to no job of it."""
+
+    jobs: Sequence[JobStatus]
+    failures: Sequence[str]
+    last_finished: str
+
+    @property
+    def complete(self) -> bool:
+        """Whether nothing is missing and nothing failed."""
+        return not self.failures and all(job.cell == "done" for job in self.jobs)
+
+
+def run_status(directory: Path) -> RunStatus:
+    """Read the state of a run; raise EvaluationError when the folder holds none."""
+    frame, run = read_frame(directory), read_run_file(directory)
+    ledger = Ledger(directory / LEDGER_FILE)
+    planned = {place: job.planned(ledger) for place, job in enumerate(frame.jobs)}
+    dims = {model["label"]: model["dim"] for model in run["models"]}
+    rates = _Rates(ledger, frame.jobs, planned, dims)
+    failures, jobs = list(run["failures"]), []
+    for place, job in enumerate(frame.jobs):
+        start = f"{job.model} on {job.column.task}: "
+        failure = next((sentence for sentence in failures if sentence.startswith(start)), "")
+        rate = rates.seconds_per_fit(place)
+        missing = job.n_fits - len(planned[place])
+        jobs.append(
+            JobStatus(
+                model=job.model,
+                task=job.column.task,
+                short=job.column.short,
+                done=len(planned[place]),
+                fits=job.n_fits,
+                seconds=sum(ledger[key].seconds for key in planned[place]),
+                seconds_left=0.0 if not missing else None if rate is None else missing * rate,
+                failure=failure,
+            )
+        )
+    known = {job.failure for job in jobs}
+    last = max((record.finished for record in ledger.records.values()), default="")
+    return RunStatus(jobs, [sentence for sentence in failures if sentence not in known], last)
+
+
+class _Rates:
+    """Seconds of one fit, from the ledger: of the same job, else of the same task, else of all tasks."""
+
+    def __init__(
+        self,
+        ledger: Ledger,
+        jobs: Sequence[PlannedJob],
+        planned: Mapping[int, set[FitKey]],
+        dims: Mapping[str, int],
+    ):
+        self._jobs, self._dims = jobs, dims
+        self._means = {
+            place: sum(ledger[key].seconds for key in keys) / len(keys)
+            for place, keys in planned.items()
+            if keys
+        }
+
+    def seconds_per_fit(self, place: int) -> float | None:
+        """Return the estimate for one job; other models' times are scaled by the embeddings' size."""
+        if place in self._means:
+            return self._means[place]
+        job = self._jobs[place]
+        scaled = {
+            other: mean * self._dims[job.model] / self._dims[self._jobs[other].model]
+            for other, mean in self._means.items()
+        }
+        same_task = [value for other, value in scaled.items() if self._jobs[other].column == job.column]
+        values = same_task or list(scaled.values())
+        return sum(values) / len(values) if values else None
+
+
+def status_text(status: RunStatus) -> str:
+    """Return the state for a terminal: tasks down, models across, then failures and the time."""
+    models = list(dict.fromkeys(job.model for job in status.jobs))
+    tasks = list(dict.fromkeys((job.task, job.short) for job in status.jobs))
+    cells = {(job.model, job.task): job.cell for job in status.jobs}
+    rows = [["", *models]]
+    rows += [[short, *(cells.get((model, task), "-") for model in models)] for task, short in tasks]
+    widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
+    lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
+    sentences = [job.failure for job in status.jobs if job.cell == "failed"] + list(status.failures)
+    lines += ["", *(f"failed: {sentence}" for sentence in sentences), *_summary(status)]
+    return "\n".join(lines)
+
+
+def _summary(status: RunStatus) -> list[str]:
+    done, fits = (sum(getattr(job, name) for job in status.jobs) for name in ("done", "fits"))
+    last = f"; the last one finished {status.last_finished}" if status.last_finished else ""
+    lines = [f"Fits: {done} of {fits} done{last}."]
+    lines.append(
+        f"Time: {_duration(sum(job.seconds for job in status.jobs))} of training classifiers so far."
+    )
+    left = [job.seconds_left for job in status.jobs]
+    if done < fits and None in left:
+        lines.append("Time left: unknown, no fit is finished that would tell.")
+    elif done < fits:
+        lines.append(
+            f"Time left: about {_duration(sum(left))} of training, an estimate from the finished fits; "
+            "embedding what is not embedded yet comes on top."
+        )
+    return lines
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0 when the run is complete, 1 when not, 2 for a mistake."""
+    parser = argparse.ArgumentParser(
+        prog="python -m evaluation.status",
+        description="Say what a run has done, what is missing and what failed, and estimate the time left. "
+        "The exit status is 0 when the last command's work is complete, 1 when it is not.",
+    )
+    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, such as results/default")
+    try:
+        status = run_status(parser.parse_args(argv).run)
+    except EvaluationError as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    print(status_text(status))
+    return 0 if status.complete else 1
+
+
+if __name__ == "__main__":
+    sys.exit(main())
