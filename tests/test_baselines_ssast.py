@@ -130,3 +130,8 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_missing_weights_say_where_they_come_from() -> None:
     with pytest.raises(EvaluationError, match=r"no SSAST-Base-Patch-400\.pth in .*: download .*/ssast"):
         ssast.load_model()
+
+
+@pytest.mark.slow
+def test_the_real_validator_accepts_it(path: Path) -> None:
+    references.check_real_validator("evaluation.baselines.ssast", path)

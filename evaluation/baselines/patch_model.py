@@ -53,8 +53,8 @@ class PatchModel(FrameModel):
         self.mean = mean
         self.std = std
 
-    def prepare(self, audio: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips samples"]:
-        """Take away each clip's mean; fill its last column up with silence if its middle is in the clip."""
+    def prepare(self, audio: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips fitted"]:
+        """Take away each clip's mean; end it with the last column whose middle lies in it."""
         return self.grid.fit(audio - audio.mean(dim=1, keepdim=True))
 
     def normalise(self, fbank: Float[Tensor, "*any"]) -> Float[Tensor, "*any"]:
