@@ -1,5 +1,9 @@
-"""The plan of a run: which models on which tasks, what is there already and what is left to do."""
+"""The plan of a run: which models on which tasks, what is there already and what is left to do.
 
+`python -m evaluation.plan` takes the arguments of `evaluation.run` and also says what the run will take.
+"""
+
+import sys
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
@@ -14,7 +18,7 @@ from evaluation.protocol import Preset, axes_sentence, config_key
 from evaluation.results import LEDGER_FILE, Frame, PlannedJob, assemble
 from evaluation.store import StoreEntry
 from evaluation.tables import Column, Results
-from tasks import PAPER_TASKS, Task, source_rate
+from tasks import PAPER_TASKS, Task, TaskMetadata, source_rate
 
 
 @dataclass(frozen=True)
@@ -109,18 +113,21 @@ def column(job: Job) -> Column:
     """Return the table's column of a job: "ESC-50", or "ESC-50 @10%" where the budget is not all."""
     short = short_name(job.task)
     title = short if job.budget == 100 else f"{short} @{job.budget:g}%"
-    return Column(job.label, job.primary, title, job.budget, _published(job))
+    published = published_name(job.task.metadata, job.primary, job.budget)
+    return Column(job.label, job.primary, title, job.budget, published)
 
 
-def _published(job: Job) -> str:
-    """Return the name of the paper's task that a job is in whole, with the paper's score; else nothing."""
-    metadata = job.task.metadata
-    if metadata.synthetic or metadata.part_of or job.budget != 100:
+def published_name(metadata: TaskMetadata, primary: str, budget: float) -> str:
+    """Return the short name of the paper's task that this is in whole, scored as there; "" for all others.
+
+    A synthetic sample, a part of a data set, another mode of it or a share of the training clips is none.
+    """
+    if metadata.synthetic or metadata.part_of or budget != 100:
         return ""
     for info in PAPER_TASKS:
         theirs = info.metadata
         same = metadata.task_name == theirs.task_name and metadata.mode == theirs.mode
-        if same and job.primary == theirs.evaluation[0]:
+        if same and primary == theirs.evaluation[0]:
             return info.short_name
     return ""
 
@@ -292,3 +299,14 @@ def _task_lines(session: Session) -> Iterator[str]:
         rates = {card.sample_rate for card in session.cards if card.sample_rate is not None}
         for rate in sorted(rates - set(task.sample_rates)):
             yield f"      no {rate} Hz: made once from {source_rate(task.sample_rates, rate)} Hz with soxr"
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Check what a run would need and take, see `evaluation.preflight`, which is built on this module."""
+    from evaluation.preflight import main as preflight
+
+    return preflight(argv)
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -20,16 +20,8 @@ N_RUNS = 10
 
 NAIVE = "HEAR-Naive"
 
-COUNTERPARTS: Mapping[str, str] = {
-    "evaluation.baselines.hear_naive": NAIVE,
-    "hear_mwmae.mae_b": "MAE-B-4x16-4l",
-    "hear_mwmae.mae_b_5x5": "MAE-B-5x5-4l",
-    "hear_mwmae.mae_l_8l": "MAE-L-4x16-8l",
-    "hear_mwmae.mw_mae_b": "MW-MAE-B-4x16-4l",
-    "hear_mwmae.mw_mae_b_5x5": "MW-MAE-B-5x5-4l",
-    "hear_mwmae.mw_mae_l_8l": "MW-MAE-L-4x16-8l",
-}
-"""HEAR module -> the row of Table 1 that it stands for."""
+NAIVE_MODULE = "evaluation.baselines.hear_naive"
+"""The baseline that the second formula of the overall score is relative to: its row and its HEAR module."""
 
 
 @dataclass(frozen=True)

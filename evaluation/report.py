@@ -1,40 +1,122 @@
 """The report of one run or several, and the paper's tables: `python -m evaluation.report`."""
 
 import argparse
+import json
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.comparison import Comparison, compare
 from evaluation.errors import EvaluationError
-from evaluation.figures import write_paper_figures
+from evaluation.figures import write_figures, write_paper_figures
+from evaluation.figures.pareto import ModelCost, model_costs
+from evaluation.files import write_atomically
+from evaluation.html_report import Section, write_html
+from evaluation.overall import FORMULAS, Formula
 from evaluation.paper_tables import paper_summary, paper_tables
+from evaluation.pools import POOLS
 from evaluation.published import published_directory
-from evaluation.sheet import write_sheet
+from evaluation.results import RUN_FILE, merge, read_run
+from evaluation.run_tables import own_tables, pool_and_scores
+from evaluation.sheet import Sheet, write_sheet
+from evaluation.statistics_text import overall_sheet, statistics_sheets, write_statistics
+from evaluation.tables import Results, all_notes, grid, screen, write_tables
 
 EPILOG = """\
 examples:
+  python -m evaluation.report results/default
+      tables/, figures/ and report.html of a run, finished or not
+  python -m evaluation.report results/a results/b --out results/both
+      two runs of one protocol as one
+  python -m evaluation.report results/default --pool paper
+      s(m) against the 39 published rows with all ten tasks; --score superb for the other formula
+  python -m evaluation.report results/default --row my_model@weights.pt=MW-MAE-B-4x16-4l
+      that model's difference from a published row
   python -m evaluation.report --paper --out paper
-      the published Tables 1, 2 and 5 to 10 and Figure 2, averages, intervals and s(m) recomputed
+      the published Tables 1, 2 and 5 to 10 and Figure 2; averages, intervals and s(m) recomputed
 """
 
 
-def parser() -> argparse.ArgumentParser:
-    """Return the argument parser."""
-    result = argparse.ArgumentParser(
-        prog="python -m evaluation.report",
-        description="Tables, statistics and figures from finished or unfinished runs.",
-        epilog=EPILOG,
-        formatter_class=argparse.RawDescriptionHelpFormatter,
-    )
-    result.add_argument("--paper", action="store_true", help="make the published tables instead of a report")
-    result.add_argument("--out", type=Path, metavar="DIR", help="where to write (default: results/paper)")
-    result.add_argument(
-        "--published",
-        type=Path,
-        metavar="DIR",
-        help="folder of the published tables as CSV (default: results/published of this checkout)",
-    )
-    return result
+@dataclass(frozen=True)
+class ReportOptions:
+    """What a report compares with: the pool and formula of s(m), and published rows for models by name."""
+
+    pool: str = "run"
+    formula: Formula = "minmax"
+    published: Path | None = None
+    rows: Mapping[str, str] = field(default_factory=dict)
+
+
+def write_report(
+    directories: Sequence[Path], out: Path, options: ReportOptions = ReportOptions()
+) -> tuple[Results, list[str]]:
+    """Write tables/, figures/ and report.html of the runs to `out`.
+
+    Returns the results and a sentence for everything that had to be left out. Raises EvaluationError for a
+    folder that is no run, runs that cannot share a table, and a pool that cannot be had.
+    """
+    results = merge([read_run(directory) for directory in directories])
+    if not results.scores:
+        raise EvaluationError(f"no task is finished in {', '.join(map(str, directories))}")
+    sheets, left_out = _overall_and_own(results, options)
+    comparison = compare(results, directories)
+    tables = out / "tables"
+    write_tables(results, tables)
+    write_atomically(tables / "table.tex", _results_sheet(results).latex())
+    for sheet in sheets:
+        write_sheet(sheet, tables)
+    write_statistics(results, comparison, tables)
+    figures = _figures(results, directories, comparison, out / "figures", left_out)
+    sections = [_section(sheet) for sheet in [*sheets, *statistics_sheets(results, comparison)]]
+    write_html(results, directories, out, figures=figures, statistics=sections)
+    return results, left_out
+
+
+def _overall_and_own(results: Results, options: ReportOptions) -> tuple[list[Sheet], list[str]]:
+    sheets, left_out = [], []
+    real = any(column.published for column in results.columns)
+    published = None
+    if real or options.pool != "run":
+        try:
+            published = published_directory(options.published)
+        except EvaluationError as error:
+            if options.pool != "run":
+                raise
+            left_out.append(f"own rows in the published Table 1: {error}")
+    pool, scores = pool_and_scores(results, options.pool, published)
+    if len(pool.rows) > 1:
+        sheets.append(overall_sheet(scores, pool, results.name, formula=options.formula))
+    if published and real:
+        beside = "paper+run" if options.pool == "paper+run" else "paper"
+        sheets += own_tables(results, published, pool=beside, rows=options.rows)
+    return sheets, left_out
+
+
+def _results_sheet(results: Results) -> Sheet:
+    header, *rows = grid(results)
+    return Sheet("table", "Mean and 95 % interval over seeds", header, rows, all_notes(results))
+
+
+def _figures(
+    results: Results,
+    directories: Sequence[Path],
+    comparison: Comparison,
+    directory: Path,
+    left_out: list[str],
+) -> list[Path]:
+    costs: dict[str, ModelCost] = {}
+    for run in directories:
+        costs |= model_costs(json.loads((run / RUN_FILE).read_text(encoding="utf-8")))
+    try:
+        return write_figures(results, directory, costs=costs, ranks=comparison.ranks)
+    except EvaluationError as error:
+        left_out.append(str(error))
+        return []
+
+
+def _section(sheet: Sheet) -> Section:
+    return Section(sheet.caption, sheet.header, sheet.text_rows(), sheet.notes)
 
 
 def write_paper(published: Path, directory: Path) -> str:
@@ -46,12 +128,84 @@ def write_paper(published: Path, directory: Path) -> str:
     return f"{paper_summary(sheets)}\nTables and figures: {directory}"
 
 
+def parser() -> argparse.ArgumentParser:
+    """Return the argument parser."""
+    result = argparse.ArgumentParser(
+        prog="python -m evaluation.report",
+        description="Tables, statistics, figures and report.html from runs, finished or not.",
+        epilog=EPILOG,
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )
+    add = result.add_argument
+    add("runs", nargs="*", type=Path, metavar="RUN", help="folders that evaluation.run wrote")
+    add("--paper", action="store_true", help="make the published tables instead of a report")
+    add(
+        "--out",
+        type=Path,
+        metavar="DIR",
+        help="where to write (default: the run's folder; results/report for several, results/paper)",
+    )
+    add(
+        "--pool",
+        choices=POOLS,
+        default="run",
+        help="which models set the worst and best of every task: those at hand (run, default), the published "
+        "ones (paper), or both",
+    )
+    add("--paper-pool", action="store_const", const="paper", dest="pool", help="the same as --pool paper")
+    add(
+        "--score",
+        choices=FORMULAS,
+        default="minmax",
+        help="overall score: s(m) of the paper's equation 3 (default) or relative to HEAR-Naive and the best",
+    )
+    add(
+        "--row",
+        action="append",
+        default=[],
+        metavar="MODEL=ROW",
+        help="the row of the published Table 1 that a model is compared with; known for our own modules",
+    )
+    add(
+        "--published",
+        type=Path,
+        metavar="DIR",
+        help="folder of the published tables as CSV (default: results/published of this checkout)",
+    )
+    return result
+
+
+def _rows(texts: Sequence[str]) -> dict[str, str]:
+    """Read MODEL=ROW; a model's name may have "=" in it, a row's may not."""
+    found = {}
+    for text in texts:
+        model, equals, row = text.rpartition("=")
+        if not equals:
+            raise EvaluationError(f"--row {text}: give MODEL=ROW, such as my_model=MW-MAE-B-4x16-4l")
+        found[model] = row
+    return found
+
+
+def _run(arguments: argparse.Namespace) -> str:
+    if arguments.paper:
+        if arguments.runs:
+            raise EvaluationError("--paper makes the published tables and takes no RUN; leave one out")
+        published = published_directory(arguments.published)
+        return write_paper(published, arguments.out or Path("results/paper"))
+    if not arguments.runs:
+        raise EvaluationError("name a run, such as results/default, or give --paper")
+    out = arguments.out or (arguments.runs[0] if len(arguments.runs) == 1 else Path("results/report"))
+    options = ReportOptions(arguments.pool, arguments.score, arguments.published, _rows(arguments.row))
+    results, left_out = write_report(arguments.runs, out, options)
+    lines = [f"left out: {sentence}" for sentence in left_out]
+    return "\n".join([screen(results), *lines, f"Report: {out / 'report.html'}, {out / 'tables'}"])
+
+
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 for a mistake, 130 after Ctrl-C."""
     arguments = parser().parse_args(argv)
     try:
-        published = published_directory(arguments.published)
-        print(write_paper(published, arguments.out or Path("results/paper")))
+        print(_run(arguments))
     except EvaluationError as error:
         print(f"error: {error}", file=sys.stderr)
         return 2

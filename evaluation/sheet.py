@@ -41,11 +41,14 @@ class Sheet:
     notes: Sequence[str] = ()
     rules: Sequence[int] = ()
 
+    def text_rows(self) -> list[list[str]]:
+        """Return the rows as they are printed."""
+        return [[_text(entry) for entry in row] for row in self.rows]
+
     def markdown(self) -> str:
         """Return caption, table and notes."""
-        lines = [[_text(entry) for entry in row] for row in self.rows]
-        notes = "".join(f"\n- {note}" for note in self.notes)
-        return f"**{self.caption}**\n\n{aligned([self.header, *lines])}{notes}{chr(10) if notes else ''}"
+        notes = "\n".join(["", *(f"- {note}" for note in self.notes), ""]) if self.notes else ""
+        return f"**{self.caption}**\n\n{aligned([self.header, *self.text_rows()])}{notes}"
 
     def csv(self) -> str:
         """Return header and rows: X, X_ci and X_mark for every column X with half widths and marks."""
@@ -115,9 +118,8 @@ _SPECIAL = {
     "†": r"$^\dagger$",
     "‡": r"$^\ddagger$",
     "−": "$-$",
-    "≤": r"$\leq$",
-    "χ": r"$\chi$",
-    "²": r"$^2$",
+    "≠": r"$\neq$",
+    ">": r"\textgreater{}",
 } | {character: rf"\{character}" for character in "&%$#_{}"}
 
 

@@ -13,7 +13,7 @@ from evaluation.ledger import FitRecord
 from evaluation.metrics import PERCENT
 from evaluation.overall import overall_score
 from evaluation.pools import Pool, run_pool
-from evaluation.published import COUNTERPARTS, NAIVE
+from evaluation.published import NAIVE_MODULE
 from evaluation.sheet import aligned
 from evaluation.statistics import Interval, over_folds, t_interval
 
@@ -107,8 +107,7 @@ class Results:
 
     def run_pool(self) -> Pool:
         """Return the pool of the models at hand."""
-        naive = next((model for model in self.pool() if COUNTERPARTS.get(model) == NAIVE), None)
-        return run_pool(self.complete_scores(), naive=naive)
+        return run_pool(self.complete_scores(), naive=NAIVE_MODULE)
 
 
 def write_tables(results: Results, directory: Path) -> None:

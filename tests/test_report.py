@@ -1,0 +1,166 @@
+"""Own rows beside the published ones, the report's files, and what must never be mixed."""
+
+import csv
+import math
+from dataclasses import replace
+from pathlib import Path
+
+import numpy as np
+import pytest
+from run_helpers import MODELS, arguments
+
+from evaluation.errors import EvaluationError
+from evaluation.models import SYSTEMS
+from evaluation.overall import overall_score
+from evaluation.pools import paper_pool
+from evaluation.published import TASKS, published_directory, read_published
+from evaluation.report import main
+from evaluation.results import read_run
+from evaluation.run import main as run_main
+from evaluation.run_tables import OUTSIDE, comparable_scores, counterparts, own_tables, pool_and_scores
+from evaluation.sheet import Cell
+from evaluation.tables import Column, Results
+
+PUBLISHED = published_directory()
+NAIVE = "evaluation.baselines.hear_naive"
+
+
+def like_published(name: str, shift: float = 0.0) -> dict[str, list[float]]:
+    """Return ten seeds whose means and intervals are those of a published row, the means shifted."""
+    row = next(row for row in read_published(PUBLISHED, 1).rows if row.name == name)
+    unit = np.array([-1.5, -1, -0.75, -0.5, -0.25, 0.25, 0.5, 0.75, 1, 1.5])
+    unit = unit / (2.2621571628 * unit.std(ddof=1) / math.sqrt(10))
+    return {
+        f"{task}-dir": ((cell.mean + shift + cell.half_width * unit) / 100).tolist()
+        for task, cell in row.cells.items()
+        if task in TASKS
+    }
+
+
+def run(**changes: object) -> Results:
+    columns = [Column(f"{task}-dir", "top1_acc", task, published=task) for task in TASKS]
+    scores = {NAIVE: like_published("HEAR-Naive"), "mine": like_published("MW-MAE-B-4x16-4l", 1.0)}
+    return replace(Results(list(scores), columns, scores, {}, ["A note."]), **changes)
+
+
+def test_own_rows_stand_below_the_row_that_they_stand_for() -> None:
+    table, differences = own_tables(run(), PUBLISHED, pool="paper", rows={"mine": "MW-MAE-B-4x16-4l"})
+    names = [row[0] for row in table.rows]
+    assert names[names.index(f"> {NAIVE}") - 1] == "HEAR-Naive"
+    assert names[names.index("> mine") - 1] == "MW-MAE-B-4x16-4l"
+    mine = {row[2]: row for row in differences.rows if row[0] == "mine"}
+    assert set(mine) == set(TASKS)
+    assert mine["CD"][5].mean == pytest.approx(1.0)
+    assert mine["CD"][6].mean == pytest.approx(0.3 * math.sqrt(2), rel=1e-6)
+    assert {task: row[7] for task, row in mine.items() if not row[7]} == {"VL": ""}, "1 < sqrt(2) * 0.9"
+    assert mine["CD"][7] == OUTSIDE
+    naive = [row for row in differences.rows if row[0] == NAIVE]
+    assert not any(row[7] for row in naive)
+    assert "A note." in table.notes
+
+
+def test_own_s_m_against_the_published_rows_is_near_the_printed_one() -> None:
+    pool, scores = pool_and_scores(run(), "paper", PUBLISHED)
+    own = overall_score(scores, pool, extremes="runs")
+    assert own[NAIVE].mean == pytest.approx(5.0, abs=0.3)
+    assert pool.digest == paper_pool(PUBLISHED).digest
+    both, _ = pool_and_scores(run(), "paper+run", PUBLISHED)
+    assert len(both.rows) == 41
+    assert both.digest != pool.digest
+
+
+def test_samples_and_parts_never_stand_beside_published_numbers() -> None:
+    samples = run(columns=[replace(column, published="") for column in run().columns])
+    assert own_tables(samples, PUBLISHED, pool="paper", rows={}) == []
+    assert comparable_scores(samples) == {NAIVE: {}, "mine": {}}
+    for pool in ("paper", "paper+run"):
+        with pytest.raises(EvaluationError, match="ten tasks"):
+            pool_and_scores(samples, pool, PUBLISHED)
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"synthetic": True},
+        {"part_of": "half of it"},
+        {"mode": "50h"},
+        {"task_name": "esc50-part"},
+        {"evaluation": ["mAP", "top1_acc"]},
+    ],
+)
+def test_only_the_whole_real_task_is_the_published_one(changes: dict) -> None:
+    from evaluation.plan import published_name
+    from tasks import PAPER_TASKS
+
+    esc50 = next(info.metadata for info in PAPER_TASKS if info.short_name == "ESC-50")
+    assert published_name(esc50, esc50.evaluation[0], 100.0) == "ESC-50"
+    assert published_name(esc50, esc50.evaluation[0], 50.0) == ""
+    other = replace(esc50, **changes)
+    assert published_name(other, other.evaluation[0], 100.0) == ""
+
+
+def test_random_weights_and_other_layers_are_no_published_model() -> None:
+    table = read_published(PUBLISHED, 1)
+    models = ["hear_mwmae.mw_mae_b@w.safetensors", "hear_mwmae.mae_b", "hear_mwmae.mae_l_8l[layer=3]"]
+    made = run(models=models, marks={"hear_mwmae.mae_b": "random init"})
+    assert counterparts(made, {}, table) == {models[0]: "MW-MAE-B-4x16-4l"}
+    with pytest.raises(EvaluationError, match="has no row 'MAE'"):
+        counterparts(made, {models[0]: "MAE"}, table)
+    with pytest.raises(EvaluationError, match="names the model x"):
+        counterparts(made, {"x": "HEAR-Naive"}, table)
+
+
+def test_every_row_of_table_1_has_a_module() -> None:
+    rows = {row.name for row in read_published(PUBLISHED, 1).rows}
+    assert {system.row for system in SYSTEMS if system.row} == rows
+
+
+def test_the_report_of_a_run(
+    sample_tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    monkeypatch.syspath_prepend(str(MODELS))
+    assert run_main(arguments(sample_tasks, tmp_path, "--tasks", "SC-5h", "VL", "--seeds", "2")) == 0
+    directory = tmp_path / "sample"
+    before = (directory / "tables" / "table.md").read_text()
+    capsys.readouterr()
+    assert main([str(directory)]) == 0
+    assert "report.html" in capsys.readouterr().out
+    assert (directory / "tables" / "table.md").read_text() == before
+    names = {path.name for path in (directory / "tables").iterdir()}
+    assert {
+        "table.tex",
+        "overall.md",
+        "overall.csv",
+        "overall.tex",
+        "statistics.md",
+        "statistics.csv",
+    } <= names
+    assert not {"table1.md", "differences.md"} & names
+    page = (directory / "report.html").read_text()
+    assert "Synthetic sample tasks" in page
+    with open(directory / "tables" / "overall.csv", newline="") as file:
+        (pool,) = {line["pool"] for line in csv.DictReader(file)}
+    assert pool == read_run(directory).run_pool().title
+    assert main([str(directory), "--paper-pool"]) == 2
+    assert main([str(directory), "--score", "superb"]) == 2
+    assert "needs HEAR-Naive in the pool" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize(
+    ("line", "sentence"),
+    [
+        ([], "name a run"),
+        (["nowhere"], "is not the directory of a run"),
+        (["nowhere", "--paper"], "takes no RUN"),
+        (["nowhere", "--row", "x"], "give MODEL=ROW"),
+    ],
+)
+def test_mistakes_are_one_sentence(line: list[str], sentence: str, capsys: pytest.CaptureFixture) -> None:
+    assert main(line) == 2
+    (error,) = capsys.readouterr().err.splitlines()
+    assert sentence in error
+
+
+def test_cells_print_like_the_paper() -> None:
+    assert Cell(52.61, 2.44).text == "52.6 ± 2.4"
+    assert Cell(60.6).text == "60.6"
