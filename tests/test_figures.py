@@ -201,6 +201,15 @@ def test_the_heat_map_writes_means_and_shades_worst_to_best() -> None:
     assert "Hatched" in words(axes.figure)
 
 
+def test_wide_intervals_do_not_stretch_an_axis_of_per_cent() -> None:
+    results = low_data_results()
+    results.scores["a.two"]["esc50"] = [0.1, 0.9]
+    axes = drawn(low_data(results, Naming(results))).figure.axes[0]
+    assert axes.get_ylim() == (-3, 103)
+    axes = drawn(seeds(results, Naming(results))).figure.axes[2]
+    assert axes.get_xlim() == (-3, 103)
+
+
 def test_less_is_better_for_an_error_rate() -> None:
     columns = [Column("events", "segment_1s_er", "Events")]
     scores = {"good": {"events": [0.2, 0.3]}, "bad": {"events": [0.9, 0.8]}}
@@ -264,10 +273,12 @@ def test_layers_are_drawn_in_their_order() -> None:
     models = [f"hear.mae[layer={name}]" for name in ("patch", "block10", "block2")]
     column = Column("esc50", "top1_acc", "ESC-50")
     scores = {model: {"esc50": [0.1 * i, 0.1 * i]} for i, model in enumerate(models, 1)}
-    results = Results(["hear.naive", *models], [column], scores, {}, [])
+    marks = dict.fromkeys(models, "random init")
+    results = Results(["hear.naive", *models], [column], scores, marks, [])
     figure = drawn(layers(results, Naming(results))).figure
     line = figure.axes[0].containers[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(orig=False), [10, 20, 30])
+    assert figure.axes[0].containers[0].get_label() == "mae †"
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["patch", "block10", "block2"]
     assert "--layers" in reason(layers(replace(results, models=["hear.naive"]), Naming(results)))
 
@@ -306,6 +317,14 @@ def test_scores_against_costs_show_what_is_known() -> None:
     np.testing.assert_allclose(places, expected)
     assert {text.get_text() for text in axes.texts} == {"encoder_0", "encoder_2", "encoder_3 †"}
     assert "Fewer than two models" in reason(against_speed(results, Naming(results), {}))
+
+
+def test_layers_have_no_parameters_of_their_own() -> None:
+    results = replace(results_of(3, 1), models=["m[layer=a]", "m[layer=b]", "m[layer=c]"], marks={})
+    scores = {model: {"task0-sample": [0.1, 0.2]} for model in results.models}
+    results = replace(results, scores=scores)
+    names = {figure.name: figure for figure in draw_figures(results, costs_of(results), None)}
+    assert isinstance(names["score_parameters"], LeftOut)
 
 
 def test_costs_come_from_run_json() -> None:

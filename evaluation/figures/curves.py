@@ -18,6 +18,7 @@ from evaluation.figures.style import (
     LeftOut,
     add_footer,
     footer_lines,
+    keep_to_percent,
     line_style,
     new_figure,
     width_for,
@@ -45,7 +46,7 @@ class Curve:
 
 @dataclass(frozen=True)
 class Panel:
-    """A panel of curves; `ticks` are the places of x that have a name."""
+    """A panel of curves; `ticks` are the places of x that have a name; `percent` ends y at 0 and 100."""
 
     title: str
     xlabel: str
@@ -53,6 +54,7 @@ class Panel:
     ticks: Sequence[tuple[float, str]]
     curves: Sequence[Curve]
     log: bool = False
+    percent: bool = False
 
 
 def low_data(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
@@ -69,7 +71,7 @@ def low_data(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
         ]
     caption = (
         "Score over the share of training clips (per cent of every class, logarithmic); 95 % t-intervals "
-        "over the classifier's seeds."
+        "over the classifier's seeds, cut at 0 and 100 %."
     )
 
     pages = [(some, part) for some in chunks(models, MAX_LINES) for part in chunks(several, MOST_PANELS)]
@@ -94,8 +96,10 @@ def _budget_panel(results: Results, naming: Naming, group: Sequence[Column], mod
         for number, model in enumerate(models)
     ]
     title = naming.title(group[-1]).removesuffix(f" @{group[-1].budget:g}%")
+    ticks = [(budget, f"{budget:g}") for budget in x]
+    percent = group[-1].unit == "%"
     return Panel(
-        title, "training clips (%)", metric_name(group[-1]), [(b, f"{b:g}") for b in x], curves, log=True
+        title, "training clips (%)", metric_name(group[-1]), ticks, curves, log=True, percent=percent
     )
 
 
@@ -110,14 +114,15 @@ def layers(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
         return [LeftOut("layers", "Curves over layers need a model with at least two layers (--layers).")]
     caption = (
         "Score of the classifier on every layer's embedding, from the first layer to the last; 95 % "
-        "t-intervals over the classifier's seeds."
+        "t-intervals over the classifier's seeds, cut at 0 and 100 %."
     )
     pages = [(base, part) for base in stacks for part in chunks(list(results.columns), MOST_PANELS)]
     names = short_names(list(stacks))
 
     def page(name: str, what: tuple[str, Sequence[Column]]) -> Drawing:
         base, columns = what
-        panels = [_layer_panel(results, naming, names[base], stacks[base], column) for column in columns]
+        title = names[base] + naming.symbol(next(iter(stacks[base].values())))
+        panels = [_layer_panel(results, naming, title, stacks[base], column) for column in columns]
         return Drawing(name, caption, draw_panels(panels, naming.notes(list(stacks[base].values()))))
 
     return numbered("layers", pages, page)
@@ -136,7 +141,9 @@ def _layer_panel(results: Results, naming: Naming, name: str, stack: dict[str, s
     cells = [results.interval(model, column) for model in stack.values()]
     ticks = list(enumerate(stack))
     curve = Curve(name, [float(x) for x, _ in ticks], cells, 0)
-    return Panel(naming.title(column), "layer", metric_name(column), ticks, [curve])
+    return Panel(
+        naming.title(column), "layer", metric_name(column), ticks, [curve], percent=column.unit == "%"
+    )
 
 
 def draw_panels(
@@ -203,4 +210,6 @@ def draw_panel(axes: Axes, panel: Panel, room: float) -> None:
     axes.set(title=panel.title, xlabel=panel.xlabel, ylabel=panel.ylabel)
     axes.locator_params(axis="y", nbins=5)
     axes.margins(x=0.08, y=0.1)
+    if panel.percent:
+        keep_to_percent(axes.get_ylim, axes.set_ylim)
     axes.grid(axis="y")

@@ -102,8 +102,12 @@ class Naming:
 
     def __call__(self, model: str) -> str:
         """Return the model's short name with the symbol of its mark."""
+        return self._names[model] + self.symbol(model)
+
+    def symbol(self, model: str) -> str:
+        """Return a space and the symbol of the model's mark; nothing for a model without a mark."""
         mark = self._results.marks.get(model)
-        return self._names[model] + (f" {self._symbols[mark]}" if mark else "")
+        return f" {self._symbols[mark]}" if mark else ""
 
     def title(self, column: Column) -> str:
         """Return the short name of a column's task, with its budget."""

@@ -32,7 +32,7 @@ CLIQUE = 0.5
 def critical_difference(ranks: Ranks | None, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw the models on an axis of mean ranks; bars join those closer than the critical difference."""
     if ranks is None or len(ranks.mean) < 3:
-        return [LeftOut(NAME, "Mean ranks over tasks need at least three models that have every task.")]
+        return [LeftOut(NAME, "There are no mean ranks of at least three models that have every task.")]
     if ranks.critical_difference >= len(ranks.mean) - 1:
         return [
             LeftOut(

@@ -19,6 +19,7 @@ from evaluation.figures.style import (
     LeftOut,
     add_footer,
     footer_lines,
+    keep_to_percent,
     new_figure,
     width_for,
 )
@@ -58,7 +59,7 @@ def seeds(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
         ]
     caption = (
         "The score of every seed (points, from the first at the bottom of a row to the last at its top), "
-        "mean (upright line) and 95 % t-interval; every panel has its own axis, which does not start at 0."
+        "mean (upright line) and 95 % t-interval (cut at 0 and 100 %); every panel has its own axis."
     )
     return _paged("seeds", caption, results, naming, _strip, numbers=False)
 
@@ -127,6 +128,8 @@ def _panel(
             axes.text(1.03, row, f"{cell.mean:.1f}", transform=axes.get_yaxis_transform(), va="center")
     if numbers and column.unit == "%":
         axes.set_xlim(0, 100)
+    elif column.unit == "%":
+        keep_to_percent(axes.get_xlim, axes.set_xlim)
     axes.set_ylim(len(models) - 0.4, -0.6)
     axes.set_xlabel(metric_name(column))
     axes.locator_params(axis="x", nbins=3)

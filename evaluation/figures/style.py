@@ -5,7 +5,7 @@ Everything is drawn on `Figure` objects of its own; pyplot and its global state 
 
 import io
 import textwrap
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
@@ -117,6 +117,14 @@ def add_footer(figure: Figure, notes: Sequence[str]) -> None:
     lines = footer_lines(notes, figure.get_figwidth())
     if lines:
         figure.supxlabel("\n".join(lines), x=0.01, ha="left", linespacing=1.15)
+
+
+def keep_to_percent(
+    get_limits: Callable[[], tuple[float, float]], set_limits: Callable[[float, float], object]
+) -> None:
+    """End an axis of per cent soon after 0 and 100, however far an interval goes."""
+    low, high = get_limits()
+    set_limits(max(low, -3.0), min(high, 103.0))
 
 
 def line_style(number: int) -> dict[str, object]:
