@@ -192,6 +192,13 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
         metavar="DIR",
         help="at the end, write embeddings and scores as heareval would have left them",
     )
+    where.add_argument(
+        "--report",
+        action=argparse.BooleanOptionalAction,
+        default=True,
+        help="at the end, write statistics, figures and report.html (default); "
+        "python -m evaluation.report RUN does it later",
+    )
     where.add_argument("--plan-only", action="store_true", help="print the plan and stop")
 
 
@@ -363,6 +370,8 @@ def main(argv: Sequence[str] | None = None) -> int:
             print(finish(session))
             raise
         print(finish(session))
+        if arguments.report and session.results().scores:
+            _report(options.directory)
         if arguments.export_heareval:
             export_run(session, arguments.export_heareval)
             print(f"heareval tree: {arguments.export_heareval}")
@@ -378,6 +387,16 @@ def main(argv: Sequence[str] | None = None) -> int:
     for failure in session.failures:
         print(f"failed: {failure}", file=sys.stderr)
     return 1 if session.failures else 0
+
+
+def _report(directory: Path) -> None:
+    """Write the run's report, statistics and figures; loading what draws them takes a moment."""
+    from evaluation.report import write_report
+
+    _, left_out = write_report([directory], directory)
+    for sentence in left_out:
+        print(f"left out of the report: {sentence}", file=sys.stderr)
+    print(f"Report: {directory / 'report.html'}")
 
 
 def _command(argv: Sequence[str] | None) -> str:
