@@ -1,0 +1,304 @@
+"""Before a long run: is the data there, do disk and memory suffice, and how long will it take?
+
+Time is measured on real clips and with the real engine for about half a minute, and extrapolated: encoders
+by seconds of sound, classifiers by rows and epochs. How soon a classifier stops cannot be known beforehand,
+so training has a shortest and a longest time.
+"""
+
+import argparse
+import contextlib
+import os
+import shutil
+import sys
+import time
+import warnings
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass, replace
+from datetime import timedelta
+from pathlib import Path
+
+import numpy as np
+import torch
+
+from evaluation.embed import is_embedded
+from evaluation.errors import EvaluationError
+from evaluation.execute import bytes_needed
+from evaluation.hear_module import HearModel, torch_device
+from evaluation.job import Job
+from evaluation.metrics import METRICS
+from evaluation.plan import ModelCard, Session, plan_text, prepare
+from evaluation.probe import Fit, Rows, train_stack
+from evaluation.protocol import ProbeConfig
+from evaluation.run import options_from, parser
+from tasks import Task, TaskError, decode
+
+MEASURED_SECONDS = 30.0
+"""How long the measurement may take, about: half of it for encoders, half for classifiers."""
+
+BATCH_SECONDS = 16.0
+"""Sound per measured call of an encoder."""
+
+FRAMES_PER_SECOND = 20
+"""Timestamp embeddings of the usual module."""
+
+MEASURED_ROWS = 20_000
+"""A classifier is measured on at most so many rows; more of them take time in proportion."""
+
+
+@dataclass(frozen=True)
+class Estimate:
+    """What one model takes, in seconds; `shortest` and `longest` are for training its classifiers."""
+
+    model: str
+    embedding: float
+    shortest: float
+    longest: float
+
+
+def estimates(session: Session, seconds: float) -> list[Estimate]:
+    """Measure what is still to be done of every model for about so many seconds, and extrapolate.
+
+    Raises TaskError for a clip that cannot be read and EvaluationError for a model that cannot be loaded.
+    """
+    share = seconds / 2 / max(1, len(session.cards))
+    found = []
+    for card in session.cards:
+        jobs = [job for job in session.jobs if job.model == card.spec.label]
+        embedding = _embedding_seconds(session, card, jobs, share)
+        shortest, longest = _training_seconds(session, jobs, share)
+        found.append(Estimate(card.spec.label, embedding, shortest, longest))
+    return found
+
+
+def _embedding_seconds(session: Session, card: ModelCard, jobs: Sequence[Job], share: float) -> float:
+    """Embed a batch of every task that is not embedded, as many as the time allows, and extrapolate."""
+    waiting = [
+        job for job in {job.entry.key: job for job in jobs}.values() if not is_embedded(job.entry, job.task)
+    ]
+    if not waiting:
+        return 0.0
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
+        model = HearModel(card.spec, session.options.device)
+    sound = {job.entry.key: _sound_seconds(job.task, job.entry.identity["source_rate"]) for job in waiting}
+    rates: dict[str, float] = {}
+    start = time.perf_counter()
+    for number, job in enumerate(waiting):
+        if number and time.perf_counter() - start > share:
+            break
+        audio = _real_batch(job, model.sample_rate)
+        embed = model.timestamp_embeddings if _is_event(job) else model.scene_embeddings
+        if not number:
+            embed(audio[:1])  # what happens only once is not extrapolated
+        begin = time.perf_counter()
+        embed(audio)
+        rates[job.entry.key] = (time.perf_counter() - begin) / (audio.size / model.sample_rate)
+    mean = sum(rates.values()) / len(rates)
+    return sum(rates.get(key, mean) * of_task for key, of_task in sound.items())
+
+
+def _is_event(job: Job) -> bool:
+    return job.task.metadata.embedding_type == "event"
+
+
+def _real_batch(job: Job, sample_rate: int) -> np.ndarray:
+    """Return real clips of the task, cut or repeated to one length; their rate passes for the model's."""
+    split, clips = next(iter(job.task.clips.items()))
+    first, rate = decode(job.task.audio_path(split, clips[0].file, job.entry.identity["source_rate"]))
+    length = max(1, round(min(len(first) / rate, BATCH_SECONDS) * sample_rate))
+    wanted = max(1, int(BATCH_SECONDS * sample_rate / length))
+    rows = [first]
+    for clip in clips[1:wanted]:
+        rows.append(decode(job.task.audio_path(split, clip.file, job.entry.identity["source_rate"]))[0])
+    return np.stack([np.resize(row, length) for row in rows]).astype(np.float32)
+
+
+def _sound_seconds(task: Task, rate: int) -> float:
+    """Return how much sound the task has, from the size of its 16-bit clips."""
+    paths = (task.audio_path(split, c.file, rate) for split, clips in task.clips.items() for c in clips)
+    return sum(path.stat().st_size for path in paths) / (2 * rate)
+
+
+def _training_seconds(session: Session, jobs: Sequence[Job], share: float) -> tuple[float, float]:
+    """Train for a few epochs at the size of the jobs, largest first while time allows, and extrapolate."""
+    missing = [(job, job.n_fits - job.n_done(session.ledger)) for job in jobs]
+    waiting = [(job, fits) for job, fits in missing if fits and job.preset.head != "knn"]
+    waiting.sort(key=lambda item: _work(item[0]), reverse=True)
+    device, per_work = torch_device(session.options.device), 0.0
+    shortest = longest = 0.0
+    start = time.perf_counter()
+    for number, (job, fits) in enumerate(waiting):
+        if not number or time.perf_counter() - start < share:
+            per_work = _epoch_seconds(job, device) / _work(job)
+        epoch, config = per_work * _work(job), job.preset.grid[0]
+        shortest += fits * epoch * _fewest_epochs(config)
+        longest += fits * epoch * config.max_epochs
+    return shortest, longest
+
+
+def _fewest_epochs(config: ProbeConfig) -> int:
+    """Return after how many epochs a classifier stops whose first check is its best."""
+    return min(config.max_epochs, config.check_val_every_n_epoch * (config.patience + 1))
+
+
+def _rows(job: Job) -> dict[str, int]:
+    """Return the rows of the first split's three parts; of events as many frames as is usual."""
+    first, seconds = job.splits[0], job.task.metadata.sample_duration or 1.0
+    frames = int(FRAMES_PER_SECOND * seconds) if _is_event(job) else 1
+    train = sum(len(job.task.clips[part]) for part in first.train) * job.budget / 100
+    valid, test = len(job.task.clips[first.valid]), len(job.task.clips[first.test])
+    return {"train": max(2, int(train)) * frames, "valid": valid * frames, "test": test * frames}
+
+
+def _work(job: Job) -> float:
+    """Return what an epoch's time goes with: rows times what each takes, for jobs that are not measured."""
+    config, dim = job.preset.grid[0], job.entry.identity["dim"]
+    width = config.hidden_dim if config.hidden_layers else len(job.task.vocabulary)
+    return _rows(job)["train"] * (dim + width) * width
+
+
+def _epoch_seconds(job: Job, device: torch.device) -> float:
+    """Measure the seconds of one epoch of one classifier at the job's size, every core at work."""
+    config, counts, n_labels = job.preset.grid[0], _rows(job), len(job.task.vocabulary)
+    scale = max(1.0, counts["train"] / MEASURED_ROWS)
+    epochs = config.check_val_every_n_epoch
+    few = replace(config, max_epochs=epochs)
+    generator = torch.Generator().manual_seed(0)
+    parts = {
+        name: _random_rows(job, max(2, int(rows / scale)), n_labels, generator, device)
+        for name, rows in counts.items()
+    }
+    networks = min(job.n_fits, 2 * torch.get_num_threads() if device.type == "cpu" else 10)
+    metric = METRICS.get(job.primary)
+    target = _multi_hot(parts["valid"].target, n_labels)
+
+    def score(logits: np.ndarray) -> float:
+        return metric(target, logits) if metric else 0.0
+
+    fits = [Fit(few, seed) for seed in range(networks)]
+    start = time.perf_counter()
+    train_stack(fits, *parts.values(), n_labels, score)
+    return (time.perf_counter() - start) * scale / (networks * epochs)
+
+
+def _random_rows(
+    job: Job, rows: int, n_labels: int, generator: torch.Generator, device: torch.device
+) -> Rows:
+    """Return rows of the job's size; arithmetic takes as long with random numbers as with real ones."""
+    x = torch.randn(rows, job.entry.identity["dim"], generator=generator)
+    target = torch.arange(rows) % n_labels
+    if job.task.metadata.prediction_type == "multilabel":
+        target = torch.nn.functional.one_hot(target, n_labels).float()
+    return Rows(x.to(device), target.to(device))
+
+
+def _multi_hot(target: torch.Tensor, n_labels: int) -> np.ndarray:
+    target = target.cpu()
+    return (target if target.ndim == 2 else torch.nn.functional.one_hot(target, n_labels)).numpy()
+
+
+def disk_line(session: Session) -> tuple[bool, str]:
+    """Return whether the disk suffices for what is to be embedded and resampled, and the sentence."""
+    imported = bool(session.options.imported)
+    needed = 0.0 if imported else bytes_needed(session.jobs)
+    there = next(path for path in (session.options.cache, *session.options.cache.parents) if path.exists())
+    free = shutil.disk_usage(there).free
+    enough = needed <= free
+    verdict = "enough" if enough else "NOT ENOUGH: make room or choose another place with --cache"
+    return enough, f"{needed / 1e9:.2f} GB to be written, {free / 1e9:.1f} GB free at {there}: {verdict}"
+
+
+def memory_line(session: Session) -> tuple[bool, str]:
+    """Return whether memory suffices for the largest task's embeddings and its networks, and the sentence.
+
+    Asked after the encoders were measured: what they hold is no longer available.
+    """
+    largest = max(sum(_rows(job).values()) * 4 * job.entry.identity["dim"] for job in session.jobs)
+    needed = 2 * largest + session.options.max_bytes
+    free = _available_memory()
+    text = f"up to {needed / 1e9:.1f} GB for the classifiers of the largest task"
+    if free is None:
+        return True, f"{text}; how much is free this system does not say"
+    enough = needed <= free
+    verdict = "enough" if enough else "NOT ENOUGH: lower --max-memory or evaluate that task elsewhere"
+    return enough, f"{text}, {free / 1e9:.1f} GB available: {verdict}"
+
+
+def _available_memory() -> int | None:
+    with contextlib.suppress(OSError, ValueError):
+        for line in Path("/proc/meminfo").read_text().splitlines():
+            if line.startswith("MemAvailable:"):
+                return int(line.split()[1]) * 1024
+    with contextlib.suppress(ValueError, OSError, AttributeError):
+        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
+    return None
+
+
+def _data_lines(session: Session, broken: Sequence[str]) -> Iterator[str]:
+    tasks = session.options.tasks
+    clips = sum(len(part) for task in tasks for part in task.clips.values())
+    yield f"Data:   {len(tasks)} tasks with {clips} clips are there, every clip that their lists name."
+    for sentence in broken:
+        yield f"        left out: {sentence}"
+
+
+def _time_lines(found: Sequence[Estimate], seconds: float) -> Iterator[str]:
+    yield f"Time:   an estimate from {seconds:.0f} s of measuring on this machine as busy as it is now"
+    for item in found:
+        yield f"  {item.model}: embedding {_duration(item.embedding)}, training {_range(item)}"
+    total = Estimate(
+        "",
+        sum(item.embedding for item in found),
+        sum(item.shortest for item in found),
+        sum(item.longest for item in found),
+    )
+    whole = replace(total, shortest=total.shortest + total.embedding, longest=total.longest + total.embedding)
+    yield f"  in all: {_range(whole)}"
+    if total.longest > total.shortest:
+        yield "  The first time is if every classifier stops at its first chance, the last if none does."
+
+
+def _range(item: Estimate) -> str:
+    shortest, longest = _duration(item.shortest), _duration(item.longest)
+    return shortest if shortest == longest else f"{shortest} to {longest}"
+
+
+def _duration(seconds: float) -> str:
+    return str(timedelta(seconds=round(seconds)))
+
+
+def check(arguments: argparse.Namespace) -> bool:
+    """Print the plan, what is there and what it will take; return whether everything suffices."""
+    options, broken = options_from(arguments)
+    session = prepare(options)
+    print(plan_text(session), flush=True)
+    start = time.perf_counter()
+    found = estimates(session, MEASURED_SECONDS)
+    (disk, disk_text), (memory, memory_text) = disk_line(session), memory_line(session)
+    lines = [*_data_lines(session, broken), f"Disk:   {disk_text}", f"Memory: {memory_text}"]
+    print("\n".join([*lines, *_time_lines(found, time.perf_counter() - start)]))
+    for failure in session.failures:
+        print(f"failed: {failure}", file=sys.stderr)
+    return disk and memory and not broken and not session.failures
+
+
+def main(argv: Sequence[str] | None = None) -> int:
+    """Run the command; return 0, 1 when something does not suffice, 2 for a mistake, 130 after Ctrl-C."""
+    command = parser()
+    command.prog = "python -m evaluation.plan"
+    command.description = (
+        "Check what evaluation.run would need with the same arguments: data, disk, memory, and time from "
+        "about half a minute of measuring. Nothing is trained for good and no run is written; the exit "
+        "status is 1 when something does not suffice."
+    )
+    command.epilog = None
+    arguments = command.parse_args(argv)
+    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
+    try:
+        return 0 if check(arguments) else 1
+    except (EvaluationError, TaskError, OSError) as error:
+        print(f"error: {error}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("stopped; nothing was changed.", file=sys.stderr)
+        return 130
