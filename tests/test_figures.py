@@ -349,10 +349,10 @@ def test_the_rank_diagram_has_axis_groups_and_names() -> None:
     assert "rejects" in drawing.caption
     assert "CD = 1.50" in words(drawing.figure)
     assert [text.get_text() for text in axes.texts][1:] == [
-        "encoder_0  1.0",
-        "encoder_1  2.0",
-        "encoder_3 †  4.0",
-        "encoder_2  3.0",
+        "encoder_0  1.00",
+        "encoder_1  2.00",
+        "encoder_3 †  4.00",
+        "encoder_2  3.00",
     ]
     blunt = replace(ranks_of(results), critical_difference=3.2)
     assert "tells none apart" in reason(critical_difference(blunt, Naming(results)))

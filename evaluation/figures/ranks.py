@@ -54,7 +54,7 @@ def critical_difference(ranks: Ranks | None, naming: Naming) -> list[Drawing | L
 def _figure(ranks: Ranks, naming: Naming) -> Figure:
     """Return the diagram: the better half of the models is named at the left, the others at the right."""
     models = sorted(ranks.mean, key=lambda model: ranks.mean[model])
-    texts = {model: f"{naming(model)}  {ranks.mean[model]:.1f}" for model in models}
+    texts = {model: f"{naming(model)}  {ranks.mean[model]:.2f}" for model in models}
     notes = naming.notes(models)
     cliques = [clique for clique in ranks.cliques if len(clique) > 1]
     half = -(-len(models) // 2)
