@@ -74,8 +74,9 @@ class HubModel:
             safe = "model.safetensors" in " ".join(hub.list_repo_files(self.name))
             weights = "model*.safetensors*" if safe else "pytorch_model*.bin*"
             return Path(hub.snapshot_download(self.name, allow_patterns=["*.json", weights]))
-        except (OSError, ValueError, hub.errors.HfHubHTTPError) as error:
-            raise EvaluationError(f"{self.name} cannot be fetched: {' '.join(str(error).split())}") from error
+        except Exception as error:  # whatever the hub's client says of names, rights and networks
+            text = " ".join(str(error).split())
+            raise EvaluationError(f"{self.name} cannot be fetched: {type(error).__name__}: {text}") from error
 
 
 def package(name: str) -> ModuleType:

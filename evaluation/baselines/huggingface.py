@@ -120,14 +120,12 @@ def load_model(model_file_path: str | Path = "", *, model: HubModel | None = Non
     Raises EvaluationError: no name, nothing there, not that model, or weights that do not fill the encoder.
     """
     given = str(model_file_path)
-    if model is None and not given:
-        raise EvaluationError(
-            "name a model: evaluation.baselines.huggingface@NAME, such as openai/whisper-base"
-        )
-    is_folder = Path(given).expanduser().exists()
     if model is None:
+        if not given:
+            raise EvaluationError("name a model: evaluation.baselines.huggingface@openai/whisper-base")
         model = HubModel(given)
-    folder = model.find(given if is_folder or given != model.name else "")
+        given = given if Path(given).expanduser().exists() else ""
+    folder = model.find(given)
     transformers = package("transformers")
     with _quiet():
         config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
