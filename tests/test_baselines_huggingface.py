@@ -213,6 +213,13 @@ def test_mistakes_are_one_sentence(folders: dict[str, Path], tmp_path: Path) -> 
     deeper = copy_of(folders["hubert-base"], tmp_path / "deeper", num_hidden_layers=3)
     with pytest.raises(EvaluationError, match=r"lack \d+ parameters of the encoder, \S+layers.2\S+ for one"):
         huggingface.load_model(deeper)
+    own_code = {
+        "model_type": "unheard-of",
+        "auto_map": {"AutoConfig": "own.Config", "AutoModel": "own.Model"},
+    }
+    stranger = copy_of(folders["hubert-base"], tmp_path / "stranger", **own_code)
+    with pytest.raises(EvaluationError, match=r"stranger is of no kind that transformers knows by itself"):
+        huggingface.load_model(stranger)
     cut = copy_of(folders["hubert-base"], tmp_path / "cut")
     (cut / "model.safetensors").write_bytes((cut / "model.safetensors").read_bytes()[:1000])
     with pytest.raises(EvaluationError, match=r"cut cannot be loaded: "):

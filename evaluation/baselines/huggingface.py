@@ -34,6 +34,7 @@ __all__ = ["get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 WEIGHTS_ARE_NAMES = True
 """What follows the @ may be a name that is no path."""
 
+HERE_ONLY = {"local_files_only": True, "trust_remote_code": False}
 UNUSED_WITHOUT_TRAINING = ("masked_spec_embed",)
 """Parameters that only training reads; many files lack them."""
 
@@ -126,14 +127,23 @@ def load_model(model_file_path: str | Path = "", *, model: HubModel | None = Non
         model = HubModel(given)
         given = given if Path(given).expanduser().exists() else ""
     folder = model.find(given)
-    transformers = package("transformers")
     with _quiet():
-        config = transformers.AutoConfig.from_pretrained(folder, local_files_only=True)
+        config = _config(folder)
         check_shape(config, model, folder)
         extractor = _extractor(folder, config)
         layout = layout_of(config, extractor, str(folder))
         encoder = _encoder(folder)
     return HuggingFaceModel(encoder, extractor, layout)
+
+
+def _config(folder: Path) -> Any:
+    try:
+        return package("transformers").AutoConfig.from_pretrained(folder, **HERE_ONLY)
+    except (OSError, ValueError) as error:
+        raise EvaluationError(
+            f"{folder} is of no kind that transformers knows by itself (code of a model's own is never run); "
+            f"write a HEAR module around it: {' '.join(str(error).split())[:200]}"
+        ) from error
 
 
 def check_shape(config: Any, model: HubModel, folder: Path) -> None:
@@ -153,7 +163,7 @@ def _extractor(folder: Path, config: Any) -> Any:
     if not has_own and hasattr(config, "conv_stride"):
         return transformers.Wav2Vec2FeatureExtractor()
     try:
-        return transformers.AutoFeatureExtractor.from_pretrained(folder, local_files_only=True)
+        return transformers.AutoFeatureExtractor.from_pretrained(folder, **HERE_ONLY)
     except (OSError, ValueError) as error:
         text = " ".join(str(error).split())
         raise EvaluationError(
@@ -165,7 +175,7 @@ def _encoder(folder: Path) -> torch.nn.Module:
     """Return the encoder in float32 with every parameter from the file."""
     try:
         model, report = package("transformers").AutoModel.from_pretrained(
-            folder, local_files_only=True, dtype=torch.float32, output_loading_info=True
+            folder, dtype=torch.float32, output_loading_info=True, **HERE_ONLY
         )
     except Exception as error:  # whatever the library says of a broken file
         raise EvaluationError(f"{folder} cannot be loaded: {' '.join(str(error).split())}") from error
