@@ -6,6 +6,7 @@ escaped, and a content security policy lets no script run but the page's own.
 
 import base64
 import hashlib
+import re
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from datetime import timedelta
@@ -15,6 +16,7 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 
 from evaluation.errors import EvaluationError
+from evaluation.figures import CAPTIONS_FILE
 from evaluation.files import write_atomically
 from evaluation.html_classes import TaskClasses, class_views
 from evaluation.html_clips import AUDIO_BYTES, TaskClips, hardest_clips
@@ -39,11 +41,20 @@ class Section:
     rows: Sequence[Sequence[str]]
     notes: Sequence[str] = ()
 
+    @property
+    def wordy(self) -> list[bool]:
+        """Whether each column holds words, which stand left and may be broken, and not numbers."""
+        return [
+            any(row[i][:1].isalpha() or len(row[i]) > 24 for row in self.rows)
+            for i in range(len(self.header))
+        ]
+
 
 @dataclass(frozen=True)
 class Figure:
-    """A picture as a data URI, and the words that stand for it."""
+    """A picture as a data URI, its name in words, and what must be known to read it."""
 
+    name: str
     caption: str
     uri: str
 
@@ -77,7 +88,8 @@ def write_html(
         The runs' folders, for run.json, details.jsonl and saved predictions; what is absent there is said
         on the page.
     figures
-        PNG and SVG files; of two with one name the SVG is taken unless it is very large.
+        PNG and SVG files; of two with one name the SVG is taken unless it is very large. Captions come from
+        figures.md beside them.
     statistics
         Further tables, in order.
     audio_bytes
@@ -182,8 +194,16 @@ def _figure(kinds: Mapping[str, Path]) -> Figure:
     if path.suffix == ".svg" and ".png" in kinds and path.stat().st_size > SVG_BYTES:
         path = kinds[".png"]
     content = base64.b64encode(path.read_bytes()).decode()
-    caption = path.stem.replace("_", " ").replace("-", " ")
-    return Figure(caption[:1].upper() + caption[1:], f"data:{_MEDIA[path.suffix]};base64,{content}")
+    name = path.stem.replace("_", " ").capitalize()
+    return Figure(name, _caption(path), f"data:{_MEDIA[path.suffix]};base64,{content}")
+
+
+def _caption(path: Path) -> str:
+    """Return what the captions' file says after the picture, "" where it says nothing."""
+    captions = path.with_name(CAPTIONS_FILE)
+    text = captions.read_text(encoding="utf-8") if captions.exists() else ""
+    found = re.search(rf"!\[{re.escape(path.stem)}\]\(.*\)\s+(.+)", text)
+    return found[1] if found else ""
 
 
 def _provenance(path: Path, run: Mapping[str, Any]) -> Provenance:

@@ -58,6 +58,7 @@ def run(tmp_path_factory: pytest.TempPathFactory) -> Path:
 def page(run: Path) -> str:
     figure = run / "heat_map.svg"
     figure.write_text('<svg xmlns="http://www.w3.org/2000/svg" width="9" height="9"/>')
+    (run / "figures.md").write_text("![heat_map](heat_map.png)\n\nShades & hatches.\n")
     section = Section("Ranks <i>", ["model", "rank"], [["a", "2.0"], [EVIL, "1.0 ± 0.5"]], ["by `rank`"])
     path = write_html(read_run(run), [run], run, figures=[figure], statistics=[section])
     assert path == run / "report.html"
@@ -92,6 +93,7 @@ def test_text_from_outside_is_escaped_wherever_it_stands(page: str) -> None:
         assert not any(name.startswith("on") for name in attributes)
         assert tag != "img" or attributes["src"].startswith("data:image/svg+xml;base64,")
     assert "Ranks &lt;i&gt;" in page
+    assert "<strong>Heat map</strong> Shades &amp; hatches.</figcaption>" in page
 
 
 def test_every_seed_and_fold_is_in_the_class_views(run: Path) -> None:
