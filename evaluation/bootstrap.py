@@ -1,11 +1,13 @@
 """How much a score depends on which clips happen to be in the test part: a bootstrap over test clips."""
 
+import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
+from evaluation.errors import EvaluationError
 from evaluation.job import prediction_path
 from evaluation.tables import SeedFits
 
@@ -16,6 +18,7 @@ ACCURACIES: Mapping[str, int | None] = {"top1_acc": None, "pitch_acc": None, "ch
 """Scores that are a share of clips; a number is what the classes are compared modulo."""
 
 Counts = Int[np.ndarray, "resamples clips"]
+Draws = Float[np.ndarray, "clips resamples"]
 
 
 def draw_clips(n_clips: int, n_resamples: int, seed: int) -> Counts:
@@ -36,24 +39,28 @@ def resampled_score(
         if modulus := ACCURACIES[metric]:
             true, guess = true % modulus, guess % modulus
         return counts @ (true == guess) / counts.sum(1)
-    return np.mean(
-        [_average_precision(target[:, c], scores[:, c], counts) for c in range(target.shape[1])], 0
-    )
+    drawn = np.ascontiguousarray(counts.T, dtype=np.float32)
+    return np.mean([_average_precision(target[:, c], scores[:, c], drawn) for c in range(target.shape[1])], 0)
 
 
 def _average_precision(
-    target: Shaped[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"], counts: Counts
+    target: Shaped[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"], drawn: Draws
 ) -> Float[np.ndarray, "resamples"]:
-    """Return one class's average precision on every resample; equal scores share a threshold."""
+    """Return one class's average precision on every resample; equal scores share a threshold.
+
+    Only the thresholds of positive clips count, so clips are summed up between those.
+    """
     order = np.argsort(-scores, kind="stable")
-    ranked, drawn = scores[order], counts[:, order].astype(np.float32)
-    hits = drawn * target[order].astype(np.float32)
-    # Position of the last clip with the same score: where the tie's threshold lies.
-    end = np.searchsorted(-ranked, -ranked, side="right") - 1
-    found, seen = hits.cumsum(1, dtype=np.float64), drawn.cumsum(1, dtype=np.float64)
-    positive = np.flatnonzero(target[order])
-    precision = found[:, end[positive]] / np.maximum(seen[:, end[positive]], 1)
-    return (hits[:, positive] * precision).sum(1) / np.maximum(found[:, -1], 1)
+    ranked, positive = scores[order], np.flatnonzero(target[order])
+    if not len(positive):
+        return np.zeros(drawn.shape[1])
+    last = np.searchsorted(-ranked, -ranked[positive], side="right")  # one past the tie's last clip
+    ends, which = np.unique(last, return_inverse=True)
+    blocks = np.add.reduceat(drawn[order[: ends[-1]]], np.concatenate([[0], ends[:-1]]), axis=0)
+    seen = blocks.cumsum(0)[which]
+    hits = drawn[order[positive]]
+    found = hits.cumsum(0)[np.searchsorted(positive, last) - 1]
+    return (hits * found / np.maximum(seen, 1)).sum(0) / np.maximum(hits.sum(0), 1)
 
 
 def clip_replicates(
@@ -63,7 +70,8 @@ def clip_replicates(
 
     `seeds` are the fits of all its seeds; the score is the mean over seeds and test parts, each part
     resampled by itself. The same clips are drawn for every model, so that differences are paired. None when
-    predictions are not saved in `directories`, or for scores other than accuracies and mAP.
+    predictions are not saved in `directories`, or for scores other than accuracies and mAP. Raises
+    EvaluationError, naming the file, for damaged predictions.
     """
     metric = seeds[0].folds[0].primary
     if metric not in ACCURACIES and metric != "mAP":
@@ -76,14 +84,23 @@ def clip_replicates(
             path = _prediction_file(fits, fold, directories)
             if path is None:
                 return None
-            with np.load(path) as saved:
-                target, scores = saved["target"], saved["scores"]
+            target, scores = _read(path)
             if counts is None:
                 counts = draw_clips(len(target), n_resamples, seed=fold)
             replicates.append(resampled_score(metric, target, scores, counts))
         n_clips += counts.shape[1]
         parts.append(np.mean(replicates, 0))
     return np.mean(parts, 0), n_clips
+
+
+def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
+    try:
+        with np.load(path) as saved:
+            return saved["target"], saved["scores"]
+    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
+        raise EvaluationError(
+            f"{path} is damaged ({error}); delete it and run the run's command again to make it anew"
+        ) from error
 
 
 def _prediction_file(fits: SeedFits, fold: int, directories: Sequence[Path]) -> Path | None:

@@ -81,6 +81,7 @@ class Session:
             protocol=preset.title if preset.head == "mlp" else f"{preset.title}, head {preset.head}",
             notes=[*_notes(self.options), *(f"Failed: {failure}" for failure in self.failures)],
             jobs=[_planned(job) for job in self.jobs],
+            synthetic=any(job.task.metadata.synthetic for job in self.jobs),
         )
 
 

@@ -93,6 +93,7 @@ class Frame:
     protocol: str
     notes: Sequence[str]
     jobs: Sequence[PlannedJob]
+    synthetic: bool = False
 
     def as_json(self) -> dict[str, Any]:
         """Return it as JSON has it."""
@@ -126,6 +127,7 @@ def assemble(frame: Frame, ledger: Ledger) -> Results:
         protocol=frame.protocol,
         fingerprints=dict(frame.fingerprints),
         digests={(task, rate): digest for task, rate, digest in frame.digests},
+        synthetic=frame.synthetic,
     )
 
 
@@ -165,7 +167,7 @@ def merge(results: Sequence[Results]) -> Results:
 
     What two runs hold both (the same model on the same task) must have the same scores. Raises
     EvaluationError when they differ, when a name means two models or two data sets, and for runs of
-    different protocols, whose scores cannot be compared.
+    different protocols or of sample tasks and real ones, whose scores cannot be compared.
     """
     first, *others = results
     for other in others:
@@ -174,6 +176,8 @@ def merge(results: Sequence[Results]) -> Results:
 
 
 def _pair(one: Results, two: Results) -> Results:
+    if one.synthetic != two.synthetic:
+        raise EvaluationError("synthetic sample tasks and real tasks cannot share a table: report them apart")
     if one.protocol != two.protocol:
         raise EvaluationError(
             f"runs of different protocols cannot share a table ({one.protocol}; {two.protocol}): "
@@ -198,6 +202,7 @@ def _pair(one: Results, two: Results) -> Results:
         protocol=one.protocol,
         fingerprints={**one.fingerprints, **two.fingerprints},
         digests={**one.digests, **two.digests},
+        synthetic=one.synthetic,
     )
 
 

@@ -21,6 +21,12 @@ OUTSIDE = "≠"
 """Marks a mean that is farther from the published one than both intervals together explain."""
 
 
+OTHER_PROTOCOL = (
+    "Own rows were made by the protocol {}, published ones by the paper's (mwmae): differences are of "
+    "both the models and the protocols."
+)
+
+
 def comparable_scores(results: Results) -> dict[str, dict[str, list[float]]]:
     """Return, in per cent and by the paper's names of tasks, what may stand beside published numbers."""
     return {
@@ -92,7 +98,16 @@ def own_tables(results: Results, published: Path, *, pool: str, rows: Mapping[st
     overall = overall_score({**_means(table), **scores}, reference, extremes="runs")
     sheets = [_table1(results, table, stands_for, own, overall, reference)]
     if lines := list(_differences(results, table, stands_for)):
-        header = ["model", "published row", "task", "own", "published", "difference", "joint half width", ""]
+        header = [
+            "model",
+            "published row",
+            "task",
+            "own",
+            "published",
+            "difference",
+            "joint half width",
+            "outside",
+        ]
         note = f"{OUTSIDE}: farther apart than both 95 % intervals together, the root of their squares' sum."
         sheets.append(Sheet("differences", "Own and published scores", header, lines, [note]))
     return sheets
@@ -123,6 +138,7 @@ def _table1(
         f"s(m) here: {pool.title}, extremes over single runs, estimated for published rows. "
         "Rows that begin with > are own; those of ours with a published row stand below it.",
         f"{OUTSIDE}: farther from the published score than both intervals together.",
+        *([] if results.protocol == "mwmae" else [OTHER_PROTOCOL.format(results.protocol)]),
         *results.notes,
     ]
     header = ["model", *TASKS, "s(m) as printed", "s(m) here"]

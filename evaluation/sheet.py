@@ -23,7 +23,8 @@ class Cell:
     def text(self) -> str:
         """The number as the paper prints it, to one decimal."""
         half = "" if math.isnan(self.half_width) else f" ± {self.half_width:.1f}"
-        return f"{self.mean:.1f}{half}{self.mark}"
+        mean = round(self.mean, 1) + 0.0  # no "-0.0"
+        return f"{mean:.1f}{half}{self.mark}"
 
 
 Entry = str | Cell | None

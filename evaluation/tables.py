@@ -61,6 +61,7 @@ class Results:
     model to what every table must say of it ("random init"). `notes` are sentences printed with every table;
     `fits` is what the scores are made of. `protocol` names the preset and head, `fingerprints` maps a model
     to the hash of what it answers, and `digests` a task and sample rate to the hash of the task's content.
+    `synthetic` says that the tasks are sample tasks.
     """
 
     models: Sequence[str]
@@ -72,6 +73,7 @@ class Results:
     protocol: str = ""
     fingerprints: Mapping[str, str | None] = field(default_factory=dict)
     digests: Mapping[tuple[str, int], str] = field(default_factory=dict)
+    synthetic: bool = False
 
     @property
     def averaged(self) -> list[Column]:

@@ -8,6 +8,7 @@ import pytest
 from run_helpers import MODELS, TWO, arguments
 
 from evaluation.comparison import compare
+from evaluation.errors import EvaluationError
 from evaluation.results import read_run
 from evaluation.run import main
 from evaluation.statistics_text import overall_sheet, statistics_csv, statistics_markdown
@@ -99,3 +100,7 @@ def test_saved_predictions_give_intervals_over_clips(
         assert clip.n_clips == {"SC-5h-sample": 36, "VL-sample": 100}[clip.task]
     assert {clip.model for clip in own} == set(TWO)
     assert compare(made).clips == []
+    damaged = next(run.glob("predictions/**/*.npz"))
+    damaged.write_bytes(damaged.read_bytes()[:100])
+    with pytest.raises(EvaluationError, match="is damaged"):
+        compare(made, [run])

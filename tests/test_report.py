@@ -12,6 +12,7 @@ from run_helpers import MODELS, arguments
 from evaluation.errors import EvaluationError
 from evaluation.models import SYSTEMS
 from evaluation.overall import overall_score
+from evaluation.plan import published_name
 from evaluation.pools import paper_pool
 from evaluation.published import TASKS, published_directory, read_published
 from evaluation.report import main
@@ -20,6 +21,7 @@ from evaluation.run import main as run_main
 from evaluation.run_tables import OUTSIDE, comparable_scores, counterparts, own_tables, pool_and_scores
 from evaluation.sheet import Cell
 from evaluation.tables import Column, Results
+from tasks import PAPER_TASKS
 
 PUBLISHED = published_directory()
 NAIVE = "evaluation.baselines.hear_naive"
@@ -40,7 +42,7 @@ def like_published(name: str, shift: float = 0.0) -> dict[str, list[float]]:
 def run(**changes: object) -> Results:
     columns = [Column(f"{task}-dir", "top1_acc", task, published=task) for task in TASKS]
     scores = {NAIVE: like_published("HEAR-Naive"), "mine": like_published("MW-MAE-B-4x16-4l", 1.0)}
-    return replace(Results(list(scores), columns, scores, {}, ["A note."]), **changes)
+    return replace(Results(list(scores), columns, scores, {}, ["A note."], protocol="quick"), **changes)
 
 
 def test_own_rows_stand_below_the_row_that_they_stand_for() -> None:
@@ -57,6 +59,7 @@ def test_own_rows_stand_below_the_row_that_they_stand_for() -> None:
     naive = [row for row in differences.rows if row[0] == NAIVE]
     assert not any(row[7] for row in naive)
     assert "A note." in table.notes
+    assert any("made by the protocol quick" in note for note in table.notes)
 
 
 def test_own_s_m_against_the_published_rows_is_near_the_printed_one() -> None:
@@ -89,9 +92,6 @@ def test_samples_and_parts_never_stand_beside_published_numbers() -> None:
     ],
 )
 def test_only_the_whole_real_task_is_the_published_one(changes: dict) -> None:
-    from evaluation.plan import published_name
-    from tasks import PAPER_TASKS
-
     esc50 = next(info.metadata for info in PAPER_TASKS if info.short_name == "ESC-50")
     assert published_name(esc50, esc50.evaluation[0], 100.0) == "ESC-50"
     assert published_name(esc50, esc50.evaluation[0], 50.0) == ""
@@ -165,3 +165,4 @@ def test_mistakes_are_one_sentence(line: list[str], sentence: str, capsys: pytes
 def test_cells_print_like_the_paper() -> None:
     assert Cell(52.61, 2.44).text == "52.6 ± 2.4"
     assert Cell(60.6).text == "60.6"
+    assert Cell(-0.01).text == "0.0"

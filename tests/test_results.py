@@ -38,6 +38,7 @@ def test_a_run_is_read_back_as_it_was(sample_tasks: Path, tmp_path: Path, option
     for job in session.jobs:  # by the rule that training follows, not by the one under test
         assert session.results().scores[job.model][job.label] == job.seed_scores(session.ledger)
     assert read_run(tmp_path / "sample") == session.results()
+    assert read_run(tmp_path / "sample").synthetic
     assert all(column.published == "" for column in read_run(tmp_path / "sample").columns)
 
 
@@ -85,6 +86,7 @@ def test_runs_join() -> None:
     ("changes", "sentence"),
     [
         ({"protocol": "quick"}, "different protocols"),
+        ({"synthetic": True}, "synthetic sample tasks and real tasks"),
         ({"scores": {"a": {"esc50": [0.5, 0.7]}}}, "a has other scores on esc50"),
         ({"fingerprints": {"a": "2"}}, "model a has other weights"),
         ({"columns": [Column("esc50", "top1_acc", "ESC-50")]}, "task esc50 is scored differently"),
