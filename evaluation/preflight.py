@@ -22,7 +22,7 @@ import torch
 
 from evaluation.embed import is_embedded
 from evaluation.errors import EvaluationError
-from evaluation.execute import bytes_needed
+from evaluation.execute import FRAMES_PER_SECOND, bytes_needed
 from evaluation.hear_module import HearModel, torch_device
 from evaluation.job import Job
 from evaluation.metrics import METRICS
@@ -37,9 +37,6 @@ MEASURED_SECONDS = 30.0
 
 BATCH_SECONDS = 16.0
 """Sound per measured call of an encoder."""
-
-FRAMES_PER_SECOND = 20
-"""Timestamp embeddings of the usual module."""
 
 MEASURED_ROWS = 20_000
 """A classifier is measured on at most so many rows; more of them take time in proportion."""
@@ -237,7 +234,8 @@ def _available_memory() -> int | None:
 def _data_lines(session: Session, broken: Sequence[str]) -> Iterator[str]:
     tasks = session.options.tasks
     clips = sum(len(part) for task in tasks for part in task.clips.values())
-    yield f"Data:   {len(tasks)} tasks with {clips} clips are there, every clip that their lists name."
+    of = "one task" if len(tasks) == 1 else f"{len(tasks)} tasks"
+    yield f"Data:   all {clips} clips that the lists of {of} name are there."
     for sentence in broken:
         yield f"        left out: {sentence}"
 

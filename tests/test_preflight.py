@@ -42,7 +42,7 @@ def test_the_command_says_data_disk_memory_and_time(
     assert main(line) == 0
     shown = capsys.readouterr().out
     assert "Plan: 1 model x 1 task x 3 seeds" in shown
-    assert "Data:   1 tasks with 36 clips are there" in shown
+    assert "Data:   all 36 clips that the lists of one task name are there." in shown
     assert re.search(r"Disk:   0\.00 GB to be written, .* enough\n", shown)
     assert re.search(r"Memory: up to 1\.5 GB .*\n", shown)
     assert re.search(r"Time:   an estimate from \d+ s", shown)
