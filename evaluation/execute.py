@@ -1,9 +1,7 @@
 """Doing what the plan says: embed, train, record, tabulate; one bad task does not stop the others."""
 
 import contextlib
-import ctypes
 import itertools
-import os
 import shutil
 import sys
 import warnings
@@ -42,7 +40,6 @@ def execute(session: Session) -> None:
     _check_disk(session)
     predictions = options.directory if options.save_predictions else None
     resources = Resources(torch_device(options.device), options.max_bytes, predictions)
-    _reuse_freed_memory()
     with _exclusive(options.directory):
         if not options.resume:
             _set_aside(session.ledger.path)
@@ -241,21 +238,6 @@ def _write_provenance(session: Session) -> None:
         "pool": session.results().pool(),
     }
     write_run_file(options.directory / "run.json", content)
-
-
-def _reuse_freed_memory() -> None:
-    """Keep freed arrays in the process instead of giving their pages back to the system each time.
-
-    Training allocates the same large arrays every step; with glibc's defaults the page faults double the
-    time of a step. Other C libraries do not need it.
-    """
-    if os.name != "posix" or not sys.platform.startswith("linux"):
-        return
-    with contextlib.suppress(OSError, AttributeError):
-        mallopt = ctypes.CDLL("libc.so.6").mallopt
-        m_trim_threshold, m_mmap_max = -1, -4
-        mallopt(m_mmap_max, 0)
-        mallopt(m_trim_threshold, -1)
 
 
 def _say(sentence: str) -> None:

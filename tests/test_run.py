@@ -34,7 +34,7 @@ def test_ten_sample_tasks_two_models_three_seeds(
     for text in (shown, (run / "tables" / "table.md").read_text()):
         assert "ynthetic sample tasks, not comparable" in text
         assert "Preset quick" in text
-        assert "pool: band_energy, one_by_one" in text.replace("\n", " ")
+        assert ": band_energy, one_by_one)" in text.replace("\n", " ")
     assert len(ledger_lines(run)) == 228
     found = scores(run)
     assert len(found) == 20
