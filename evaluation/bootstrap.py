@@ -95,7 +95,7 @@ def clip_replicates(
 
 def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
     try:
-        with np.load(path) as saved:
+        with open(path, "rb") as file, np.load(file) as saved:
             return saved["target"], saved["scores"]
     except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
         raise EvaluationError(
