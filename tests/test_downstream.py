@@ -1,7 +1,9 @@
 """Which fits a job trains, which of them count, and what is kept of them."""
 
 import json
+import weakref
 from collections.abc import Iterator
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -12,10 +14,11 @@ from sklearn.metrics import average_precision_score, confusion_matrix, log_loss
 from stored_task import LABELS, QUICK, cycle, run, stored_task
 
 from evaluation import downstream
+from evaluation.cost import network_bytes
 from evaluation.job import Job
 from evaluation.ledger import FitRecord
 from evaluation.probe import Trained
-from evaluation.protocol import config_key, preset_named
+from evaluation.protocol import ProbeConfig, config_key, preset_named
 from evaluation.statistics import over_folds
 from evaluation.task_data import task_data
 
@@ -192,3 +195,30 @@ def test_a_budget_is_a_fit_of_its_own(tmp_path: Path) -> None:
     assert {r.flops for k, r in ledger.records.items() if k.budget == 10} < {
         r.flops for k, r in ledger.records.items()
     }
+
+
+@pytest.mark.parametrize(("share", "expected"), [(0.5, 1), (1.0, 1), (2.5, 2), (100.0, 3)])
+def test_as_many_networks_train_at_a_time_as_there_are_cores_and_memory_for(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, expected: int
+) -> None:
+    monkeypatch.setattr("torch.get_num_threads", lambda: 3)
+    job = Job("m", *stored_task(tmp_path, FOLDS), preset_named("mwmae").changed(TINY), 2)
+    data = task_data(job, torch.device("cpu"))
+    stacks = downstream._stacks(job, data, job.splits[1:], job.grid_fits()[:1], 1e9)
+    assert [stack.split for stack in stacks] == list(job.splits[1:])
+    counts = {"train": 18, "valid": 9, "test": 9}
+    one = network_bytes(ProbeConfig(**TINY), **counts, dim=3, n_labels=3)
+    assert downstream._workers(stacks, downstream.Resources(torch.device("cpu"), share * one)) == expected
+
+
+def test_rows_of_a_split_are_made_once_and_let_go(tmp_path: Path) -> None:
+    job = Job("m", *stored_task(tmp_path, FOLDS), preset_named("mwmae").changed(TINY), 1)
+    data, (first, second, *_) = task_data(job, torch.device("cpu")), job.splits
+    rows, config = downstream._RowsInUse(data), ProbeConfig(**TINY)
+    made = rows.of(first, config)
+    assert rows.of(first, config) is made
+    assert rows.of(first, replace(config, matmul_precision="bf16"))[0].x.dtype == torch.bfloat16
+    gone = weakref.ref(made[0])
+    del made
+    assert torch.equal(rows.of(second, config)[0].x, data.train_rows(second).x)
+    assert gone() is None
