@@ -20,6 +20,7 @@ from pathlib import Path
 import numpy as np
 import torch
 
+from evaluation.arguments import options_from, parser
 from evaluation.embed import is_embedded
 from evaluation.errors import EvaluationError
 from evaluation.execute import FRAMES_PER_SECOND, bytes_needed
@@ -29,7 +30,6 @@ from evaluation.metrics import METRICS
 from evaluation.plan import ModelCard, Session, plan_text, prepare
 from evaluation.probe import Fit, Rows, train_stack
 from evaluation.protocol import ProbeConfig
-from evaluation.run import options_from, parser
 from tasks import Task, TaskError, decode
 
 MEASURED_SECONDS = 30.0

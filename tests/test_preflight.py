@@ -13,9 +13,9 @@ from run_helpers import MODELS, ROOT, arguments
 from tiny_task import make_task
 
 from evaluation import preflight
+from evaluation.arguments import options_from, parser
 from evaluation.plan import main, prepare
 from evaluation.run import main as run_main
-from evaluation.run import options_from, parser
 
 
 @pytest.fixture(autouse=True)

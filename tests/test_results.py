@@ -7,10 +7,11 @@ from pathlib import Path
 import pytest
 from run_helpers import MODELS, TWO, arguments
 
+from evaluation.arguments import options_from, parser
 from evaluation.errors import EvaluationError
 from evaluation.plan import prepare
 from evaluation.results import merge, read_run
-from evaluation.run import main, options_from, parser
+from evaluation.run import main
 from evaluation.tables import Column, Results
 
 
