@@ -1,6 +1,7 @@
 """The runs of the paper's tables: their models, published numbers, costs, and CPU-size variants."""
 
 import csv
+import dataclasses
 import subprocess
 import sys
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 
 from hear_mwmae.config import ModelConfig, named_model
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.configs import TABLES, Run, find_run, tiny_run
+from hear_mwmae.pretrain.configs import SETS, TABLES, Run, find_run, tiny_run
 from hear_mwmae.pretrain.configs.__main__ import cost_table, run_flops
 from hear_mwmae.pretrain.cost import parameter_count, train_flops_per_crop
 from hear_mwmae.pretrain.settings import TrainConfig
@@ -78,6 +79,26 @@ def test_table_1_trains_the_models_of_the_hear_modules(name: str) -> None:
     assert run.row == named_model(name).row
 
 
+def test_small_runs_depart_from_the_bundled_ones_in_one_thing() -> None:
+    runs = SETS["small"].RUNS
+    settings = {
+        (r.train.epochs, r.train.batch_size, r.train.base_learning_rate, r.clips) for r in runs.values()
+    }
+    assert len(settings) == 1
+    for name in ("mae_t", "mw_mae_t"):
+        base, table8 = runs[name].train.model, named_model(name).config
+        decoder = {"decoder_width": base.decoder_width, "decoder_depth": base.decoder_depth}
+        assert base == dataclasses.replace(table8, **decoder)
+        for other in (run.train for key, run in runs.items() if key.startswith(f"{name}_")):
+            changed = {
+                field.name
+                for field in dataclasses.fields(base)
+                if getattr(other.model, field.name) != getattr(base, field.name)
+            }
+            changed |= {"data_fraction"} if other.data_fraction < 1 else set()
+            assert len(changed - {"decoder_windows", "decoder_heads"}) == 1
+
+
 def test_equal_rows_of_different_tables_are_one_run() -> None:
     names = ("table1:mw_mae_b", "table2:mw_mae_b", "table7:mw_mae_4x16", "table8:mw_mae_b",
              "table9:mw_mae_4_blocks", "table10:mw_mae_100_percent")  # fmt: skip
@@ -102,10 +123,10 @@ def test_pictures_are_cut_into_square_patches() -> None:
     assert find_run("table5:mae_m").train.model.decoder_heads == 9
 
 
-@pytest.mark.parametrize("table", TABLES)
+@pytest.mark.parametrize("table", SETS)
 def test_docstrings_state_the_cost_that_we_compute(table: str) -> None:
-    assert cost_table(table) in TABLES[table].__doc__
-    assert f"--config {table}:" in TABLES[table].__doc__
+    assert cost_table(table) in SETS[table].__doc__
+    assert f"--config {table}:" in SETS[table].__doc__
 
 
 def test_the_cost_of_a_run_counts_its_steps() -> None:

@@ -1,4 +1,4 @@
-"""The pre-training runs behind the paper's tables, one file per table; all of them as one list:
+"""The pre-training runs behind the paper's tables, one file per table, and small ones of our own; listed by
 
     python -m hear_mwmae.pretrain.configs
 
@@ -8,10 +8,10 @@ A run is named `<table>:<run>`, for instance `table7:mw_mae_5x5`.
 from types import ModuleType
 
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.configs import table1, table2, table5, table7, table8, table9, table10
+from hear_mwmae.pretrain.configs import small, table1, table2, table5, table7, table8, table9, table10
 from hear_mwmae.pretrain.configs.run import Run, tiny_run
 
-__all__ = ["TABLES", "Run", "find_run", "tiny_run"]
+__all__ = ["SETS", "TABLES", "Run", "find_run", "tiny_run"]
 
 TABLES: dict[str, ModuleType] = {
     "table1": table1,
@@ -22,6 +22,10 @@ TABLES: dict[str, ModuleType] = {
     "table9": table9,
     "table10": table10,
 }
+"""The paper's."""
+
+SETS: dict[str, ModuleType] = TABLES | {"small": small}
+"""Every set of runs, the paper's tables first."""
 
 
 def find_run(name: str, *, tiny: bool = False) -> Run:
@@ -31,9 +35,9 @@ def find_run(name: str, *, tiny: bool = False) -> Run:
         UserError: no such table, or no such run in it.
     """
     table, _, row = name.partition(":")
-    if table not in TABLES:
-        raise UserError(f"There is no table {table!r} of runs in {name!r}; use one of {', '.join(TABLES)}.")
-    runs = TABLES[table].RUNS
+    if table not in SETS:
+        raise UserError(f"There is no table {table!r} of runs in {name!r}; use one of {', '.join(SETS)}.")
+    runs = SETS[table].RUNS
     if row not in runs:
         choices = ", ".join(f"{table}:{known}" for known in runs)
         raise UserError(f"There is no run {name!r}; use one of {choices}.")

@@ -1,9 +1,9 @@
-"""List all runs of the paper's tables with their sizes, published scores and costs."""
+"""List all runs of the paper's tables, and the small ones, with their sizes, published scores and costs."""
 
 import argparse
 from collections.abc import Sequence
 
-from hear_mwmae.pretrain.configs import TABLES, Run
+from hear_mwmae.pretrain.configs import SETS, Run
 from hear_mwmae.pretrain.cost import PEAK_FLOPS, parameter_count, train_flops_per_crop
 
 UTILISATION = 0.5
@@ -26,15 +26,15 @@ def run_flops(run: Run) -> float:
 
 def cost_table(table: str) -> str:
     """One line per run of a table, under a header; every table's docstring shows it."""
-    return "\n".join([HEADER, *(_line(f"{table}:{name}", run) for name, run in TABLES[table].RUNS.items())])
+    return "\n".join([HEADER, *(_line(f"{table}:{name}", run) for name, run in SETS[table].RUNS.items())])
 
 
 def _line(name: str, run: Run) -> str:
     flops = run_flops(run)
-    score, half_width = list(run.published.values())[:2]
+    published = "{:.1f} ± {:.1f}".format(*list(run.published.values())[:2]) if run.published else ""
     millions = parameter_count(run.train.model).total / 1e6
     return (
-        f"{name:26} {run.row:27} {millions:8.1f} M {score:5.1f} ± {half_width:.1f} {flops:8.2e}"
+        f"{name:26} {run.row:27} {millions:8.1f} M {published:>11} {flops:8.2e}"
         f" {flops / H200_FLOPS / 3600:5.1f} h {flops / TPU_V3_8_FLOPS / 3600:7.1f} h"
     )
 
@@ -43,7 +43,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     """Print the list of all runs; return the exit status."""
     parser = argparse.ArgumentParser(prog="python -m hear_mwmae.pretrain.configs", description=__doc__)
     parser.parse_args(arguments)
-    for table, module in TABLES.items():
+    for table, module in SETS.items():
         print(module.__doc__.splitlines()[0], "", cost_table(table), "", sep="\n")
     print(EXPLANATION)
     return 0

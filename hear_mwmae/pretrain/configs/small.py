@@ -1,0 +1,63 @@
+"""Small models on 6 hours of free recordings: the two that the package carries, and questions left open.
+
+    python -m hear_mwmae.pretrain --config small:mw_mae_t --data DIR --workdir W
+
+No rows of the paper: nothing is published to compare with. Every run departs from `small:mae_t` or
+`small:mw_mae_t` in the one thing that its name says. The encoder is ViT-T as in Table 8; the
+decoder (2 blocks of width 192) and 16 epochs in batches of 64 are what two CPU cores can do in about an hour,
+and the rate is raised as the run is short. Recordings of non-commercial licences are left out.
+
+run                        row                         parameters   published    FLOPs    H200  TPU v3-8
+small:mae_t                ViT-T MAE                        6.4 M             3.36e+14   0.0 h     0.0 h
+small:mw_mae_t             ViT-T MW-MAE                     6.4 M             3.14e+14   0.0 h     0.0 h
+small:mw_mae_t_no_bias     no position bias                 6.4 M             3.14e+14   0.0 h     0.0 h
+small:mae_t_no_class_token no class token MAE               6.4 M             3.32e+14   0.0 h     0.0 h
+small:mae_t_fixed_codes    fixed position codes MAE         6.4 M             3.36e+14   0.0 h     0.0 h
+small:mw_mae_t_fixed_codes fixed position codes MW-MAE      6.4 M             3.14e+14   0.0 h     0.0 h
+small:mae_t_8x16           8x16 MAE                         6.4 M             1.62e+14   0.0 h     0.0 h
+small:mw_mae_t_8x16        8x16 MW-MAE                      6.4 M             1.55e+14   0.0 h     0.0 h
+small:mae_t_10_percent     10% MAE                          6.4 M             3.09e+13   0.0 h     0.0 h
+small:mw_mae_t_10_percent  10% MW-MAE                       6.4 M             2.88e+13   0.0 h     0.0 h
+small:mae_t_30_percent     30% MAE                          6.4 M             9.96e+13   0.0 h     0.0 h
+small:mw_mae_t_30_percent  30% MW-MAE                       6.4 M             9.28e+13   0.0 h     0.0 h
+"""
+
+import dataclasses
+
+from hear_mwmae.config import ModelConfig
+from hear_mwmae.pretrain.configs.run import ENCODERS, Run, both
+from hear_mwmae.pretrain.settings import TrainConfig
+
+CLIPS = 6314
+
+
+def _run(model: ModelConfig, row: str, **train: float) -> Run:
+    config = TrainConfig(model, epochs=16, warmup_epochs=2, batch_size=64, base_learning_rate=0.004, **train)
+    return Run(config, row, published={}, clips=CLIPS)
+
+
+def _pair(suffix: str, row: str, *, data_fraction: float = 1.0, **model: object) -> dict[str, Run]:
+    """The runs `mae_t<suffix>` and `mw_mae_t<suffix>`."""
+    mae, mw_mae = both(ModelConfig(**ENCODERS["t"], decoder_width=192, decoder_depth=2, **model))
+    return {
+        f"mae_t{suffix}": _run(mae, f"{row} MAE".strip(), data_fraction=data_fraction),
+        f"mw_mae_t{suffix}": _run(mw_mae, f"{row} MW-MAE".strip(), data_fraction=data_fraction),
+    }
+
+
+BUNDLED = _pair("", "ViT-T")
+_MAE, _MW_MAE = (run.train.model for run in BUNDLED.values())
+
+RUNS = (
+    BUNDLED
+    | {
+        "mw_mae_t_no_bias": _run(
+            dataclasses.replace(_MW_MAE, relative_position_bias=False), "no position bias"
+        )
+    }
+    | {"mae_t_no_class_token": _run(dataclasses.replace(_MAE, class_token=False), "no class token MAE")}
+    | _pair("_fixed_codes", "fixed position codes", position_codes="fixed")
+    | _pair("_8x16", "8x16", patch_size=(8, 16))
+    | _pair("_10_percent", "10%", data_fraction=0.1)
+    | _pair("_30_percent", "30%", data_fraction=0.3)
+)
