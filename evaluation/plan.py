@@ -18,7 +18,7 @@ from evaluation.protocol import Preset, axes_sentence, config_key
 from evaluation.results import LEDGER_FILE, Frame, PlannedJob, assemble
 from evaluation.store import StoreEntry
 from evaluation.tables import Column, Results
-from tasks import PAPER_TASKS, Task, TaskMetadata, source_rate
+from tasks import HEAR19_TASKS, PAPER_TASKS, Task, TaskMetadata, source_rate, stands_for
 
 
 @dataclass(frozen=True)
@@ -102,10 +102,10 @@ def _planned(job: Job) -> PlannedJob:
 
 
 def short_name(task: Task) -> str:
-    """Return the paper's short name of a task ("ESC-50-part", "BO-sample"), else its directory's name."""
+    """Return the short name of one of HEAR's tasks ("ESC-50-part", "NS-50h"), else the directory's name."""
     name, base = task.metadata.task_name, task.metadata.base_name
-    for info in PAPER_TASKS:
-        if info.metadata.task_name == base:
+    for info in HEAR19_TASKS:
+        if stands_for(task.metadata, info):
             return info.short_name + name.removeprefix(base)
     return task.name
 
@@ -121,9 +121,10 @@ def column(job: Job) -> Column:
 def published_name(metadata: TaskMetadata, primary: str, budget: float) -> str:
     """Return the short name of the paper's task that this is in whole, scored as there; "" for all others.
 
-    A synthetic sample, a part of a data set, another mode of it or a share of the training clips is none.
+    A synthetic sample, a part of a data set, another mode of it, a share of the training clips, or a task
+    whose build says that it departs from the published one (in its folds, say) is none.
     """
-    if metadata.synthetic or metadata.part_of or budget != 100:
+    if not metadata.is_published or budget != 100:
         return ""
     for info in PAPER_TASKS:
         theirs = info.metadata
@@ -148,6 +149,9 @@ def _notes(options: RunOptions) -> list[str]:
     for task in options.tasks:
         if task.metadata.part_of:
             notes.append(f"{short_name(task)} is a part of its data set: {task.metadata.part_of}.")
+        elif task.metadata.build_notes:
+            departs = "; ".join(task.metadata.build_notes)
+            notes.append(f"{short_name(task)} is not the published task: {departs}.")
     return notes
 
 

@@ -14,7 +14,7 @@ BEEHIVE_STATES_FOLD0 = TaskInfo(
     clips=576,
     hours=96.0,
     classes=2,
-    description="Presence of a beehive's queen, tested on hive 3",
+    description="Presence of a beehive's queen, first split by hive",
     citation="nolasco2019audio",
     licence="see zenodo.org/record/2667806",
 )
@@ -23,5 +23,5 @@ BEEHIVE_STATES_FOLD1 = dataclasses.replace(
     BEEHIVE_STATES_FOLD0,
     short_name="Beehive-1",
     metadata=dataclasses.replace(BEEHIVE_STATES_FOLD0.metadata, task_name="beehive_states_fold1"),
-    description="Presence of a beehive's queen, tested on hive 1",
+    description="Presence of a beehive's queen, second split by hive",
 )

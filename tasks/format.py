@@ -21,6 +21,8 @@ from tasks.errors import TaskError
 
 METADATA_FILE = "task_metadata.json"
 VOCABULARY_FILE = "labelvocabulary.csv"
+BUILD_NOTES = "build_notes"
+"""Key, in a built task's metadata, of the sentences that say where it departs from the published one."""
 
 _CHOICES = {
     "embedding_type": ("scene", "event"),
@@ -60,6 +62,16 @@ class TaskMetadata:
     def base_name(self) -> str:
         """Name of the task this one is, or is a sample or a part of: `esc50` for `esc50-sample`."""
         return self.task_name.removesuffix("-sample").removesuffix("-part")
+
+    @property
+    def build_notes(self) -> tuple[str, ...]:
+        """Where a task that was built departs from the published one, a sentence each."""
+        return tuple(self.extra.get(BUILD_NOTES) or ())
+
+    @property
+    def is_published(self) -> bool:
+        """Whether nothing says that clips or folds differ from the published task's."""
+        return not (self.synthetic or self.part_of or self.build_notes)
 
 
 _FIELDS = {f.name: f for f in dataclasses.fields(TaskMetadata) if f.name != "extra"}

@@ -4,6 +4,7 @@ import argparse
 import dataclasses
 import json
 import os
+import shutil
 import sys
 import textwrap
 from collections.abc import Sequence
@@ -18,14 +19,15 @@ from tasks.info import TaskInfo
 from tasks.paper import HEAR19_TASKS, PAPER_TASKS
 
 _WIDTH = 100
+"""Columns of the output where it goes into a file, and at most."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class ListedTask:
     """One task, or one directory of it: what is known of the whole task, and what is on the disk.
 
-    `state` is "absent", "whole", "part", "sample", "damaged", or "own" for a task that HEAR does not have,
-    of which `hours`, `clips` and `classes` are those of the directory.
+    `state` is "absent", "whole", "part", "sample", "damaged", "differs" for all clips but, say, other folds,
+    or "own" for a task that HEAR does not have, of which `hours`, `clips` and `classes` are the directory's.
     """
 
     name: str
@@ -81,7 +83,7 @@ def _listed(info: TaskInfo, path: Path | None) -> ListedTask:
     count = _count(task)
     state = "sample" if task.metadata.synthetic else "part"
     if state == "part" and not task.metadata.part_of and count >= info.clips:
-        state = "whole"
+        state = "differs" if task.metadata.build_notes else "whole"
     return dataclasses.replace(
         whole, state=state, path=str(path), clips_on_disk=count, sample_rates=task.sample_rates
     )
@@ -128,16 +130,16 @@ def _count(task: Task) -> int:
     return sum(len(clips) for clips in task.clips.values())
 
 
-def table(listed: Sequence[ListedTask]) -> str:
-    """Two tables of at most 100 columns: what there is, and where it comes from."""
-    return f"{_what_there_is(listed)}\n\n{_where_from(listed)}"
+def table(listed: Sequence[ListedTask], width: int = _WIDTH) -> str:
+    """Two tables: what there is, and where it comes from, wrapped to `width` columns."""
+    return f"{_what_there_is(listed)}\n\n{_where_from(listed, width)}"
 
 
 def _what_there_is(listed: Sequence[ListedTask]) -> str:
-    rows = [("task", "on disk", "Hz", "hours", "clips", "classes", "metric")]
+    rows = [("task", "on disk", "kHz", "hours", "clips", "classes", "metric")]
     for task in listed:
         state = f"part ({task.clips_on_disk})" if task.state == "part" else task.state
-        rates = " ".join(str(rate) for rate in task.sample_rates)
+        rates = " ".join(f"{rate / 1000:g}" for rate in task.sample_rates)
         hours = (
             "" if task.hours is None else f"{task.hours:.1f}" if task.hours >= 0.1 else f"{task.hours:.2f}"
         )
@@ -152,12 +154,12 @@ def _what_there_is(listed: Sequence[ListedTask]) -> str:
     )
 
 
-def _where_from(listed: Sequence[ListedTask]) -> str:
+def _where_from(listed: Sequence[ListedTask], width: int) -> str:
     lines = []
     for task in {task.name: task for task in listed if task.citation}.values():
         head = f"{task.name:<9}  {task.directory}: "
         text = f"{task.description}; {task.licence}; {task.citation}"
-        lines.append(textwrap.fill(head + text, _WIDTH, subsequent_indent=" " * 11, break_on_hyphens=False))
+        lines.append(textwrap.fill(head + text, width, subsequent_indent=" " * 11, break_on_hyphens=False))
     return "\n".join(lines)
 
 
@@ -184,7 +186,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         if options.json:
             print(json.dumps([dataclasses.asdict(task) for task in listed], indent=1))
         else:
-            print(table(listed))
+            print(table(listed, min(_WIDTH, shutil.get_terminal_size((_WIDTH, 0)).columns)))
 
     return run_command(work)
 

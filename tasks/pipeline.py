@@ -12,7 +12,7 @@ from pathlib import Path
 from tasks.audio import decode, fit_length, is_silent, write_at_rates
 from tasks.errors import TaskError
 from tasks.folds import new_folds, subsampled
-from tasks.format import Clip, TaskMetadata, read_task, write_task
+from tasks.format import BUILD_NOTES, Clip, TaskMetadata, read_task, write_task
 from tasks.info import MAX_SECONDS, TaskInfo
 from tasks.raw import Recording, Say
 from tasks.work import Progress, new_directory, run_parallel
@@ -21,9 +21,6 @@ Splits = Mapping[str, tuple[Recording, ...]]
 
 ListRecordings = Callable[[Path, Say], list[Recording]]
 """Lists what a folder of raw recordings holds; tells what a reader of the task must know of it."""
-
-NOTES = "build_notes"
-"""Key, in a built task's metadata, of the sentences that say where it departs from the published one."""
 
 
 @dataclass(frozen=True)
@@ -48,7 +45,7 @@ class Plan:
         """The built task's metadata; a part is named so and says of what."""
         metadata = self.info.metadata
         if self.notes:
-            metadata = dataclasses.replace(metadata, extra={**metadata.extra, NOTES: list(self.notes)})
+            metadata = dataclasses.replace(metadata, extra={**metadata.extra, BUILD_NOTES: list(self.notes)})
         if not self.is_part:
             return metadata
         kept = [r for members in self.splits.values() for r in members]

@@ -8,11 +8,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 from run_helpers import MODELS, arguments
+from tiny_task import make_task
 
 from evaluation.errors import EvaluationError
 from evaluation.models import SYSTEMS
 from evaluation.overall import overall_score
-from evaluation.plan import published_name
+from evaluation.plan import published_name, short_name
 from evaluation.pools import paper_pool
 from evaluation.published import TASKS, published_directory, read_published
 from evaluation.report import main
@@ -21,7 +22,7 @@ from evaluation.run import main as run_main
 from evaluation.run_tables import OUTSIDE, comparable_scores, counterparts, own_tables, pool_and_scores
 from evaluation.sheet import Cell
 from evaluation.tables import Column, Results
-from tasks import PAPER_TASKS
+from tasks import PAPER_TASKS, read_task
 
 PUBLISHED = published_directory()
 NAIVE = "evaluation.baselines.hear_naive"
@@ -86,6 +87,7 @@ def test_samples_and_parts_never_stand_beside_published_numbers() -> None:
     [
         {"synthetic": True},
         {"part_of": "half of it"},
+        {"extra": {"build_notes": ["the folds are not those of HEAR's archive"]}},
         {"mode": "50h"},
         {"task_name": "esc50-part"},
         {"evaluation": ["mAP", "top1_acc"]},
@@ -97,6 +99,16 @@ def test_only_the_whole_real_task_is_the_published_one(changes: dict) -> None:
     assert published_name(esc50, esc50.evaluation[0], 50.0) == ""
     other = replace(esc50, **changes)
     assert published_name(other, other.evaluation[0], 100.0) == ""
+
+
+def test_modes_of_a_task_have_names_of_their_own(tmp_path: Path) -> None:
+    tables = {"nsynth_pitch": {"5h": "NS-5h", "50h": "NS-50h"}, "speech_commands": {"full": "SC-full"}}
+    for task_name, modes in tables.items():
+        for mode, name in modes.items():
+            path = make_task(tmp_path / f"{task_name}-{mode}", task_name=task_name, mode=mode)
+            assert short_name(read_task(path)) == name
+    part = make_task(tmp_path / "p", task_name="nsynth_pitch-part", mode="part", part_of="12 of 5000 clips")
+    assert short_name(read_task(part)) == "NS-5h-part"
 
 
 def test_random_weights_and_other_layers_are_no_published_model() -> None:
