@@ -2,6 +2,7 @@
 
 import contextlib
 import functools
+import time
 from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
@@ -13,6 +14,7 @@ from jaxtyping import Float
 
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel
+from evaluation.provenance import hardware
 from evaluation.store import StoreEntry
 from tasks import Clip, Task, TaskError, read_clip, resample_task, source_rate, task_digest
 
@@ -71,7 +73,8 @@ def embed_task(
 
     `advance` is told the number of clips done, `warn` gets a sentence when the module could not be called
     with whole batches. Raises TaskError for a bad clip and EvaluationError for a bad embedding; finished
-    splits stay in the store. Of a task of events every frame is embedded, of others every clip.
+    splits stay in the store, each with the wall time that reading and embedding it took, for all layers
+    together. Of a task of events every frame is embedded, of others every clip.
     """
     source = resample_task(task, model.sample_rate, cache / "audio")
     entries = sorted(entries, key=lambda entry: entry.key)  # two processes must not wait for each other
@@ -84,6 +87,7 @@ def embed_task(
             if all(_has(entry, split, len(clips)) for entry in entries):
                 advance(len(clips))
                 continue
+            start = time.perf_counter()
             with contextlib.ExitStack() as written:
                 writers = [
                     written.enter_context(caller.writer(entry, split, len(clips))) for entry in entries
@@ -93,6 +97,9 @@ def embed_task(
                         for append, arrays in zip(writers, found, strict=True):
                             append(*arrays)
                     advance(len(batch))
+            seconds = time.perf_counter() - start
+            for entry in entries:
+                entry.note_time(split, len(clips), seconds, hardware(model.device))
 
 
 Arrays = tuple[Float[np.ndarray, "clips *rest"], ...]

@@ -6,8 +6,9 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import replace
+from dataclasses import asdict, replace
 from pathlib import Path
+from typing import Any
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
@@ -219,6 +220,7 @@ def _write_provenance(session: Session) -> None:
                 "parameters": card.n_parameters,
                 "sample_rate": card.sample_rate,
                 "dim": card.dim,
+                "clips_per_second": _clips_per_second(session, card),
             }
             for card in session.cards
         ],
@@ -229,6 +231,7 @@ def _write_provenance(session: Session) -> None:
                 "budget": job.budget,
                 "directory": str(job.task.path.resolve()),
                 "synthetic": job.task.metadata.synthetic,
+                "embedding_time": _embedding_time(job),
                 **job.entry.identity,
             }
             for job in session.jobs
@@ -238,6 +241,21 @@ def _write_provenance(session: Session) -> None:
         "pool": session.results().pool(),
     }
     write_run_file(options.directory / "run.json", content)
+
+
+def _embedding_time(job: Job) -> dict[str, Any] | None:
+    """Return the clips, seconds and hardware that the store keeps with the embeddings, if it does."""
+    found = job.entry.embedding_time(job.task.clips)
+    return None if found is None else asdict(found)
+
+
+def _clips_per_second(session: Session, card: ModelCard) -> float | None:
+    """Return how fast a model embedded the run's tasks, which says something only where all were timed."""
+    jobs = {job.entry.key: job for job in session.jobs if job.model == card.spec.label}.values()
+    times = [job.entry.embedding_time(job.task.clips) for job in jobs]
+    if not times or None in times:
+        return None
+    return sum(found.clips for found in times) / sum(found.seconds for found in times)
 
 
 def _say(sentence: str) -> None:

@@ -73,7 +73,7 @@ class HearModel:
 
     Attributes
     ----------
-    spec, kind, sample_rate (Hz), scene_embedding_size, timestamp_embedding_size
+    spec, device, kind, sample_rate (Hz), scene_embedding_size, timestamp_embedding_size
         What it is. A module without timestamp embeddings is refused only when the last is asked for.
     layer_embedding_sizes
         The layers that it exposes, see the module's text; empty for most.
@@ -91,13 +91,13 @@ class HearModel:
         self._module = _import(spec.module)
         self._model = _load(self._module, spec)
         self.kind = _kind(self._model, spec.module)
-        self._device = torch_device(device)
+        self.device = torch_device(device)
         if self.kind == "torch":
             try:
-                self._model.to(self._device).eval()
+                self._model.to(self.device).eval()
             except Exception as error:
                 raise EvaluationError(
-                    f"{spec.module}: its model cannot be moved to {self._device}: {_in_words(error)}"
+                    f"{spec.module}: its model cannot be moved to {self.device}: {_in_words(error)}"
                 ) from error
         self.sample_rate = self._integer("sample_rate")
         self.scene_embedding_size = self._integer("scene_embedding_size")
@@ -202,7 +202,7 @@ class HearModel:
 
     def _tensor(self, audio: np.ndarray) -> Any:
         if self.kind == "torch":
-            return torch.from_numpy(audio).to(self._device)
+            return torch.from_numpy(audio).to(self.device)
         if self.kind == "keras":
             return sys.modules["keras"].ops.convert_to_tensor(audio)
         return sys.modules["tensorflow"].convert_to_tensor(audio)

@@ -99,12 +99,10 @@ def write_html(
     """
     runs = {path: read_run_file(path) for path in run_directories}
     jobs = [job for run in runs.values() for job in run["jobs"]]
-    synthetic = {job["label"] for job in jobs if job["synthetic"]}
     clips = hardest_clips(results, run_directories, jobs, audio_bytes=audio_bytes)
     page = render(
         title=", ".join(path.resolve().name for path in run_directories),
         results=results,
-        synthetic=synthetic,
         table=_main_table(results),
         best=_best(results),
         statistics=statistics,
@@ -122,7 +120,6 @@ def render(
     *,
     title: str,
     results: Results,
-    synthetic: set[str],
     table: Section,
     best: set[tuple[str, int]],
     statistics: Sequence[Section],
@@ -145,7 +142,6 @@ def render(
         title=title,
         results=results,
         short={column.task: column.short for column in results.columns},
-        synthetic=synthetic,
         columns=results.columns,
         table=table,
         best=best,
@@ -217,6 +213,7 @@ def _provenance(path: Path, run: Mapping[str, Any]) -> Provenance:
         ("Hardware", hardware),
         ("Protocol", f"preset {run['preset']}, head {run['head']}, seeds {run['n_seeds']}"),
         *_costs(records),
+        ("Embedding", _embedding(run)),
     ]
     facts += [("Failed", failure) for failure in run["failures"]]
     return Provenance(path.resolve().name, facts, _model_hashes(run), _task_hashes(run))
@@ -231,13 +228,29 @@ def _costs(records: Sequence[FitRecord]) -> list[tuple[str, str]]:
     seconds = timedelta(seconds=round(sum(stacks.values())))
     return [
         ("Fits", f"{len(records)} in the ledger, finished from {finished[0]} to {finished[-1]}"),
-        ("Wall time", f"{seconds} of training classifiers (h:mm:ss); embedding is not timed"),
+        ("Training", f"{seconds} of wall time (h:mm:ss) for the classifiers"),
         (
             "FLOPs",
             f"{sum(record.flops for record in records):.3g} in the classifiers' matrix products, by "
             "arithmetic; those of the encoders are not counted",
         ),
     ]
+
+
+def _embedding(run: Mapping[str, Any]) -> str:
+    """Return what embedding took, as the store keeps it: that may have been in an earlier run."""
+    models: dict[str, dict[str, Any]] = {}
+    for job in run["jobs"]:  # layers share a pass of their model, budgets its embeddings
+        models.setdefault(f"{job.get('model_fingerprint')}", {})[job["task"]] = job.get("embedding_time")
+    known = [time for tasks in models.values() for time in tasks.values() if time]
+    unknown = sum(len(tasks) for tasks in models.values()) - len(known)
+    if not known:
+        return "not timed"
+    seconds = timedelta(seconds=round(sum(time["seconds"] for time in known)))
+    text = f"{seconds} of wall time (h:mm:ss), as measured when the embeddings in the store were made"
+    if any(machine != run["hardware"] for time in known for machine in time["hardware"]):
+        text += ", in part on other hardware or threads"
+    return text + (f"; of {unknown} tasks and models it is not known" if unknown else "")
 
 
 def _model_hashes(run: Mapping[str, Any]) -> Section:
@@ -248,11 +261,12 @@ def _model_hashes(run: Mapping[str, Any]) -> Section:
             "" if model["parameters"] is None else f"{model['parameters']:,}",
             "" if model["sample_rate"] is None else f"{model['sample_rate']}",
             str(model["dim"]),
+            f"{model['clips_per_second']:.3g}" if model.get("clips_per_second") else "",
             model["fingerprint"] or "imported embeddings",
         ]
         for model in run["models"]
     ]
-    header = ["model", "weights", "parameters", "rate (Hz)", "dimensions", "fingerprint (SHA-256)"]
+    header = ["model", "weights", "parameters", "rate (Hz)", "dimensions", "clips/s", "fingerprint (SHA-256)"]
     return Section("Models", header, rows)
 
 

@@ -6,7 +6,7 @@ It reads the run's folder only, so it may be asked while the run is going on.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
@@ -43,11 +43,15 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """All jobs of the last command; `failures` are those sentences that belong to no job of it."""
+    """All jobs of the last command; `failures` are those sentences that belong to no job of it.
+
+    `speeds` maps a model to the clips that it embedded per second, where that is known of all its tasks.
+    """
 
     jobs: Sequence[JobStatus]
     failures: Sequence[str]
     last_finished: str
+    speeds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -82,7 +86,13 @@ def run_status(directory: Path) -> RunStatus:
         )
     known = {job.failure for job in jobs}
     last = max((record.finished for record in ledger.records.values()), default="")
-    return RunStatus(jobs, [sentence for sentence in failures if sentence not in known], last)
+    speeds = {model["label"]: model["clips_per_second"] for model in run["models"]}
+    return RunStatus(
+        jobs,
+        [sentence for sentence in failures if sentence not in known],
+        last,
+        {model: speed for model, speed in speeds.items() if speed},
+    )
 
 
 class _Rates:
@@ -137,6 +147,9 @@ def _summary(status: RunStatus) -> list[str]:
     lines.append(
         f"Time: {_duration(sum(job.seconds for job in status.jobs))} of training classifiers so far."
     )
+    if status.speeds:
+        speeds = ", ".join(f"{model} {speed:.3g}" for model, speed in status.speeds.items())
+        lines.append(f"Clips embedded per second: {speeds}.")
     left = [job.seconds_left for job in status.jobs]
     if done < fits and None in left:
         lines.append("Time left: unknown, no fit is finished that would tell.")

@@ -1,8 +1,9 @@
 """The content-addressed store of embeddings: computed once, shared by runs, never read half-written.
 
 `<store>/<key>/` holds one float32 `<split>.npy` per split (row i belongs to clip i of the split's JSON) and
-`entry.json`, which says what they are. The key is a hash of everything that the values depend on. Of a task
-of events a row is a frame, and `<split>.frames.npz` says when each is and which clip it belongs to.
+`entry.json`, which says what they are; `times.json` says how long they took. The key is a hash of everything
+that the values depend on. Of a task of events a row is a frame, and `<split>.frames.npz` says when each is
+and which clip it belongs to.
 """
 
 import contextlib
@@ -10,7 +11,7 @@ import hashlib
 import json
 import os
 import zipfile
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
@@ -22,6 +23,7 @@ from jaxtyping import Float, Int
 from evaluation.files import write_atomically
 
 ENTRY_FILE = "entry.json"
+TIMES_FILE = "times.json"
 
 
 def cache_directory() -> Path:
@@ -46,6 +48,15 @@ class Frames:
     embeddings: Float[np.ndarray, "frames dim"]
     timestamps: Float[np.ndarray, "frames"]
     boundaries: Int[np.ndarray, "clips_and_1"]
+
+
+@dataclass(frozen=True)
+class EmbeddingTime:
+    """How many clips were embedded in how many seconds of wall time, and on which machines."""
+
+    clips: int
+    seconds: float
+    hardware: Sequence[Mapping[str, Any]]
 
 
 class StoreEntry:
@@ -73,6 +84,28 @@ class StoreEntry:
         with FileLock(self.path / ".lock"):
             write_atomically(self.path / ENTRY_FILE, json.dumps(self.identity, indent=1, sort_keys=True))
             yield
+
+    def note_time(self, split: str, clips: int, seconds: float, hardware: Mapping[str, Any]) -> None:
+        """Keep how long a split took to embed, reading its clips included, and on what."""
+        times = self._times() | {split: {"clips": clips, "seconds": seconds, "hardware": dict(hardware)}}
+        write_atomically(self.path / TIMES_FILE, json.dumps(times, indent=1))
+
+    def embedding_time(self, splits: Iterable[str]) -> EmbeddingTime | None:
+        """Return what embedding these splits took; None when that of any is not known."""
+        times = self._times()
+        if not all(split in times for split in splits):
+            return None
+        found = [times[split] for split in splits]
+        machines = [one["hardware"] for one in found]
+        machines = [machine for i, machine in enumerate(machines) if machine not in machines[:i]]
+        clips, seconds = (sum(one[name] for one in found) for name in ("clips", "seconds"))
+        return EmbeddingTime(clips, seconds, machines)
+
+    def _times(self) -> dict[str, Any]:
+        try:
+            return dict(json.loads((self.path / TIMES_FILE).read_text(encoding="utf-8")))
+        except (OSError, ValueError, TypeError):
+            return {}
 
     @contextlib.contextmanager
     def writer(self, split: str, rows: int, dim: int) -> Iterator["RowWriter"]:

@@ -17,6 +17,9 @@ from evaluation.published import NAIVE_MODULE
 from evaluation.sheet import aligned
 from evaluation.statistics import Interval, over_folds, t_interval
 
+SYNTHETIC = "Synthetic sample tasks, not comparable with any published number."
+"""What stands beside every number of `Results.synthetic`."""
+
 
 @dataclass(frozen=True)
 class Column:

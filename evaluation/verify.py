@@ -38,7 +38,7 @@ from tasks import TaskError, read_labels, read_task, task_digest
 MAX_BYTES = 1.5e9
 """Memory of the networks that train together, as in a run; no result depends on it."""
 
-_OWN = ("model", "label", "budget", "directory", "synthetic")
+_OWN = ("model", "label", "budget", "directory", "synthetic", "embedding_time")
 """What run.json says of a job besides the identity of its embeddings."""
 
 Say = Callable[[str], None]

@@ -2,15 +2,18 @@
 
 import dataclasses
 import json
+import time
 from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from tiny_task import make_task, write_wav
 
 from evaluation.embed import embed_task, is_embedded, store_entry
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, ModelSpec
+from evaluation.provenance import hardware
 from evaluation.store import ENTRY_FILE, StoreEntry
 from tasks import Task, TaskError, read_task
 
@@ -49,6 +52,21 @@ def test_every_split_is_stored_in_json_order(task: Task, tmp_path: Path) -> None
             alone = model.scene_embeddings(audio[None])[0]
             np.testing.assert_allclose(entry.read(split)[row], alone, rtol=1e-6)
     assert json.loads((entry.path / ENTRY_FILE).read_text())["module"] == "band_energy"
+
+
+def test_the_time_it_took_stays_with_the_embeddings(task: Task, tmp_path: Path) -> None:
+    start = time.perf_counter()
+    entry, _, _ = embed(HearModel(ModelSpec("band_energy")), task, tmp_path)
+    whole = time.perf_counter() - start
+    found = entry.embedding_time(task.clips)
+    assert found.clips == 12
+    assert 0 < found.seconds < whole
+    assert found.hardware == [hardware(torch.device("cpu"))]
+    embed(HearModel(ModelSpec("band_energy")), task, tmp_path)
+    assert entry.embedding_time(task.clips) == found, "what the store has is not timed again"
+    assert entry.embedding_time([*task.clips, "other"]) is None
+    (entry.path / "times.json").write_text("{")
+    assert entry.embedding_time(task.clips) is None
 
 
 def test_a_module_that_takes_one_clip_at_a_time_is_served_so(task: Task, tmp_path: Path) -> None:

@@ -34,8 +34,6 @@ from evaluation.figures.rows import bars, seeds
 from evaluation.figures.style import MAX_HEIGHT, ONE_COLUMN, TWO_COLUMNS, Drawing, LeftOut, drawing_style
 from evaluation.tables import Column, Results
 
-SYNTHETIC = "Synthetic sample tasks, not comparable with any published number."
-
 
 @pytest.fixture(autouse=True)
 def style() -> Iterator[None]:
@@ -53,7 +51,7 @@ def results_of(n_models: int, n_tasks: int, n_seeds: int = 3, **changes) -> Resu
         for i, model in enumerate(models)
     }
     marks = {models[-1]: "random init"}
-    return replace(Results(models, columns, scores, marks, [SYNTHETIC, "Preset quick."]), **changes)
+    return replace(Results(models, columns, scores, marks, ["Preset quick."], synthetic=True), **changes)
 
 
 def drawn(figures: Sequence[Drawing | LeftOut]) -> Drawing:

@@ -41,7 +41,13 @@ def test_ten_sample_tasks_two_models_three_seeds(
     assert all(len(seeds) == 3 for seeds in found.values())
     band_energy = [np.mean(seeds) for (model, _), seeds in found.items() if model == "band_energy"]
     assert np.mean(band_energy) > 30, "32 band energies should tell the synthetic classes apart"
-    assert json.loads((run / "run.json").read_text())["pool"] == list(TWO)
+    content = json.loads((run / "run.json").read_text())
+    assert content["pool"] == list(TWO)
+    for model in content["models"]:
+        times = [job["embedding_time"] for job in content["jobs"] if job["model"] == model["label"]]
+        clips, seconds = (sum(time[name] for time in times) for name in ("clips", "seconds"))
+        assert clips == 1140
+        assert model["clips_per_second"] == pytest.approx(clips / seconds)
 
     assert main(arguments(sample_tasks, tmp_path, "--seeds", "3")) == 0
     again = capsys.readouterr().out

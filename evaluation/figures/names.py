@@ -6,7 +6,7 @@ from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
 from evaluation.metrics import MINIMISED
-from evaluation.tables import Column, Results
+from evaluation.tables import SYNTHETIC, Column, Results
 
 MAX_NAME = 26
 """Characters of a model's name in a figure."""
@@ -127,8 +127,8 @@ def metric_name(column: Column) -> str:
 
 
 def synthetic_notes(results: Results) -> list[str]:
-    """Return the table's notes that say that its tasks are synthetic."""
-    return [note for note in results.notes if note.lower().startswith("synthetic")]
+    """Return what a figure of synthetic tasks must say."""
+    return [SYNTHETIC] if results.synthetic else []
 
 
 def chunks(items: Sequence, most: int) -> list[Sequence]:

@@ -28,6 +28,9 @@ MOST_NAMES = 48
 """With more models only those that no other one beats are named."""
 
 
+SPEED = "Wall time of reading and embedding all tasks' clips, once, on the machine that embedded them. "
+
+
 @dataclass(frozen=True)
 class ModelCost:
     """What is known of a model beside its scores; None what is not."""
@@ -67,11 +70,19 @@ def against_speed(
 ) -> list[Drawing | LeftOut]:
     """Draw the average score over clips embedded per second; more is better."""
     known = {model: cost.clips_per_second for model, cost in costs.items() if cost.clips_per_second}
-    return _against(results, naming, known, "score_speed", "clips per second", fewer=False)
+    label = "clips embedded per second"
+    return _against(results, naming, known, "score_speed", label, fewer=False, remark=SPEED)
 
 
 def _against(
-    results: Results, naming: Naming, known: Mapping[str, float], name: str, xlabel: str, *, fewer: bool
+    results: Results,
+    naming: Naming,
+    known: Mapping[str, float],
+    name: str,
+    xlabel: str,
+    *,
+    fewer: bool,
+    remark: str = "",
 ) -> list[Drawing | LeftOut]:
     """Draw what is complete and known; the caption names what is missing."""
     if len({column.unit for column in results.averaged}) > 1:
@@ -82,9 +93,7 @@ def _against(
     finite = {model for model, average in averages.items() if average is not None and isfinite(average)}
     shown = [model for model in results.models if model in finite and model in known]
     if len(shown) < 2:
-        return [
-            LeftOut(name, f"Fewer than two models have a score on every task and a known number of {xlabel}.")
-        ]
+        return [LeftOut(name, f"Fewer than two models have a score on every task and known {xlabel}.")]
     points = [Point(naming(model), known[model], averages[model]) for model in shown]
     missing = [naming(model) for model in results.models if model not in shown]
     unit = " (%)" if results.averaged[0].unit else ""
@@ -94,7 +103,7 @@ def _against(
     )
     caption = (
         f"Average score over {xlabel}; the dashed line joins the models that no other one beats in both. "
-        + (f"Not shown, as unfinished or unknown: {', '.join(missing)}." if missing else "")
+        f"{remark}" + (f"Not shown, as unfinished or unknown: {', '.join(missing)}." if missing else "")
     ).strip()
     return [Drawing(name, caption, scatter(points, xlabel, ylabel, naming.notes(shown), fewer=fewer))]
 
