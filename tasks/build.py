@@ -5,6 +5,8 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
+from tqdm import tqdm
+
 from tasks.beijing_opera import BEIJING_OPERA, list_beijing_opera
 from tasks.command import progress_bar, run_command
 from tasks.crema_d import CREMA_D, list_crema_d
@@ -49,14 +51,16 @@ def build_task(
     sample_rates: Sequence[int] = DEFAULT_RATES,
     skip_bad: int = 0,
     say: Say = print,
+    reading: Progress | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Build task `name` ("esc50", or the short "ESC-50") from the recordings in `raw`.
 
     Returns its directory in `out`. Fewer clips than the data set has make `<name>-part`, which says so in
     its metadata. What is left out and what was done is told through `say`. A task that is already there is
-    left alone. Up to `skip_bad` recordings that cannot be read are left out and named. Raises TaskError for
-    an unknown name, for missing, unknown or bad recordings, or when another task is in the way.
+    left alone. Up to `skip_bad` recordings that cannot be read are left out and named: all are read once to
+    find them, which `reading` is told of, before the clips are written, which `progress` is told of. Raises
+    TaskError for an unknown name, for missing, unknown or bad recordings, or when another task is in the way.
     """
     builder = _find_builder(name)
     return build(
@@ -66,6 +70,7 @@ def build_task(
         sample_rates=sample_rates,
         skip_bad=skip_bad,
         say=say,
+        reading=reading,
         progress=progress,
     )
 
@@ -108,13 +113,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
     options = parser.parse_args(arguments)
 
     def work() -> None:
-        with progress_bar(f"building {options.task}", "clip") as progress:
+        with (
+            progress_bar("reading all recordings", "file") as reading,
+            progress_bar(f"building {options.task}", "clip") as progress,
+        ):
             build_task(
                 options.task,
                 options.raw,
                 options.out,
                 sample_rates=options.sample_rates,
                 skip_bad=options.skip_bad,
+                say=tqdm.write,
+                reading=reading,
                 progress=progress,
             )
 

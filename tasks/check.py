@@ -23,7 +23,7 @@ from tasks.format import (
     read_vocabulary,
     sort_labels,
 )
-from tasks.info import TaskInfo
+from tasks.info import SCORES, TaskInfo
 from tasks.paper import HEAR19_TASKS
 from tasks.work import Progress
 
@@ -64,16 +64,24 @@ def check_task(
     findings = [Finding(METADATA_FILE, sentence) for _, sentence in metadata_faults(raw)]
     metadata = _usable(raw)
     if metadata is None:
-        return [*findings, Finding(".", f"nothing else was looked at: repair {METADATA_FILE} first")]
+        return [*findings, _nothing_else(METADATA_FILE)]
     infos = [info for info in HEAR19_TASKS if stands_for(metadata, info)]
     inherited = bool(infos or metadata.part_of or metadata.synthetic)
+    findings += _check_scores(metadata)
     vocabulary, faults = _check_vocabulary(path)
+    findings += faults
+    if not vocabulary:
+        return [*findings, _nothing_else(VOCABULARY_FILE)]
     splits, more = _check_splits(path, metadata, vocabulary)
-    findings += [*faults, *more, *_check_names(path, splits)]
+    findings += [*more, *_check_names(path, splits)]
     findings += _check_labels(metadata, vocabulary, splits, inherited)
     findings += _check_count(metadata, splits, infos)
     files = {split: [clip.file for clip in clips] for split, clips in splits.items()}
     return findings + check_sound(path, metadata, files, rate=rate, inherited=inherited, progress=progress)
+
+
+def _nothing_else(file: str) -> Finding:
+    return Finding(".", f"nothing else was looked at: repair {file} first")
 
 
 def _finding(path: Path, where: str, error: TaskError) -> Finding:
@@ -93,6 +101,14 @@ def _usable(raw: Mapping[str, Any]) -> TaskMetadata | None:
     return TaskMetadata(**values, splits=tuple(raw["splits"]))
 
 
+def _check_scores(metadata: TaskMetadata) -> Iterator[Finding]:
+    known = SCORES[metadata.embedding_type]
+    for name in metadata.evaluation:
+        if name not in known:
+            what = f"evaluation names {name!r}, which is no score of {metadata.embedding_type} tasks"
+            yield Finding(METADATA_FILE, f"{what}; there are {', '.join(known)}.")
+
+
 def _check_vocabulary(path: Path) -> tuple[list[str], list[Finding]]:
     try:
         labels, faults = read_vocabulary(path / VOCABULARY_FILE)
@@ -106,7 +122,7 @@ def _check_vocabulary(path: Path) -> tuple[list[str], list[Finding]]:
 def _check_splits(
     path: Path, metadata: TaskMetadata, vocabulary: Collection[str]
 ) -> tuple[dict[str, list[Clip]], list[Finding]]:
-    """The good entries of every split, and what is wrong with the others."""
+    """The entries of every split, without labels where they are wrong, and what is wrong with them."""
     splits: dict[str, list[Clip]] = {}
     findings: list[Finding] = []
     for split in metadata.splits:
@@ -125,6 +141,7 @@ def _check_splits(
                 splits[split].append(read_entry(file, name, entry, metadata, frozenset(vocabulary)))
             except TaskError as error:
                 faults.append(_finding(path, file.name, error))
+                splits[split].append(Clip(name, ()))
         findings += faults[:_ENTRIES_TOLD]
         if faults[_ENTRIES_TOLD:]:
             findings.append(Finding(file.name, f"{len(faults[_ENTRIES_TOLD:])} more entries are wrong."))

@@ -59,6 +59,10 @@ def plan(names: Sequence[str], directory: Path, source: Source, rates: Rates) ->
     The record is asked only when something is not installed yet. Raises TaskError for an unknown name, and
     for a directory that is in the way or has lost files.
     """
+    if (directory / TASKS_FOLDER / "__init__.py").exists():
+        raise TaskError(
+            f"{directory / TASKS_FOLDER} is a folder of programs, not for sound; choose another --dir."
+        )
     wanted, locked = select(names), read_lock(directory)
     installed = {name for name in wanted if _is_installed(directory, name, locked)}
     archives = _find([name for name in wanted if name not in installed], source)
@@ -131,7 +135,8 @@ def _find(names: Sequence[str], source: Source) -> dict[str, RemoteArchive | Pat
     lacking = [name for name in names if name not in found]
     if lacking:
         raise TaskError(
-            f"{source} has no archive of {', '.join(lacking)}; it has: {', '.join(found) or 'none'}."
+            f"{source} has no archive of {', '.join(lacking)}; leave it out, or build it with python -m "
+            f"tasks.build; there are archives of: {', '.join(found) or 'none'}."
         )
     return {name: there[found[name]] for name in names}
 

@@ -66,7 +66,8 @@ class TaskMetadata:
     @property
     def build_notes(self) -> tuple[str, ...]:
         """Where a task that was built departs from the published one, a sentence each."""
-        return tuple(self.extra.get(BUILD_NOTES) or ())
+        notes = self.extra.get(BUILD_NOTES)
+        return tuple(map(str, notes)) if isinstance(notes, list) else ()
 
     @property
     def is_published(self) -> bool:
@@ -216,7 +217,7 @@ def read_json_object(file: Path) -> dict[str, Any]:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
         raise TaskError(f"{file} cannot be read ({error.strerror}); unpack the task again.") from error
-    except ValueError as error:
+    except (ValueError, RecursionError) as error:
         raise TaskError(f"{file} is not valid JSON ({error}); unpack the task again.") from error
     if not isinstance(content, dict):
         raise TaskError(f"{file} must hold one JSON object, not a {type(content).__name__}.")
@@ -276,7 +277,7 @@ def read_vocabulary(file: Path) -> tuple[list[str], list[str]]:
     Raises TaskError when it is no such file at all.
     """
     try:
-        with open(file, newline="", encoding="utf-8") as source:
+        with open(file, newline="", encoding="utf-8-sig") as source:
             rows = [(int(row["idx"]), row["label"]) for row in csv.DictReader(source)]
     except OSError as error:
         raise TaskError(f"{file} cannot be read ({error.strerror}); unpack the task again.") from error

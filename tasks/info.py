@@ -9,6 +9,16 @@ from tasks.format import TaskMetadata
 FIVE_FOLDS = tuple(fold_name(i) for i in range(5))
 TRAIN_VALID_TEST = ("train", "valid", "test")
 MULTICLASS_SCORES = ("top1_acc", "mAP", "d_prime", "aucroc")
+SCORES = {
+    "scene": ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "d_prime", "aucroc"),
+    "event": (
+        "event_onset_200ms_fms",
+        "event_onset_50ms_fms",
+        "event_onset_offset_50ms_20perc_fms",
+        "segment_1s_er",
+    ),
+}
+"""HEAR's names of scores, by the kind of embedding they are of."""
 MAX_SECONDS = "max_task_duration_by_split"
 """HEAR's name, in a task's metadata, of the seconds that each split is limited to."""
 

@@ -88,19 +88,24 @@ def build(
     sample_rates: Sequence[int],
     skip_bad: int = 0,
     say: Say = print,
+    reading: Progress | None = None,
     progress: Progress | None = None,
 ) -> Path:
     """Build one task from the recordings in `raw` at `sample_rates` (Hz); return its directory in `out`.
 
     See `tasks.build.build_task`, which finds the builder by its task's name.
     """
+    if raw.resolve() in (out.resolve(), *out.resolve().parents):
+        raise TaskError(
+            f"{out} lies in {raw}, where clips would be taken for recordings; choose another --out."
+        )
     plan = make_plan(builder, raw)
     there = _already_built(plan, out, sample_rates, skip_bad)
     if there is not None:
         say(f"{there} is already built; nothing to do")
         return there
     if skip_bad:
-        plan = _without_bad(plan, skip_bad, say)
+        plan = _without_bad(plan, skip_bad, say, reading)
     for note in plan.notes:
         say(note)
     target = out / plan.directory
@@ -231,7 +236,7 @@ def _check_same(
         raise TaskError(f"{target} is there without {', '.join(absent)} Hz; remove it to build it anew.")
 
 
-def _without_bad(plan: Plan, limit: int, say: Say) -> Plan:
+def _without_bad(plan: Plan, limit: int, say: Say, progress: Progress | None) -> Plan:
     """Read every recording once and leave out those that are bad, `limit` at most; each is named."""
 
     def fault(path: Path) -> str | None:
@@ -242,7 +247,8 @@ def _without_bad(plan: Plan, limit: int, say: Say) -> Plan:
         return None
 
     paths = sorted({r.path for members in plan.splits.values() for r in members})
-    faults = {p: f for p, f in zip(paths, run_parallel(fault, paths), strict=True) if f}
+    found = run_parallel(fault, paths, progress=progress)
+    faults = {p: f for p, f in zip(paths, found, strict=True) if f}
     for sentence in faults.values():
         say(sentence)
     if len(faults) > limit:

@@ -182,11 +182,12 @@ def test_command_line_teaches_works_and_fails_in_one_sentence(tmp_path):
     built = run_cli("spoken_digit", "--raw", raw, "--out", tmp_path / "out", "--sample-rates", 16000)
     assert built.returncode == 0, built.stderr
     assert "20 clips in 5 folds at 16000 Hz" in built.stdout
+    (tmp_path / "file").write_text("")
     assert built.stderr == "", "a log is not filled with progress bars"
     for arguments, message in [
         (("beehive", "--raw", raw, "--out", tmp_path), "error: there is no builder for 'beehive'"),
         (("esc50", "--raw", tmp_path / "none", "--out", tmp_path), "error: the folder of recordings"),
-        (("spoken_digit", "--raw", raw, "--out", raw / "recordings" / "0_ann_0.wav"), "error: cannot write"),
+        (("spoken_digit", "--raw", raw, "--out", tmp_path / "file"), "error: cannot write"),
     ]:
         failed = run_cli(*arguments)
         assert failed.returncode == 2
@@ -205,6 +206,13 @@ def test_an_archive_is_refused_with_the_remedy(tmp_path):
         build_task("spoken_digit", raw / "recordings.zip", tmp_path / "out")
 
 
+def test_clips_are_not_written_among_the_recordings(tmp_path):
+    raw = make_digits(tmp_path / "raw")
+    with pytest.raises(tasks.TaskError, match=r"my-tasks lies in .*raw, .*; choose another --out"):
+        build_task("spoken_digit", raw, raw / "my-tasks")
+    assert [path.name for path in raw.iterdir()] == ["recordings"]
+
+
 def spoil_two(tmp_path: Path) -> Path:
     raw = make_digits(tmp_path / "raw")
     (raw / "recordings" / "0_ann_5.wav").write_bytes(b"no sound")
@@ -214,7 +222,15 @@ def spoil_two(tmp_path: Path) -> Path:
 
 def test_skipped_recordings_are_named_counted_and_move_no_other(tmp_path):
     raw, said = spoil_two(tmp_path), []
-    path = build_task("spoken_digit", raw, tmp_path / "out", skip_bad=2, say=said.append)
+    calls = []
+    path = build_task(
+        *("spoken_digit", raw, tmp_path / "out"),
+        skip_bad=2,
+        say=said.append,
+        reading=lambda done, total: calls.append(("read", done, total)),
+        progress=lambda done, total: calls.append(("write", done, total)),
+    )
+    assert calls == [("read", i + 1, 20) for i in range(20)] + [("write", i + 1, 18) for i in range(18)]
     assert any("0_ann_5.wav is not readable" in line for line in said)
     assert any("1_ann_7.wav is not readable" in line for line in said)
     assert "left out 2 recordings that could not be read" in said

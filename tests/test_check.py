@@ -11,7 +11,11 @@ import pytest
 import soundfile
 from tiny_task import make_task
 
+from evaluation.event_metrics import EVENT_METRICS
+from evaluation.metrics import METRICS
+from tasks import read_task
 from tasks.check import check_task, main
+from tasks.info import SCORES
 
 ROOT = Path(__file__).resolve().parents[1]
 MINI = ROOT.parent / "shared" / "data" / "hear_mini"
@@ -75,6 +79,13 @@ SPOILED = {
     "labelvocabulary.csv: idx must count": lambda r: (r / "labelvocabulary.csv").write_text(
         "idx,label\n0,2\n2,10\n"
     ),
+    ".: nothing else was looked at: repair labelvocabulary.csv": lambda r: (
+        r / "labelvocabulary.csv"
+    ).write_text("number;name\n"),
+    "task_metadata.json: evaluation names 'accuracy', which is no score of scene tasks": metadata(
+        evaluation=["accuracy"]
+    ),
+    "train.json: is not valid JSON": lambda r: (r / "train.json").write_text("[" * 100_000),
     "labelvocabulary.csv: no clip has the labels 11": lambda r: (r / "labelvocabulary.csv").write_text(
         "idx,label\n0,2\n1,10\n2,11\n"
     ),
@@ -120,6 +131,22 @@ def test_each_fault_is_told_where_it_is(good, what):
     found = told(good)
     assert any(line.startswith(what) for line in found), found
     assert str(good) not in "".join(found)
+
+
+def test_a_vocabulary_that_a_spreadsheet_saved_is_good(good):
+    (good / "labelvocabulary.csv").write_text("idx,label\r\n0,2\r\n1,10\r\n", encoding="utf-8-sig")
+    assert told(good) == []
+    assert read_task(good).vocabulary == ("2", "10")
+
+
+def test_scores_are_those_that_an_evaluation_knows():
+    assert set(SCORES["scene"]) == set(METRICS)
+    assert set(SCORES["event"]) == set(EVENT_METRICS)
+
+
+def test_a_wrong_entry_is_told_once(good):
+    SPOILED["valid.json: valid-1.wav has 2 labels"](good)
+    assert [line.split(":")[0] for line in told(good)] == ["valid.json"]
 
 
 def test_all_faults_are_told_at_once(good):
