@@ -6,7 +6,8 @@ tasks as a sample of all that a representation might be used for. Every part say
 """
 
 import itertools
-from collections.abc import Iterator, Mapping, Sequence
+import math
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from pathlib import Path
 
@@ -14,14 +15,14 @@ import numpy as np
 from jaxtyping import Float
 
 from evaluation.bootstrap import clip_replicates
-from evaluation.metrics import MINIMISED
 from evaluation.significance import (
-    MIN_PAIRS,
+    ALPHA,
     cliques,
     critical_difference,
     detectable_difference,
     friedman,
     holm,
+    least_pairs,
     permutation_p,
     rank_intervals,
     task_ranks,
@@ -34,9 +35,10 @@ from evaluation.tables import Column, Results
 class PairedTest:
     """Whether one model is better than another, on one task (over seeds) or over all tasks.
 
-    `difference` is the mean of `first` - `second` in the table's units; `n` counts the pairs. `p` is None
-    where `n` is too small for the test to come out below 0.05 however clear the difference, and `note` says
-    so; `p_holm` is corrected for all pairs of models (and tasks) tested alike.
+    `difference` is the mean of `first` - `second` in the table's units, `minimised` says that less is better
+    (over tasks it is turned so that more is better throughout); `n` counts the pairs. `p` is None where `n`
+    is too small for the test to come out below 0.05 however clear the difference; `p_holm` is corrected for
+    all pairs of models on the task, or over all tasks.
     """
 
     first: str
@@ -44,10 +46,17 @@ class PairedTest:
     task: str
     test: str
     n: int
-    difference: float
+    difference: float = math.nan
     p: float | None = None
     p_holm: float | None = None
-    note: str = ""
+    minimised: bool = False
+
+    @property
+    def better(self) -> str:
+        """The better one of the two models, "" where the test does not tell them apart."""
+        if self.p_holm is None or self.p_holm >= ALPHA:
+            return ""
+        return self.first if (self.difference > 0) != self.minimised else self.second
 
 
 @dataclass(frozen=True)
@@ -82,6 +91,15 @@ class ClipInterval:
     value: float
     low: float
     high: float
+    metric: str = ""
+    minimised: bool = False
+
+    @property
+    def better(self) -> str:
+        """Of a difference: the better model where the interval leaves out 0, else ""."""
+        if not self.other or self.low <= 0 <= self.high:
+            return ""
+        return self.model if (self.low > 0) != self.minimised else self.other
 
 
 @dataclass(frozen=True)
@@ -123,8 +141,8 @@ def compare(results: Results, directories: Sequence[Path] = ()) -> Comparison:
     ranked = results.pool()
     clips = _clip_intervals(results, directories)
     return Comparison(
-        per_task=_corrected(_per_task(results)),
-        over_tasks=_corrected(_over_tasks(results, ranked)),
+        per_task=_per_task(results),
+        over_tasks=_over_tasks(results, ranked) if results.one_unit else [],
         ranks=_ranks(results, ranked) if len(ranked) > 1 else None,
         clips=clips,
         detectable=list(_detectable(results)),
@@ -141,52 +159,49 @@ def _with(results: Results, column: Column) -> list[str]:
     return [model for model in results.models if column.task in results.scores.get(model, {})]
 
 
-def _per_task(results: Results) -> Iterator[PairedTest]:
+def _per_task(results: Results) -> list[PairedTest]:
+    """Return the tests over seeds, corrected on every task by itself."""
+    found = []
     for column in results.columns:
+        tests = []
         for first, second in itertools.combinations(_with(results, column), 2):
             one, two = _seeds(results, first, column), _seeds(results, second, column)
             n = min(len(one), len(two))
-            differences = one[:n] - two[:n]
-            test = PairedTest(first, second, column.short, "paired permutation", n, float(differences.mean()))
-            yield _tested(test, differences, permutation_p, "seeds")
+            test = PairedTest(first, second, column.short, "paired permutation", n, minimised=column.sign < 0)
+            tests.append(_tested(test, one[:n] - two[:n], permutation_p))
+        found += _corrected(tests)
+    return found
 
 
-def _over_tasks(results: Results, ranked: Sequence[str]) -> Iterator[PairedTest]:
+def _over_tasks(results: Results, ranked: Sequence[str]) -> list[PairedTest]:
+    tests = []
     for first, second in itertools.combinations(ranked, 2):
         differences = np.array(
             [
-                _sign(column)
-                * (_seeds(results, first, column).mean() - _seeds(results, second, column).mean())
+                column.sign * (_seeds(results, first, column).mean() - _seeds(results, second, column).mean())
                 for column in results.averaged
             ]
         )
-        n = len(differences)
-        test = PairedTest(first, second, "all tasks", "Wilcoxon", n, float(differences.mean()))
-        yield _tested(test, differences, wilcoxon_p, "tasks")
+        test = PairedTest(first, second, "all tasks", "Wilcoxon", len(differences))
+        tests.append(_tested(test, differences, wilcoxon_p))
+    return _corrected(tests)
 
 
-def _tested(test: PairedTest, differences: np.ndarray, p_of, unit: str) -> PairedTest:
-    if test.n < MIN_PAIRS:
-        note = f"{test.n} {unit} are too few: no difference, however clear, comes out below 0.05"
-        return replace(test, note=note)
-    return replace(test, p=p_of(differences))
+def _tested(
+    test: PairedTest, differences: Float[np.ndarray, "pairs"], p_of: Callable[[np.ndarray], float]
+) -> PairedTest:
+    p = p_of(differences) if test.n >= least_pairs(1) else None
+    return replace(test, difference=float(differences.mean()), p=p)
 
 
-def _corrected(tests: Iterator[PairedTest]) -> list[PairedTest]:
+def _corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
     """Return the tests with p corrected over all of them."""
-    tests = list(tests)
     corrected = iter(holm([test.p for test in tests if test.p is not None]))
     return [test if test.p is None else replace(test, p_holm=next(corrected)) for test in tests]
 
 
-def _sign(column: Column) -> int:
-    return -1 if column.metric in MINIMISED else 1
-
-
 def _ranks(results: Results, ranked: Sequence[str]) -> Ranks:
-    runs = [
-        [_sign(column) * _seeds(results, model, column) for model in ranked] for column in results.averaged
-    ]
+    runs = [[column.sign * _seeds(results, model, column) for model in ranked] for column in results.averaged]
     means = np.array([[run.mean() for run in task] for task in runs])
     mean_ranks, intervals = task_ranks(means).mean(0), rank_intervals(runs)
     order = np.argsort(mean_ranks, kind="stable")
@@ -225,7 +240,9 @@ def _clip_interval(
     model: str, other: str, column: Column, n_clips: int, value: float, replicates: np.ndarray
 ) -> ClipInterval:
     low, high = np.percentile(replicates, [2.5, 97.5])
-    return ClipInterval(model, other, column.short, n_clips, value, float(low), float(high))
+    return ClipInterval(
+        model, other, column.short, n_clips, value, float(low), float(high), column.metric, column.sign < 0
+    )
 
 
 def _detectable(results: Results) -> Iterator[Detectable]:
@@ -238,18 +255,32 @@ def _detectable(results: Results) -> Iterator[Detectable]:
 
 def _notes(results: Results, ranked: Sequence[str], clips: Sequence[ClipInterval]) -> Iterator[str]:
     seeds = min((len(run) for row in results.scores.values() for run in row.values()), default=0)
+    models = max((len(_with(results, column)) for column in results.columns), default=0)
     if len(results.models) < 2:
         yield "One model only: there is nothing to compare it with."
     elif len(ranked) < 2:
         yield "Ranks and tests over tasks need two models with every task."
-    elif len(results.averaged) < MIN_PAIRS:
-        yield f"{len(results.averaged)} tasks are too few for a test over tasks, which needs {MIN_PAIRS}."
-    if 1 <= seeds < MIN_PAIRS and len(results.models) > 1:
-        yield f"{seeds} seeds are too few for a test between models on one task, which needs {MIN_PAIRS}."
+    elif not results.one_unit:
+        yield "Scores of different kinds cannot be tested together: Wilcoxon's test over tasks is left out."
+    else:
+        yield from _floor(len(results.averaged), len(ranked), "tasks", "over tasks")
+    if models > 1:
+        yield from _floor(seeds, models, "seeds", "on one task")
     if seeds == 1:
         yield "With one seed there is no interval over seeds and no smallest difference."
     if not clips:
         yield (
             "No interval over test clips: predictions are not saved (--save-predictions), or the scores are "
             "neither accuracies nor mAP."
+        )
+
+
+def _floor(n: int, models: int, unit: str, where: str) -> Iterator[str]:
+    """Yield a sentence where no difference, however clear, could come out of the corrected tests."""
+    pairs = math.comb(models, 2)
+    if n < (needed := least_pairs(pairs)):
+        corrected = f" corrected for {pairs} pairs of models" if pairs > 1 else ""
+        yield (
+            f"{n} {unit} are too few for tests between models {where}{corrected}: the smallest p that they "
+            f"can give is above 0.05; {needed} are needed."
         )

@@ -21,7 +21,6 @@ from evaluation.files import write_atomically
 from evaluation.html_classes import TaskClasses, class_views
 from evaluation.html_clips import AUDIO_BYTES, TaskClips, hardest_clips
 from evaluation.ledger import FitRecord, Ledger
-from evaluation.metrics import MINIMISED
 from evaluation.provenance import read_run_file
 from evaluation.results import LEDGER_FILE
 from evaluation.tables import Results, all_notes, grid
@@ -170,7 +169,7 @@ def _best(results: Results) -> set[tuple[str, int]]:
         cells = {model: results.interval(model, column) for model in results.models}
         means = {model: cell.mean for model, cell in cells.items() if cell is not None}
         if len(means) > 1:
-            choose = min if column.metric in MINIMISED else max
+            choose = min if column.sign < 0 else max
             best.add((choose(means, key=means.__getitem__), place))
     return best
 

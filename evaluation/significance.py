@@ -9,13 +9,18 @@ from scipy import optimize, stats
 
 ALPHA = 0.05
 POWER = 0.8
-MIN_PAIRS = 6
-"""With fewer pairs no two-sided sign-flip or signed-rank test can reach 0.05: 2 / 2^5 = 0.0625."""
-
 EXACT = 9999
 """Sign patterns drawn when there are more of them than this; up to 13 pairs all are gone through."""
 
 Differences = Float[np.ndarray, "pairs"]
+
+
+def least_pairs(n_tests: int) -> int:
+    """Return from how many pairs on a sign-flip or signed-rank test can come out below 0.05.
+
+    Two-sided, and corrected for so many tests: the smallest p of n pairs is 2 / 2^n, times `n_tests`.
+    """
+    return math.floor(math.log2(2 * n_tests / ALPHA)) + 1
 
 
 def permutation_p(differences: Differences) -> float:

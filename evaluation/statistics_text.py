@@ -6,7 +6,8 @@ from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
-from evaluation.comparison import Comparison, PairedTest, Ranks
+from evaluation.comparison import ClipInterval, Comparison, Detectable, PairedTest, Ranks
+from evaluation.figures.names import short_names
 from evaluation.files import write_atomically
 from evaluation.overall import Formula, Scores, formula_scores, leave_one_out
 from evaluation.pools import Pool
@@ -28,6 +29,9 @@ COVERS = (
 
 Name = Callable[[str], str]
 
+MOST_ROWS = 60
+"""A table of more rows is not read; its numbers are in `statistics.csv` alone."""
+
 
 def write_statistics(results: Results, comparison: Comparison, directory: Path) -> None:
     """Write `statistics.md` and `statistics.csv`."""
@@ -37,50 +41,110 @@ def write_statistics(results: Results, comparison: Comparison, directory: Path) 
 
 
 def statistics_markdown(results: Results, comparison: Comparison) -> str:
-    """Return all statistics with the sentences that must stand beside them."""
+    """Return the statistics with the sentences that must stand beside them."""
     covers = "\n".join(f"- {sentence}" for sentence in COVERS)
     sheets = [sheet.markdown() for sheet in statistics_sheets(results, comparison)]
-    parts = ["# Statistics", *results.notes, *comparison.notes, covers, *sheets]
+    short = short_names(list(results.models))
+    names = "\n".join(f"- {short[model]}: {results.name(model)}" for model in results.models)
+    csv_only = f"Every pair on every task: {len(comparison.per_task)} rows, in statistics.csv only."
+    long = [csv_only] if len(comparison.per_task) > MOST_ROWS else []
+    parts = ["# Statistics", *results.notes, *comparison.notes, *long, covers, *sheets, f"Models:\n\n{names}"]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def statistics_sheets(results: Results, comparison: Comparison) -> list[Sheet]:
-    """Return the statistics as tables, those that could be computed."""
-    name = results.name
+    """Return the statistics as tables a person reads, those that could be computed.
+
+    Models go by short names with their marks.
+    """
+    short = short_names(list(results.models))
+
+    def name(model: str) -> str:
+        return f"{short[model]} ({results.marks[model]})" if model in results.marks else short[model]
+
     found = []
     if comparison.over_tasks:
-        note = "Wilcoxon's signed-rank test over tasks, p corrected for all pairs of models (Holm)."
-        found.append(_test_sheet("over_tasks", "Models over all tasks", comparison.over_tasks, note, name))
+        found.append(_pair_sheet(comparison, name))
     if comparison.ranks is not None:
         found.append(_rank_sheet(comparison.ranks, name))
-    if comparison.per_task:
-        note = "Paired permutation test over seeds, p corrected for all rows (Holm)."
-        found.append(_test_sheet("per_task", "Models on each task", comparison.per_task, note, name))
-    if comparison.clips:
+    if comparison.per_task and (sheet := _task_sheet(comparison, name)) is not None:
+        found.append(sheet)
+    if any(not clip.other for clip in comparison.clips):
         found.append(_clip_sheet(comparison, name))
     if comparison.detectable:
         found.append(_detectable_sheet(comparison))
     return found
 
 
-def _test_sheet(sheet: str, caption: str, tests: Sequence[PairedTest], note: str, name: Name) -> Sheet:
+def _pair_sheet(comparison: Comparison, name: Name) -> Sheet:
+    """Return one row per pair of models: over all tasks, and on how many tasks each is better."""
+    seeds = any(test.p is not None for test in comparison.per_task)
+    clips = [clip for clip in comparison.clips if clip.other]
+    header = ["first", "second", "first - second", "p", "p (Holm)", "better"]
+    header += ["other seeds"] * seeds + ["other clips"] * bool(clips)
     rows = []
-    for test in tests:
-        found = ["", "", test.note] if test.p is None else [_p(test.p), _p(test.p_holm), _verdict(test)]
-        what = [test.task, name(test.first), name(test.second), str(test.n)]
-        rows.append([*what, f"{test.difference:+.2f}", *found])
-    header = ["task", "first", "second", "pairs", "first - second", "p", "p (Holm)", ""]
-    return Sheet(sheet, caption, header, rows, [note])
+    for test in comparison.over_tasks:
+        pair = (test.first, test.second)
+        row = [name(test.first), name(test.second), f"{test.difference:+.2f}", *_p_values(test)]
+        row.append(_verdict(test, name))
+        if seeds:
+            row.append(_wins(pair, [t for t in comparison.per_task if (t.first, t.second) == pair]))
+        if clips:
+            row.append(_wins(pair, [c for c in clips if (c.model, c.other) == pair]))
+        rows.append(row)
+    notes = [
+        f"Mean difference over {comparison.over_tasks[0].n} tasks; Wilcoxon's signed-rank test over tasks, p "
+        "corrected for all pairs of models (Holm)."
+    ]
+    if seeds or clips:
+        notes.append(
+            "a : b of c: of c tasks, the first model is better on a and the second on b "
+            + ("by the test over seeds" if seeds else "")
+            + (" and " if seeds and clips else "")
+            + ("by the 95 % interval over test clips (not corrected)" if clips else "")
+            + "; on the others they are not told apart."
+        )
+    return Sheet("over_tasks", "Pairs of models over all tasks", header, rows, notes)
 
 
-def _p(p: float) -> str:
-    return "< 0.0001" if p < 1e-4 else f"{p:.4f}"
+def _wins(pair: tuple[str, str], found: Sequence[PairedTest | ClipInterval]) -> str:
+    first, second = (sum(item.better == model for item in found) for model in pair)
+    return f"{first} : {second} of {len(found)}" if found else ""
 
 
-def _verdict(test: PairedTest) -> str:
-    if test.p_holm >= ALPHA:
-        return "not told apart"
-    return "first is higher" if test.difference > 0 else "second is higher"
+def _task_sheet(comparison: Comparison, name: Name) -> Sheet | None:
+    """Return one row per pair and task, None where they are too many or nothing is known but the means."""
+    clips = {(c.task, c.model, c.other): c for c in comparison.clips if c.other}
+    seeds = any(test.p is not None for test in comparison.per_task)
+    if len(comparison.per_task) > MOST_ROWS or not (seeds or clips):
+        return None
+    header = ["task", "first", "second", "first - second"]
+    header += ["p", "p (Holm)", "better, seeds"] * seeds
+    header += ["low", "high", "better, clips"] * bool(clips)
+    rows = []
+    for test in comparison.per_task:
+        row = [test.task, name(test.first), name(test.second), f"{test.difference:+.2f}"]
+        if seeds:
+            row += [*_p_values(test), _verdict(test, name)]
+        if clips:
+            clip = clips.get((test.task, test.first, test.second))
+            row += [f"{clip.low:+.2f}", f"{clip.high:+.2f}", _verdict(clip, name)] if clip else [""] * 3
+        rows.append(row)
+    notes = ["p: paired permutation test over seeds, corrected for all pairs on the task (Holm)."] * seeds
+    if clips:
+        notes.append("low, high: 95 % bootstrap interval of the difference over test clips, not corrected.")
+    return Sheet("per_task", "Pairs of models on each task", header, rows, notes)
+
+
+def _p_values(test: PairedTest) -> list[str]:
+    return ["" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}" for p in (test.p, test.p_holm)]
+
+
+def _verdict(found: PairedTest | ClipInterval, name: Name) -> str:
+    """Return which model is better; nothing where there was no test."""
+    if isinstance(found, PairedTest) and found.p is None:
+        return ""
+    return name(found.better) if found.better else "not told apart"
 
 
 def _rank_sheet(ranks: Ranks, name: Name) -> Sheet:
@@ -97,28 +161,38 @@ def _rank_notes(ranks: Ranks, name: Name) -> Iterator[str]:
     if ranks.friedman_p is None:
         yield "Friedman's test needs three models and two tasks; it is left out."
     else:
-        chi2 = f"chi-square {ranks.friedman_chi2:.2f}, p {_p(ranks.friedman_p)}"
-        yield f"Friedman's test that all models are alike: {chi2}."
+        chi2 = f"chi-square {ranks.friedman_chi2:.2f}, p = {ranks.friedman_p:.2g}"
+        verdict = "rejected" if ranks.friedman_p < ALPHA else "NOT rejected, so that no two are told apart"
+        yield f"That all models are alike is {verdict} by Friedman's test ({chi2})."
     yield (
         f"Mean ranks less than {ranks.critical_difference:.2f} apart are not told apart (Nemenyi's critical "
         "difference at 0.05)."
     )
     for clique in ranks.cliques:
-        yield f"Not told apart: {', '.join(map(name, clique))}."
+        if len(clique) > 1:
+            yield f"Not told apart: {', '.join(map(name, clique))}."
 
 
 def _clip_sheet(comparison: Comparison, name: Name) -> Sheet:
+    """Return models down and tasks across, as in the table of scores."""
+    own = {(clip.model, clip.task): clip for clip in comparison.clips if not clip.other}
+    models, tasks = (list(dict.fromkeys(key[place] for key in own)) for place in (0, 1))
     rows = []
-    for clip in comparison.clips:
-        what = f"{name(clip.model)} - {name(clip.other)}" if clip.other else name(clip.model)
-        numbers = [f"{number:.1f}" for number in (clip.value, clip.low, clip.high)]
-        rows.append([clip.task, what, str(clip.n_clips), *numbers])
+    for model in models:
+        cells = [own.get((model, task)) for task in tasks]
+        rows.append(
+            [name(model), *(f"{c.value:.1f} ({c.low:.1f} to {c.high:.1f})" if c else "" for c in cells)]
+        )
+    sizes = {clip.task: clip.n_clips for clip in own.values()}
     notes = [
-        "95 % percentile interval; every part is resampled by itself, the same clips for all models.",
-        "mAP of a resample tends to be higher, most where a class has few clips: its intervals lie high.",
+        "Score and 95 % percentile interval of a bootstrap over test clips; every part is resampled by "
+        f"itself. Test clips: {', '.join(f'{task} {n}' for task, n in sizes.items())}.",
     ]
-    header = ["task", "model or difference", "test clips", "score", "low", "high"]
-    return Sheet("clips", "Bootstrap over test clips", header, rows, notes)
+    if any(clip.metric == "mAP" for clip in own.values()):
+        notes.append(
+            "mAP of a resample tends to be higher, most where a class has few clips: its intervals lie high."
+        )
+    return Sheet("clips", "Scores with intervals over test clips", ["model", *tasks], rows, notes)
 
 
 def _detectable_sheet(comparison: Comparison) -> Sheet:
@@ -138,7 +212,9 @@ def statistics_csv(comparison: Comparison) -> str:
     """Return one line per statistic: which part it is of, and its numbers; empty where there is none."""
     lines: list[dict] = []
     for part in ("over_tasks", "per_task", "clips", "detectable"):
-        lines += [{"part": part, **asdict(item)} for item in getattr(comparison, part)]
+        for item in getattr(comparison, part):
+            better = {} if isinstance(item, Detectable) else {"better": item.better}
+            lines.append({"part": part, **asdict(item), **better})
     if (ranks := comparison.ranks) is not None:
         for model, rank in ranks.mean.items():
             low, high = ranks.intervals[model]
@@ -159,14 +235,18 @@ def overall_sheet(scores: Scores, pool: Pool, name: Name, *, formula: Formula) -
     formula needs HEAR-Naive and the pool has none.
     """
     left = leave_one_out(scores, pool, formula=formula)
+    moves = any(left.values())
     rows = []
     for model, cell in formula_scores(scores, pool, formula=formula).items():
         others = {member: row[model] for member, row in left.items() if model in row}
-        bounds = [_bound(others, choose) for choose in (min, max)]
+        bounds = [_bound(others, name, choose) for choose in (min, max)] if moves else []
         rows.append([name(model), Cell(cell.mean, cell.half_width), pool.title, *bounds])
     title = "s(m)" if formula == "minmax" else "score relative to HEAR-Naive and the best, clipped at 0"
-    notes = [_FORMULAS[formula], "Lowest and highest: with one member left out of the pool."]
-    header = ["model", "score", "pool", "lowest", "highest"]
+    sensitivity = "Lowest and highest: with one member left out of the pool."
+    if not moves:
+        sensitivity = "How much it depends on single members cannot be said of a pool so small."
+    notes = [_FORMULAS[formula], sensitivity]
+    header = ["model", "score", "pool", *(["lowest", "highest"] if moves else [])]
     return Sheet("overall", f"Overall {title}, {pool.title}", header, rows, notes)
 
 
@@ -177,8 +257,8 @@ _FORMULAS: Mapping[str, str] = {
 }
 
 
-def _bound(others: Mapping[str, float], choose: Callable) -> str:
+def _bound(others: Mapping[str, float], name: Name, choose: Callable) -> str:
     if not others:
         return ""
     member = choose(others, key=others.__getitem__)
-    return f"{others[member]:.1f} (without {member})"
+    return f"{others[member]:.1f} (without {name(member)})"

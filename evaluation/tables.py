@@ -10,7 +10,7 @@ from pathlib import Path
 
 from evaluation.files import write_atomically
 from evaluation.ledger import FitRecord
-from evaluation.metrics import PERCENT
+from evaluation.metrics import MINIMISED, PERCENT
 from evaluation.overall import overall_score
 from evaluation.pools import Pool, run_pool
 from evaluation.published import NAIVE_MODULE
@@ -40,6 +40,11 @@ class Column:
     def unit(self) -> str:
         """ "%" or nothing."""
         return "%" if self.metric in PERCENT else ""
+
+    @property
+    def sign(self) -> int:
+        """1 for scores that are better when higher, -1 for those that are better when lower."""
+        return -1 if self.metric in MINIMISED else 1
 
     def scale(self, score: float) -> float:
         """Return the score as printed: per cent where the metric is a share."""
@@ -93,10 +98,17 @@ class Results:
         seeds = self.scores.get(model, {}).get(column.task)
         return t_interval([column.scale(score) for score in seeds]) if seeds else None
 
+    @property
+    def one_unit(self) -> bool:
+        """Whether the averaged columns can be added up: of one unit, and better in one direction."""
+        return len({(column.unit, column.sign) for column in self.averaged}) == 1
+
     def average(self, model: str) -> float | None:
-        """Return the plain average of a complete row, None otherwise."""
+        """Return the plain average of a complete row of one unit, None otherwise."""
         cells = [self.interval(model, column) for column in self.averaged]
-        return None if None in cells else sum(cell.mean for cell in cells) / len(cells)
+        if None in cells or not self.one_unit:
+            return None
+        return sum(cell.mean for cell in cells) / len(cells)
 
     def pool(self) -> list[str]:
         """Return the models that s(m) compares: those with every task."""
@@ -104,9 +116,15 @@ class Results:
         return [model for model in self.models if set(self.scores.get(model, {})) >= complete]
 
     def complete_scores(self) -> dict[str, dict[str, list[float]]]:
-        """Return the scores as printed of the models that s(m) compares: model -> task -> one per seed."""
+        """Return the scores of the models that s(m) compares: model -> task -> one per seed.
+
+        As printed, but those that are better when lower with a minus sign: more is better throughout.
+        """
         return {
-            model: {c.task: [c.scale(score) for score in self.scores[model][c.task]] for c in self.averaged}
+            model: {
+                c.task: [c.sign * c.scale(score) for score in self.scores[model][c.task]]
+                for c in self.averaged
+            }
             for model in self.pool()
         }
 
@@ -134,10 +152,11 @@ def markdown(results: Results) -> str:
 
 
 def screen(results: Results) -> str:
-    """Return the notes and the table for a terminal: tasks down, models across."""
-    transposed = [list(column) for column in zip(*grid(results), strict=True)]
+    """Return the notes and the table for a terminal: tasks down and models across, or as is narrower."""
+    rows = grid(results)
+    tables = aligned([list(column) for column in zip(*rows, strict=True)]), aligned(rows)
     notes = "".join(f"{textwrap.fill(note, 100)}\n" for note in all_notes(results))
-    return f"{notes}\n{aligned(transposed)}"
+    return f"{notes}\n{min(tables, key=lambda table: table.index(chr(10)))}"
 
 
 def grid(results: Results) -> list[list[str]]:
@@ -155,7 +174,12 @@ def grid(results: Results) -> list[list[str]]:
 
 def all_notes(results: Results) -> list[str]:
     """Return every sentence that the table must carry."""
-    return [*results.notes, *([_pool_note(results)] if len(results.models) > 1 else [])]
+    units = (
+        []
+        if results.one_unit
+        else ["Scores of different kinds have no average; s(m) puts them on one scale."]
+    )
+    return [*results.notes, *units, *([_pool_note(results)] if len(results.models) > 1 else [])]
 
 
 def _overall(results: Results) -> dict[str, dict[str, Interval]]:

@@ -1,6 +1,7 @@
 """What is said of the differences between models, and what is not said when there is too little."""
 
 import csv
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -9,10 +10,12 @@ from run_helpers import MODELS, TWO, arguments
 
 from evaluation.comparison import compare
 from evaluation.errors import EvaluationError
+from evaluation.overall import overall_score
+from evaluation.pools import Pool
 from evaluation.results import read_run
 from evaluation.run import main
 from evaluation.statistics_text import overall_sheet, statistics_csv, statistics_markdown
-from evaluation.tables import Column, Results
+from evaluation.tables import Column, Results, markdown
 
 
 def results(n_models: int = 3, n_tasks: int = 8, n_seeds: int = 10, metric: str = "top1_acc") -> Results:
@@ -41,8 +44,58 @@ def test_a_clear_difference_is_found_and_none_is_not() -> None:
 
 
 def test_lower_is_better_where_it_is() -> None:
-    ranks = compare(results(metric="segment_1s_er")).ranks
-    assert ranks.mean["m0"] == 3
+    found = compare(results(metric="segment_1s_er"))
+    assert found.ranks.mean["m0"] == 3
+    clear = [test for test in (*found.per_task, *found.over_tasks) if test.first == "m0"]
+    assert {test.better for test in clear} == {"m1", "m2"}
+    assert found.per_task[0].difference == pytest.approx(0.3, abs=0.02), "first - second as printed"
+    assert found.over_tasks[0].difference == pytest.approx(-0.3, abs=0.01), "turned: more is better"
+    made = results(metric="segment_1s_er")
+    scores = overall_score(made.complete_scores(), made.run_pool(), extremes="means")
+    assert scores["m0"].mean == pytest.approx(0, abs=1e-9)
+    assert scores["m1"].mean > 95
+
+
+def test_scores_of_different_kinds_are_ranked_but_not_added_up() -> None:
+    plain, made = results(), results()
+    mixed = replace(made, columns=[*made.columns[:-1], Column("t7", "segment_1s_er", "T7")])
+    for model, error in zip(("m0", "m1", "m2"), (0.1, 0.8, 0.9), strict=True):
+        mixed.scores[model]["t7"] = [error] * 10
+    found = compare(mixed)
+    assert found.over_tasks == []
+    assert found.ranks.mean["m0"] == 1
+    assert any("different kinds" in note for note in found.notes)
+    assert plain.average("m0") == pytest.approx(80, abs=0.5)
+    assert mixed.average("m0") is None
+    assert "have no average" in markdown(mixed)
+    # By hand: the task's range is from the worst run 0.9 to the best 0.1.
+    pool, scores = mixed.run_pool(), mixed.complete_scores()
+    last = Pool("one", {model: {"t7": row["t7"]} for model, row in pool.rows.items()})
+    only = {model: {"t7": row["t7"]} for model, row in scores.items()}
+    found = overall_score(only, last, extremes="runs")
+    assert [found[m].mean for m in ("m0", "m1", "m2")] == pytest.approx([100, 12.5, 0])
+
+
+@pytest.mark.parametrize(("models", "seeds", "needed"), [(7, 10, None), (8, 10, 11), (14, 10, 12)])
+def test_p_values_that_no_correction_leaves_below_the_limit_are_announced(
+    models: int, seeds: int, needed: int | None
+) -> None:
+    made = results(models, n_tasks=1, n_seeds=seeds)
+    smallest = 2 / 2**seeds * models * (models - 1) / 2
+    assert (smallest >= 0.05) == (needed is not None)
+    (said,) = [note for note in compare(made).notes if "on one task" in note] or [None]
+    assert said is None if needed is None else f"{needed} are needed" in said
+
+
+def test_tables_that_nobody_would_read_are_in_the_csv_only() -> None:
+    few, many = results(n_models=3, n_tasks=8), results(n_models=6, n_tasks=8)
+    assert "Pairs of models on each task" in statistics_markdown(few, compare(few))
+    text = statistics_markdown(many, compare(many))
+    assert "Pairs of models on each task" not in text
+    assert "120 rows, in statistics.csv only" in text
+    assert statistics_csv(compare(many)).count("per_task") == 120
+    (row,) = [line for line in text.splitlines() if line.startswith("| m0    | m1")]
+    assert "8 : 0 of 8" in row
 
 
 @pytest.mark.parametrize(
@@ -51,6 +104,7 @@ def test_lower_is_better_where_it_is() -> None:
         (results(n_models=1), "One model only"),
         (results(n_seeds=2), "2 seeds are too few"),
         (results(n_tasks=3), "3 tasks are too few"),
+        (results(n_tasks=3), "for 3 pairs of models: the smallest p that they can give is above 0.05; 7 are"),
         (results(n_seeds=1), "With one seed there is no interval"),
     ],
 )
@@ -62,7 +116,6 @@ def test_too_little_is_said_plainly(made: Results, sentence: str) -> None:
 
 def test_two_seeds_have_no_p_at_all() -> None:
     assert {test.p for test in compare(results(n_seeds=2)).per_task} == {None}
-    assert "2 seeds are too few" in compare(results(n_seeds=2)).per_task[0].note
 
 
 def test_the_csv_has_every_number() -> None:
@@ -99,6 +152,12 @@ def test_saved_predictions_give_intervals_over_clips(
         assert clip.low <= clip.value <= clip.high
         assert clip.n_clips == {"SC-5h-sample": 36, "VL-sample": 100}[clip.task]
     assert {clip.model for clip in own} == set(TWO)
+    for clip in (clip for clip in clips if clip.other):
+        expected = clip.model if clip.low > 0 else clip.other if clip.high < 0 else ""
+        assert clip.better == expected
+    text = statistics_markdown(made, compare(made, [run]))
+    assert "SC-5h-sample 36, F50K-sample 36, VL-sample 100" in text
+    assert "mAP of a resample tends to be higher" in text
     assert compare(made).clips == []
     damaged = next(run.glob("predictions/**/*.npz"))
     damaged.write_bytes(damaged.read_bytes()[:100])

@@ -25,7 +25,6 @@ from evaluation.figures.style import (
     new_figure,
     width_for,
 )
-from evaluation.metrics import MINIMISED
 from evaluation.tables import Column, Results
 
 CELL = 0.3
@@ -71,7 +70,7 @@ def task_correlation(results: Results, naming: Naming) -> list[Drawing | LeftOut
         return [LeftOut(name, "Correlations between tasks need at least two tasks.")]
     if len(results.models) < LEAST_MODELS:
         return [LeftOut(name, f"Correlations between tasks need at least {LEAST_MODELS} models.")]
-    signs = [-1 if column.metric in MINIMISED else 1 for column in columns]
+    signs = [column.sign for column in columns]
     matrix = spearman(_means(results, columns) * signs)
     if not np.isfinite(matrix[~np.eye(len(columns), dtype=bool)]).any():
         return [LeftOut(name, f"No two tasks have {LEAST_MODELS} models in common whose scores differ.")]
@@ -111,7 +110,7 @@ def _shade(column: Column, means: Float[np.ndarray, "models"]) -> Float[np.ndarr
         return np.full(len(means), np.nan)
     low, high = known.min(), known.max()
     share = (means - low) / (high - low) if high > low else np.where(np.isfinite(means), 0.5, np.nan)
-    return 1 - share if column.metric in MINIMISED else share
+    return 1 - share if column.sign < 0 else share
 
 
 def _width(rows: Sequence[str], columns: Sequence[str]) -> float:

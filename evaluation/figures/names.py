@@ -5,7 +5,6 @@ import re
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
-from evaluation.metrics import MINIMISED
 from evaluation.tables import SYNTHETIC, Column, Results
 
 MAX_NAME = 26
@@ -123,7 +122,7 @@ class Naming:
 def metric_name(column: Column) -> str:
     """Return the metric of a column with its unit, and an arrow down when less is better."""
     unit = f" ({column.unit})" if column.unit else ""
-    return METRICS.get(column.metric, column.metric) + unit + (" ↓" if column.metric in MINIMISED else "")
+    return METRICS.get(column.metric, column.metric) + unit + (" ↓" if column.sign < 0 else "")
 
 
 def synthetic_notes(results: Results) -> list[str]:

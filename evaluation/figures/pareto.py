@@ -85,10 +85,8 @@ def _against(
     remark: str = "",
 ) -> list[Drawing | LeftOut]:
     """Draw what is complete and known; the caption names what is missing."""
-    if len({column.unit for column in results.averaged}) > 1:
-        return [
-            LeftOut(name, "The tasks' metrics have different units, so that their average means nothing.")
-        ]
+    if not results.one_unit or results.averaged[0].sign < 0:
+        return [LeftOut(name, "The tasks' scores have no average of which more is better.")]
     averages = {model: results.average(model) for model in results.models}
     finite = {model for model, average in averages.items() if average is not None and isfinite(average)}
     shown = [model for model in results.models if model in finite and model in known]
