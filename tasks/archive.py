@@ -62,7 +62,7 @@ def unpack_task(archive: Path, directory: str, target: Path, limits: Limits | No
             files, size = files + 1, size + member.size
             _check_limits(archive, member, files, size, limits)
             tar.extract(member.replace(name=str(inside), deep=False), target, set_attrs=False, filter="data")
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotADirectoryError) as error:
         raise TaskError(
             f"{archive} is truncated or damaged ({error}); delete it and fetch it again."
         ) from error

@@ -93,12 +93,15 @@ def _alone(directory: Path) -> Iterator[None]:
     """Two at once would write into the same files; the lock falls with the process that holds it."""
     try:
         directory.mkdir(parents=True, exist_ok=True)
-        with FileLock(directory / ".fetch.lock", timeout=0):
-            yield
+        held = FileLock(directory / ".fetch.lock").acquire(timeout=0)
     except Timeout as error:
         raise TaskError(
             f"another fetch works in {directory}; wait for it or choose another --dir."
         ) from error
+    except OSError as error:
+        raise TaskError(f"cannot write {directory} ({error.strerror}); choose another --dir.") from error
+    with held:
+        yield
 
 
 def _install_all(
@@ -182,7 +185,7 @@ def _parser() -> argparse.ArgumentParser:
         epilog=_EPILOG,
     )
     add = parser.add_argument
-    add("--tasks", nargs="+", metavar="TASK", help="all (the paper's ten), hear19, or names; see below")
+    add("--tasks", nargs="+", metavar="TASK", help="all or paper (its ten), hear19, or names; see below")
     add("--dir", type=Path, required=True, help="folder for tasks/ and tasks.lock.json")
     add("--plan-only", action="store_true", help="say what would be done and how large it is, and stop")
     add("--verify", action="store_true", help="read every installed file again and name those that differ")

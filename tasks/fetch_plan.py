@@ -54,7 +54,7 @@ class Step:
 
 
 def plan(names: Sequence[str], directory: Path, source: Source, rates: Rates) -> list[Step]:
-    """What `fetch` would do for `names` ("all", "hear19", a task's name or its archive's directory).
+    """What `fetch` would do for `names` ("all", "paper", "hear19", a task's name or its archive's directory).
 
     The record is asked only when something is not installed yet. Raises TaskError for an unknown name, and
     for a directory that is in the way or has lost files.
@@ -76,7 +76,7 @@ def plan(names: Sequence[str], directory: Path, source: Source, rates: Rates) ->
 
 def select(names: Sequence[str]) -> dict[str, TaskInfo | None]:
     """Task directory's name -> what is known of it, in the order asked, each once."""
-    groups = {"all": PAPER_TASKS, "hear19": HEAR19_TASKS}
+    groups = {"all": PAPER_TASKS, "paper": PAPER_TASKS, "hear19": HEAR19_TASKS}
     known = (*PAPER_TASKS, *HEAR19_TASKS)
     wanted: dict[str, TaskInfo | None] = {}
     for name in names:
@@ -135,8 +135,8 @@ def _find(names: Sequence[str], source: Source) -> dict[str, RemoteArchive | Pat
     lacking = [name for name in names if name not in found]
     if lacking:
         raise TaskError(
-            f"{source} has no archive of {', '.join(lacking)}; leave it out, or build it with python -m "
-            f"tasks.build; there are archives of: {', '.join(found) or 'none'}."
+            f"{source} has no archive of {', '.join(lacking)}; take the others, and build what is lacking "
+            f"with python -m tasks.build; there are archives of: {', '.join(found) or 'none'}."
         )
     return {name: there[found[name]] for name in names}
 

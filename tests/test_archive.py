@@ -169,6 +169,13 @@ def test_damage_is_found_and_named(tmp_path, damage):
         unpack_task(archive, TASK, tmp_path / "out")
 
 
+def test_a_file_below_a_file_is_damage(tmp_path):
+    members = [member(f"tasks/{TASK}/{name}", content=b"x") for name in ("a", "a/b")]
+    archive = make_tar(tmp_path / "a.tar.gz", *members)
+    with pytest.raises(TaskError, match=rf"^{archive} is truncated or damaged \(.*Not a directory"):
+        unpack_task(archive, TASK, tmp_path / "out")
+
+
 def test_an_archive_of_another_task_is_named(tmp_path):
     archive = tmp_path / "a.tar.gz"
     archive.write_bytes(pack(make_task(tmp_path / "tiny"), "other-v1-full"))

@@ -334,11 +334,15 @@ def test_what_is_in_the_way_or_lost_is_named(tmp_path, esc, capsys):
         (tmp_path / "tasks" / ESC / "16000" / "test" / "test-0.wav").unlink()
         with pytest.raises(tasks.TaskError, match=r"test-0.wav is missing \(1 files in all\); delete"):
             run(record, tmp_path)
+    archives, file = tmp_path / "archives", tmp_path / "tasks.lock.json" / "below"
+    archives.mkdir()
+    (archives / BO_FILE).write_bytes(b"x")
     for arguments, why in [
         (["--verify", "--dir", str(tmp_path / "empty")], "has no tasks.lock.json"),
         (["--verify", "--dir", str(tmp_path), "--tasks", "BO"], f"{BO} is not in"),
         (["--dir", str(tmp_path)], "which tasks?"),
         (["--dir", str(ROOT), "--tasks", "BO"], "is a folder of programs"),
+        (["--dir", str(file), "--tasks", "BO", "--archives", str(archives)], f"cannot write {file}"),
         (["--dir", str(tmp_path), "--tasks", "BO", "--archives", str(tmp_path / "no")], "does not exist"),
     ]:
         assert main(arguments) == 2
@@ -347,6 +351,7 @@ def test_what_is_in_the_way_or_lost_is_named(tmp_path, esc, capsys):
 
 def test_names_mean_the_papers_tasks_first():
     assert list(fetch_plan.select(["all"])) == [task.directory for task in tasks.PAPER_TASKS]
+    assert fetch_plan.select(["paper"]) == fetch_plan.select(["all"])
     assert len(fetch_plan.select(["hear19"])) == 20
     assert list(fetch_plan.select(["sc-5h", "nsynth_pitch", "SC-5h", "nsynth_pitch-v2.2.3-50h"])) == [
         "speech_commands-v0.0.2-5h",
