@@ -18,6 +18,7 @@ BytesDone = Callable[[int], None]
 """Called with the number of bytes that came in, or negative where bytes are given up; from any thread."""
 
 _CHUNK = 1 << 16
+_CONNECTIONS = 3
 _TIMEOUT = (10.0, 20.0)
 """Seconds to connect, and without a byte; Ctrl-C waits no longer than that."""
 _WAITS = (1.0, 2.0, 4.0, 8.0)
@@ -27,9 +28,9 @@ _PASSING = (408, 429, 500, 502, 503, 504)
 
 @contextlib.contextmanager
 def downloading(
-    archives: Sequence[RemoteArchive], folder: Path, *, connections: int, bytes_done: BytesDone
+    archives: Sequence[RemoteArchive], folder: Path, bytes_done: BytesDone
 ) -> Iterator[Iterator[tuple[RemoteArchive, Path]]]:
-    """Download `archives` into `folder` over `connections` threads; yield each, once whole, with its path.
+    """Download `archives` into `folder` a few at a time; yield each, once whole, with its path.
 
     What is there with the right checksum is not fetched again. On leaving the block, by an exception too, the
     downloads under way stop; their parts stay and the next call goes on from them. Iterating raises TaskError
@@ -37,7 +38,7 @@ def downloading(
     """
     folder.mkdir(parents=True, exist_ok=True)
     stop = threading.Event()
-    executor = ThreadPoolExecutor(max_workers=connections)
+    executor = ThreadPoolExecutor(max_workers=_CONNECTIONS)
     try:
         futures = {executor.submit(_fetch, a, folder, bytes_done, stop): a for a in archives}
         yield ((futures[future], future.result()) for future in as_completed(futures))

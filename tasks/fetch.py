@@ -31,7 +31,6 @@ def fetch(
     source: Source | None = None,
     rates: Rates | None = None,
     keep_archives: bool = False,
-    connections: int = 3,
     plan_only: bool = False,
     say: Say = print,
 ) -> list[Step]:
@@ -53,7 +52,7 @@ def fetch(
             if step.rates:
                 with progress_bar(f"resampling {step.name}", "clip") as progress:
                     add_rates(step.name, directory, step.rates, say=say, progress=progress)
-        _install_all(steps, directory, rates, keep_archives=keep_archives, connections=connections, say=say)
+        _install_all(steps, directory, rates, keep_archives=keep_archives, say=say)
     say(f"done: {count_tasks(len(steps))} installed in {directory / TASKS_FOLDER}")
     return steps
 
@@ -105,7 +104,7 @@ def _alone(directory: Path) -> Iterator[None]:
 
 
 def _install_all(
-    steps: Sequence[Step], directory: Path, rates: Rates, *, keep_archives: bool, connections: int, say: Say
+    steps: Sequence[Step], directory: Path, rates: Rates, *, keep_archives: bool, say: Say
 ) -> None:
     def install(step: Step, path: Path, origin: Origin) -> None:
         with progress_bar(f"resampling {step.name}", "clip") as progress:
@@ -131,7 +130,7 @@ def _install_all(
     smallest_first = sorted(remote, key=lambda archive: archive.size)
     with (
         _bytes_bar(remote, folder) as bytes_done,
-        downloading(smallest_first, folder, connections=connections, bytes_done=bytes_done) as arriving,
+        downloading(smallest_first, folder, bytes_done) as arriving,
     ):
         for archive, path in arriving:
             install(remote[archive], path, Origin(source=archive.url, checksum=archive.checksum))
@@ -169,7 +168,6 @@ def main(arguments: Sequence[str] | None = None) -> int:
             source=Source(record=options.record, server=options.mirror, archives=options.archives),
             rates=Rates(wanted=tuple(options.sample_rate), keep_source=options.keep_source),
             keep_archives=options.keep_archives,
-            connections=options.connections,
             plan_only=options.plan_only,
             say=tqdm.write,
         )
@@ -213,7 +211,6 @@ def _parser() -> argparse.ArgumentParser:
         metavar="URL",
         help="server with URL/api/records/ID and URL/records/ID/files/NAME (default: %(default)s)",
     )
-    add("--connections", type=_connections, default=3, metavar="N", help="files at a time (default: 3)")
     return parser
 
 
@@ -224,20 +221,13 @@ def _rate(text: str) -> int:
     return rate
 
 
-def _connections(text: str) -> int:
-    number = int(text) if text.isdecimal() else 0
-    if not 1 <= number <= 16:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a number between 1 and 16")
-    return number
-
-
 _EPILOG = f"""\
 names of tasks: {", ".join(task.short_name for task in PAPER_TASKS)};
   any task's name (esc50), or what an archive is named after (nsynth_pitch-v2.2.3-50h)
 
 Nothing is downloaded before the plan with its total size is printed and the disk has room for it. Stop it
 whenever you like: the same command goes on where it stopped, in the middle of an archive too, and does only
-what is missing. Every archive is checked against the record's checksum; every file goes into
+what is missing. Every download is checked against the record's checksum; every file goes into
 DIR/tasks.lock.json with its SHA-256. Then: python -m evaluation.run --tasks all --tasks-dir DIR/tasks
 
 examples: python -m tasks.fetch --tasks all --dir /data/hear --plan-only
