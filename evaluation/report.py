@@ -37,6 +37,9 @@ examples:
       the published Tables 1, 2 and 5 to 10 and Figure 2; averages, intervals and s(m) recomputed
 """
 
+OPTIONAL_TABLES = ("overall", "table1", "differences")
+"""Tables that not every report has; those of an earlier report with other options do not stay."""
+
 
 @dataclass(frozen=True)
 class ReportOptions:
@@ -64,6 +67,9 @@ def write_report(
     tables = out / "tables"
     write_tables(results, tables)
     write_atomically(tables / "table.tex", _results_sheet(results).latex())
+    for name in OPTIONAL_TABLES:
+        for kind in ("md", "csv", "tex"):
+            (tables / f"{name}.{kind}").unlink(missing_ok=True)
     for sheet in sheets:
         write_sheet(sheet, tables)
     write_statistics(results, comparison, tables)

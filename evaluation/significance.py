@@ -12,6 +12,9 @@ POWER = 0.8
 EXACT = 9999
 """Sign patterns drawn when there are more of them than this; up to 13 pairs all are gone through."""
 
+DECIMALS = 9
+"""Scores of few clips often tie; what differs behind this decimal differs by rounding only."""
+
 Differences = Float[np.ndarray, "pairs"]
 
 
@@ -25,20 +28,24 @@ def least_pairs(n_tests: int) -> int:
 
 def permutation_p(differences: Differences) -> float:
     """Return the two-sided p of the mean difference under random signs (the paired permutation test)."""
-    if not np.any(differences):
+    if not np.any(np.round(differences, DECIMALS)):
         return 1.0
+
+    def mean(values: np.ndarray, axis: int) -> np.ndarray:
+        return np.mean(values, axis).round(DECIMALS)
+
     test = stats.permutation_test(
-        (differences,), np.mean, permutation_type="samples", n_resamples=EXACT, rng=np.random.default_rng(0)
+        (differences,), mean, permutation_type="samples", n_resamples=EXACT, rng=np.random.default_rng(0)
     )
     return float(test.pvalue)
 
 
 def wilcoxon_p(differences: Differences) -> float:
     """Return the two-sided p of Wilcoxon's signed-rank test, going through the signs, so with ties too."""
-    if not np.any(differences):
+    if not np.any(np.round(differences, DECIMALS)):
         return 1.0
     method = stats.PermutationMethod(n_resamples=EXACT, rng=np.random.default_rng(0))
-    return float(stats.wilcoxon(differences, method=method).pvalue)
+    return float(stats.wilcoxon(np.round(differences, DECIMALS), method=method).pvalue)
 
 
 def holm(p_values: Sequence[float]) -> list[float]:
@@ -53,7 +60,7 @@ def holm(p_values: Sequence[float]) -> list[float]:
 
 def task_ranks(means: Float[np.ndarray, "tasks models"]) -> Float[np.ndarray, "tasks models"]:
     """Return every model's rank on every task, 1 for the highest score; equal scores share their ranks."""
-    return stats.rankdata(-means, axis=1)
+    return stats.rankdata(-np.round(means, DECIMALS), axis=1)
 
 
 def friedman(means: Float[np.ndarray, "tasks models"]) -> tuple[float, float] | None:

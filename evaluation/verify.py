@@ -218,13 +218,16 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
         changed = difference_of_machines(run)
         say(f"\nFits trained again: {drawn} of {finished}, drawn with seed {seed}.")
         if changed:
-            say(f"Not as it was: {changed}. Scores may differ by 1/sqrt(number of clips).")
+            say(f"Mode: TOLERANT. Not as it was: {changed}. Scores may differ by 1/sqrt(number of clips).")
         else:
-            say("Machine, versions and threads are as they were: every number must be equal.")
+            say("Mode: exact. Machine, versions and threads are as they were: every number must be equal.")
         counts += _tell(check_fits(directory, chosen, exact=not changed), say)
     finally:
         torch.set_num_threads(threads)
-    say(f"\n{counts['equal']} equal, {counts['differs']} differ, {counts['not checked']} not checked.")
+    mode = "Within the tolerance" if changed else "To the last bit"
+    say(
+        f"\n{mode}: {counts['equal']} equal, {counts['differs']} differ, {counts['not checked']} not checked."
+    )
     return not counts["differs"]
 
 

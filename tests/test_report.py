@@ -136,6 +136,7 @@ def test_the_report_of_a_run(
     assert "report.html" in capsys.readouterr().out
     directory = tmp_path / "sample"
     before = {path.name: path.read_bytes() for path in (directory / "tables").iterdir()}
+    (directory / "tables" / "differences.csv").write_text("of an earlier report with --row")
     assert main([str(directory)]) == 0
     assert "report.html" in capsys.readouterr().out
     assert {path.name: path.read_bytes() for path in (directory / "tables").iterdir()} == before

@@ -37,6 +37,18 @@ def test_wilcoxon_is_scipys_exact_test() -> None:
     assert 0 < wilcoxon_p(np.array([1.0, 1, 1, 2, 2, -1, 0])) < 1, "ties are allowed"
 
 
+def test_rounding_breaks_no_ties() -> None:
+    """Means over folds of shares of clips: equal in exact arithmetic, not in floats."""
+    ties = np.array([0.1 + 0.2, 0.3, -0.3, 0.1 * 3, -(0.7 - 0.4), 0.9 / 3, 0.3, 0.6])
+    exact = np.array([1.0, 1, -1, 1, -1, 1, 1, 2])
+    assert len({abs(x) for x in ties.tolist()}) > 2
+    signs = np.array(list(itertools.product([1, -1], repeat=8)))
+    expected = np.mean(np.abs(signs @ exact) >= abs(exact.sum()))
+    assert permutation_p(ties) == pytest.approx(expected)
+    assert wilcoxon_p(ties) == wilcoxon_p(exact)
+    assert permutation_p(np.full(8, 1e-16)) == wilcoxon_p(np.full(8, 1e-16)) == 1
+
+
 def test_holm_is_statsmodels() -> None:
     """`multipletests(p, method="holm")` of statsmodels 0.15.0."""
     expected = [0.06, 0.16, 0.15, 0.035, 0.4, 0.4, 0.16]
@@ -74,6 +86,7 @@ def test_friedman_without_ties_is_the_formula_over_mean_ranks() -> None:
 
 def test_the_best_has_rank_one() -> None:
     assert task_ranks(np.array([[0.9, 0.1, 0.9]])).tolist() == [[1.5, 3, 1.5]]
+    assert task_ranks(np.array([[0.3, 0.1, 0.1 + 0.2]])).tolist() == [[1.5, 3, 1.5]], "rounding is no rank"
 
 
 def test_rank_intervals_are_points_when_nothing_varies_and_wide_when_it_does() -> None:

@@ -61,9 +61,12 @@ def test_an_honest_run_is_equal_to_the_last_bit(run: Path, capsys: pytest.Captur
     fits = len(ledger_lines(run))
     assert main([str(run), *ALL]) == 0
     shown = capsys.readouterr().out
+    assert "Mode: exact." in shown
     assert "every number must be equal" in shown
     assert f"{fits} of {fits}" in shown
-    assert f"{fits + 4} equal, 0 differ, 0 not checked" in shown, "and one model and three tasks"
+    assert f"To the last bit: {fits + 4} equal, 0 differ, 0 not checked" in shown, (
+        "and one model and three tasks"
+    )
 
 
 @pytest.mark.parametrize("line", [0, 9, -1])
@@ -105,7 +108,8 @@ def test_elsewhere_a_tolerance_is_stated_and_holds(run: Path, capsys: pytest.Cap
     alter(run, lambda record: shift(record, 0.2))
     assert main([str(run), *ALL]) == 0
     shown = capsys.readouterr().out
-    assert "Not as it was: torch 1.0 then" in shown
+    assert "Mode: TOLERANT. Not as it was: torch 1.0 then" in shown
+    assert "Within the tolerance: " in shown
     assert "may differ by 1/sqrt(number of clips)" in shown
     assert "within 0.2" in shown
     alter(run, lambda record: shift(record, 0.2))

@@ -4,6 +4,7 @@ What cannot be drawn rightly is left out with a sentence: `figures.md` beside th
 and every reason. matplotlib is loaded when a figure is drawn, not before.
 """
 
+import re
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -34,7 +35,7 @@ def write_figures(
     results
         What the tables are made from.
     directory
-        Is made when missing; files of the same names are replaced.
+        Is made when missing; the figures of an earlier run in it are removed.
     costs
         model -> parameters and clips per second, as `evaluation.figures.pareto.model_costs` reads them from
         run.json; figures of the score against them are left out without.
@@ -79,9 +80,19 @@ def _write(figures: Sequence["Drawing | LeftOut"], directory: Path, names: Mappi
     from evaluation.figures.style import Drawing, save
 
     directory.mkdir(parents=True, exist_ok=True)
+    _remove_earlier(directory)
     paths = [path for figure in figures if isinstance(figure, Drawing) for path in save(figure, directory)]
     write_atomically(directory / CAPTIONS_FILE, captions(figures, names))
     return paths
+
+
+def _remove_earlier(directory: Path) -> None:
+    """Remove the figures that the captions' file lists, that none of an earlier, larger run stays."""
+    path = directory / CAPTIONS_FILE
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for name in re.findall(r"^!\[(\w+)\]\(\1\.png\)$", text, re.MULTILINE):
+        for kind in ("png", "svg"):
+            (directory / f"{name}.{kind}").unlink(missing_ok=True)
 
 
 def captions(figures: Sequence["Drawing | LeftOut"], names: Mapping[str, str]) -> str:
