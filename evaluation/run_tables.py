@@ -142,7 +142,7 @@ def _table1(
         *results.notes,
     ]
     header = ["model", *TASKS, "s(m) as printed", "s(m) here"]
-    return Sheet("table1", "Table 1 with own rows", header, rows, notes, [first])
+    return Sheet("table1", "The paper's Table 1 with own rows", header, rows, notes, [first])
 
 
 def _own_row(

@@ -75,16 +75,18 @@ class Sheet:
         return found
 
     def latex(self) -> str:
-        """Return a table environment; it needs the package booktabs."""
+        """Return a table environment, shrunk to the text's width; it needs booktabs and graphicx."""
         alignment = "".join("l" if self._is_text(index) else "r" for index in range(len(self.header)))
-        lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(self.caption)}}}"]
+        caption = re.sub(r"^Table \d+: ", "", self.caption)  # LaTeX counts for itself
+        lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(caption)}}}"]
+        lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{"]
         lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule"]
         lines += [" & ".join(map(escape, self.header)) + r" \\", r"\midrule"]
         for index, row in enumerate(self.rows):
             lines += [r"\midrule"] if index in self.rules and index else []
             lines.append(" & ".join(map(_latex, row)) + r" \\")
-        lines += [r"\bottomrule", r"\end{tabular}"]
-        lines += [rf"\par\footnotesize {escape(note)}" for note in self.notes]
+        lines += [r"\bottomrule", r"\end{tabular}}"]
+        lines += [rf"\par\raggedright\footnotesize {escape(note)}" for note in self.notes]
         return "\n".join([*lines, r"\end{table}", ""])
 
     def _is_text(self, index: int) -> bool:

@@ -88,6 +88,9 @@ def test_unreadable_cells_are_empty_and_listed(sheets: dict[str, Sheet]) -> None
 def test_latex_is_booktabs_with_every_row_ended(sheets: dict[str, Sheet]) -> None:
     for sheet in sheets.values():
         lines = sheet.latex().splitlines()
+        assert not lines[2].startswith(r"\caption{Table"), "LaTeX writes that itself"
+        assert [line.partition("{")[0] for line in lines[3:5]] == [r"\resizebox", r"\begin"]
+        assert r"\end{tabular}}" in lines
         body = lines[lines.index(r"\toprule") + 1 : lines.index(r"\bottomrule")]
         rows = [line for line in body if line != r"\midrule"]
         assert len(rows) == len(sheet.rows) + 1
