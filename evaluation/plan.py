@@ -17,7 +17,7 @@ from evaluation.ledger import Ledger
 from evaluation.protocol import Preset, axes_sentence, config_key
 from evaluation.results import LEDGER_FILE, Frame, PlannedJob, assemble
 from evaluation.store import StoreEntry
-from evaluation.tables import Column, Results
+from evaluation.tables import SYNTHETIC, Column, Results
 from tasks import HEAR19_TASKS, PAPER_TASKS, Task, TaskMetadata, source_rate, stands_for
 
 
@@ -145,7 +145,7 @@ def _notes(options: RunOptions) -> list[str]:
     if 1 < options.n_seeds < 4:
         notes.append("Intervals over two or three seeds are very wide.")
     if any(task.metadata.synthetic for task in options.tasks):
-        notes.insert(0, "Synthetic sample tasks, not comparable with any published number.")
+        notes.insert(0, SYNTHETIC)
     for task in options.tasks:
         if task.metadata.part_of:
             notes.append(f"{short_name(task)} is a part of its data set: {task.metadata.part_of}.")
