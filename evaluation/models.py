@@ -2,7 +2,9 @@
 
 Sources. Data and its hours: Table 1 and section 4.1 of the paper; torchaudio's documentation of its pipelines
 and the authors' own pages for what Table 1 only names. Parameters: counted in the model as it is built here,
-without heads for pre-training. What no source at hand states is empty.
+without heads for pre-training; PaSST's in its package 0.0.26. Licences: the weights' pages on the hub, for
+WavLM, whose page states none, torchaudio's documentation; the package's metadata for PaSST; the authors'
+repositories for the rest. What no source at hand states is empty.
 """
 
 import argparse
@@ -21,6 +23,7 @@ from evaluation.errors import EvaluationError
 
 TABLE1 = "table1"
 BASELINES = "evaluation.baselines."
+NO_WEIGHTS = "none"
 
 
 @dataclass(frozen=True)
@@ -49,10 +52,10 @@ AUTHORS = "the authors' checkpoint, by `hear-mwmae convert`"
 # fmt: off
 SYSTEMS = (
     System("HEAR-Naive", BASELINES + "hear_naive", 0, 44100, 4096, 4096, 50),
-    System("PaSST-base", BASELINES + "passt", None, 32000, 1295, 1295, 50, "AS-5k", 5000,
-           "", "github.com/kkoutini/PaSST, network of the package hear21passt"),
+    System("PaSST-base", BASELINES + "passt", 86_153_758, 32000, 1295, 1295, 50, "AS-5k", 5000,
+           "Apache-2.0", "github.com/kkoutini/PaSST, network of the package hear21passt"),
     System("W2V2-base", BASELINES + "wav2vec2_base", 94_371_712, 16000, 768, 768, 20, "LS-960", 960,
-           "MIT", HUB + "facebook/wav2vec2-base"),
+           "Apache-2.0", HUB + "facebook/wav2vec2-base"),
     System("W2V2-large", BASELINES + "wav2vec2_large", 315_438_720, 16000, 1024, 1024, 20, "VP-100k", 100_000,
            "CC BY-NC 4.0", HUB + "facebook/wav2vec2-large-100k-voxpopuli"),
     System("WavLM-base", BASELINES + "wavlm_base", 94_381_936, 16000, 768, 768, 20, "LS-960", 960,
@@ -60,9 +63,9 @@ SYSTEMS = (
     System("WavLM-large", BASELINES + "wavlm_large", 315_453_120, 16000, 1024, 1024, 20, "Mix-94k", 94_000,
            "MIT", HUB + "microsoft/wavlm-large"),
     System("HuBERT-base", BASELINES + "hubert_base", 94_371_712, 16000, 768, 768, 20, "LS-960", 960,
-           "MIT", HUB + "facebook/hubert-base-ls960"),
+           "Apache-2.0", HUB + "facebook/hubert-base-ls960"),
     System("HuBERT-large", BASELINES + "hubert_large", 315_438_720, 16000, 1024, 1024, 20, "LL-60k", 60_000,
-           "MIT", HUB + "facebook/hubert-large-ll60k"),
+           "Apache-2.0", HUB + "facebook/hubert-large-ll60k"),
     System("SSaST-base", BASELINES + "ssast", 85_649_664, 16000, 768, 768, 160, "AS+LS", None,
            "BSD-3-Clause", "github.com/YuanGongND/ssast"),
     System("BEATs-iter3", BASELINES + "beats", 90_311_792, 16000, 768, 768, 160, "", None,
@@ -135,16 +138,16 @@ def expand(names: Sequence[str], *, skip_missing: bool, may_lack: str = "") -> t
 
 
 def rows() -> list[dict[str, Any]]:
-    """Return what is known of every system, and `weights`: their path here, "" or "none needed"."""
+    """Return what is known of every system, and `weights`: their path here, "" or "none"."""
     return [{**dataclasses.asdict(system), "weights": _place(system.module)} for system in SYSTEMS]
 
 
 def _place(module: str) -> str:
     try:
         weights = weights_of(module)
-    except EvaluationError:
+        return NO_WEIGHTS if weights is None else str(weights.locate() or "")
+    except EvaluationError:  # a package that it needs is not installed
         return ""
-    return "none needed" if weights is None else str(weights.locate() or "")
 
 
 def download(names: Sequence[str]) -> list[Path]:
@@ -170,32 +173,48 @@ def _on_hub(name: str) -> HubModel:
     )
 
 
-HEADER = ("system", "module", "parameters", "Hz", "scene", "frame", "hop ms", "data, h", "licence", "weights")
+HEADER = ("module", "Table 1", "M", "Hz", "size", "ms", "data", "hours", "licence", "weights")
+LEGEND = """\
+Modules are evaluation.baselines.NAME, and hear_mwmae.NAME for mae_* and mw_mae_*. M: million
+parameters. size: numbers per embedding (of a scene/of a frame where they differ). ms: from frame
+to frame."""
 
 
 def text_table(found: Sequence[dict[str, Any]]) -> str:
-    """Return the list for a terminal: what is not on this machine says where it comes from."""
+    """Return the list for a terminal of 100 columns, and where the weights are or come from."""
     lines = [HEADER, *(_cells(row) for row in found)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
-    return "\n".join(
-        "  ".join(cell.ljust(width) for cell, width in zip(line, widths, strict=True)).rstrip()
-        for line in lines
-    )
+    rows = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
+    places = [
+        f"{_short(row).ljust(widths[0])}  {row['weights'] or _source(row)}"
+        for row in found
+        if row["weights"] != NO_WEIGHTS
+    ]
+    return "\n".join([*rows, "", LEGEND, "", "Weights:", *places])
+
+
+def _short(row: dict[str, Any]) -> str:
+    return row["module"].rpartition(".")[2]
+
+
+def _source(row: dict[str, Any]) -> str:
+    return f"missing: {row['origin'] or 'not released, train them'}"
 
 
 def _cells(row: dict[str, Any]) -> tuple[str, ...]:
-    parameters = row["parameters"]
-    millions = f"{parameters / 1e6:.1f} M" if parameters else "" if parameters is None else "0"
-    hours = "" if row["data_hours"] is None else f" {row['data_hours']}"
-    numbers = [row[key] for key in ("sample_rate", "scene_size", "timestamp_size", "hop_ms")]
+    parameters, scene, frame = row["parameters"], row["scene_size"], row["timestamp_size"]
+    state = row["weights"] if row["weights"] in ("", NO_WEIGHTS) else "here"
     return (
-        row["row"] or "(baseline)",
-        row["module"],
-        millions,
-        *("" if number is None else str(number) for number in numbers),
-        row["data"] + hours,
+        _short(row),
+        row["row"],
+        "" if parameters is None else f"{parameters / 1e6:.1f}",
+        str(row["sample_rate"]),
+        str(scene) if scene == frame else f"{scene}/{frame}",
+        str(row["hop_ms"]),
+        row["data"],
+        str(row["data_hours"] or ""),
         row["licence"],
-        row["weights"] or f"missing: {row['origin'] or 'not released, train them'}",
+        state or "missing",
     )
 
 

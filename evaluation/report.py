@@ -170,7 +170,8 @@ def parser() -> argparse.ArgumentParser:
         action="append",
         default=[],
         metavar="MODEL=ROW",
-        help="the row of the published Table 1 that a model is compared with; known for our own modules",
+        help="the row of the published Table 1 that a model is compared with; known for the modules that "
+        "evaluation.models lists",
     )
     add(
         "--published",

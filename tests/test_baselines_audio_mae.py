@@ -1,36 +1,30 @@
 """AudioMAE: a small random file of the released layout, loaded as the real one, against slow formulas."""
 
-import argparse
 import re
 from pathlib import Path
 
 import numpy as np
 import patch_references as references
 import pytest
+import tiny_baselines
 import torch
-from safetensors.torch import save_file
 
 from evaluation.baselines import audio_mae
 from evaluation.baselines.fbank import KaldiFbank
 from evaluation.baselines.vision_transformer import VisionTransformer
 from evaluation.errors import EvaluationError
 
-TOKENS = 512
 WIDTH = references.WIDTH
 
 
 @pytest.fixture(scope="module")
 def released() -> dict[str, torch.Tensor]:
-    shapes = references.vit_shapes(WIDTH, references.DEPTH, (16, 16), TOKENS + 1)
-    decoder = {"mask_token": (1, 1, 8), "decoder_pos_embed": (1, 513, 8), "decoder_embed.weight": (8, WIDTH)}
-    return references.random_tensors(shapes | decoder)
+    return tiny_baselines.audio_mae()
 
 
 @pytest.fixture
-def path(tmp_path: Path, released: dict[str, torch.Tensor]) -> Path:
-    path = tmp_path / "pretrained.pth"
-    torch.save({"model": released, "epoch": 32, "args": argparse.Namespace(lr=1e-3)}, path)
-    return path
+def path(tmp_path: Path) -> Path:
+    return tiny_baselines.save("audio_mae", tmp_path)
 
 
 def expected_columns(audio: torch.Tensor, released: dict[str, torch.Tensor]) -> np.ndarray:
@@ -78,14 +72,6 @@ def test_sound_goes_in_equal_parts_of_the_input_length(path: Path, seconds: floa
     assert 1000 * seconds - 160 < times[0, -1] <= 1000 * seconds
 
 
-def test_safetensors_are_the_same(path: Path, tmp_path: Path, released: dict[str, torch.Tensor]) -> None:
-    save_file(released, tmp_path / "model.safetensors")
-    audio = references.sound(0.5)
-    found = [audio_mae.get_scene_embeddings(audio, audio_mae.load_model(str(file)))
-             for file in (path, tmp_path / "model.safetensors")]  # fmt: skip
-    assert torch.equal(*found)
-
-
 def test_the_base_size_has_the_published_number_of_parameters() -> None:
     with torch.device("meta"):
         network = VisionTransformer(width=768, depth=12, patch=(16, 16), leading=1, tokens=513)
@@ -131,8 +117,3 @@ def test_missing_weights_say_where_they_come_from() -> None:
         EvaluationError, match=r"no pretrained\.pth in .*: download .*facebookresearch/AudioMAE"
     ):
         audio_mae.load_model()
-
-
-@pytest.mark.slow
-def test_the_real_validator_accepts_it(path: Path) -> None:
-    references.check_real_validator("evaluation.baselines.audio_mae", path)

@@ -6,6 +6,7 @@ from pathlib import Path
 import numpy as np
 import patch_references as references
 import pytest
+import tiny_baselines
 import torch
 
 from evaluation.baselines import ssast
@@ -13,26 +14,8 @@ from evaluation.baselines.fbank import KaldiFbank
 from evaluation.errors import EvaluationError
 
 WIDTH = references.WIDTH
-SHAPES = {"patch": (16, 16), "frame": (128, 2)}
+SHAPES = tiny_baselines.SSAST_PATCHES
 LAYERS = ["block1", "block2", "norm"]
-
-
-def released_shapes(width: int, depth: int, patch: tuple[int, int]) -> dict[str, tuple[int, ...]]:
-    tokens = (128 // patch[0]) * (1024 // patch[1])
-    transformer = references.vit_shapes(width, depth, patch, tokens + 2) | {"dist_token": (1, 1, width)}
-    for head in ("head", "head_dist"):
-        transformer |= {f"{head}.weight": (1000, width), f"{head}.bias": (1000,)}
-    shapes = {f"v.{name}": shape for name, shape in transformer.items()} | {"mask_embed": (1, 1, width)}
-    for head in ("cpredlayer", "gpredlayer"):
-        shapes |= {f"{head}.0.weight": (width, width), f"{head}.0.bias": (width,)}
-        shapes |= {f"{head}.2.weight": (256, width), f"{head}.2.bias": (256,)}
-    return shapes
-
-
-def released(kind: str) -> dict[str, torch.Tensor]:
-    tensors = references.random_tensors(released_shapes(WIDTH, references.DEPTH, SHAPES[kind]))
-    tensors |= {"p_input_fdim": torch.tensor(128), "p_input_tdim": torch.tensor(1024)}
-    return {f"module.{name}": tensor for name, tensor in tensors.items()}
 
 
 @pytest.fixture(params=list(SHAPES))
@@ -42,15 +25,13 @@ def kind(request: pytest.FixtureRequest) -> str:
 
 @pytest.fixture
 def path(tmp_path: Path, kind: str) -> Path:
-    path = tmp_path / "SSAST-Base-Patch-400.pth"
-    torch.save(released(kind), path)
-    return path
+    return tiny_baselines.save("ssast" if kind == "patch" else "ssast-frame", tmp_path)
 
 
 def expected_columns(audio: torch.Tensor, kind: str) -> np.ndarray:
     """Columns of one clip of whole columns, from the released names: [layers, columns, width]."""
     weights = references.as_float64(
-        {name.removeprefix("module.v."): tensor for name, tensor in released(kind).items()}
+        {name.removeprefix("module.v."): tensor for name, tensor in tiny_baselines.ssast(kind).items()}
     )
     height, length = SHAPES[kind]
     fbank = KaldiFbank("hanning")(audio[None])[0].double().numpy()
@@ -94,7 +75,7 @@ def test_long_sound_goes_in_equal_parts_of_the_position_table(path: Path, kind: 
 
 
 def test_the_base_size_has_the_published_number_of_parameters() -> None:
-    shapes = released_shapes(768, 12, (16, 16)).values()
+    shapes = tiny_baselines.ssast_shapes(768, 12, (16, 16)).values()
     assert round(sum(int(np.prod(shape)) for shape in shapes) / 1e6) == 89
 
 
@@ -114,7 +95,7 @@ def test_the_base_size_has_the_published_number_of_parameters() -> None:
 def test_a_tensor_out_of_place_is_named(
     tmp_path: Path, change: dict[str, torch.Tensor | None], message: str
 ) -> None:
-    changed = released("patch") | {f"module.{name}": tensor for name, tensor in change.items()}
+    changed = tiny_baselines.ssast("patch") | {f"module.{name}": tensor for name, tensor in change.items()}
     file = tmp_path / "changed.pth"
     torch.save({name: tensor for name, tensor in changed.items() if tensor is not None}, file)
     with pytest.raises(EvaluationError, match=re.escape(message)):
@@ -130,8 +111,3 @@ def test_a_file_of_another_model_is_refused(tmp_path: Path) -> None:
 def test_missing_weights_say_where_they_come_from() -> None:
     with pytest.raises(EvaluationError, match=r"no SSAST-Base-Patch-400\.pth in .*: download .*/ssast"):
         ssast.load_model()
-
-
-@pytest.mark.slow
-def test_the_real_validator_accepts_it(path: Path) -> None:
-    references.check_real_validator("evaluation.baselines.ssast", path)

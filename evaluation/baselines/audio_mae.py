@@ -1,11 +1,14 @@
 """AudioMAE (ViT-B, "Masked Autoencoders that Listen"): its pre-trained encoder as a HEAR module.
 
-Reads the released `pretrained.pth` (names of timm under the key "model"; the decoder is left out) or the
-same names in a safetensors file. 16 kHz, mean of the waveform removed, 128 Kaldi bands, 16x16 patches of a
-1024-frame input, time-major, class token first. Shorter sound is filled up with zero rows before
-normalisation, as in training; one embedding per 160 ms is the mean over the 8 bands, without the class token.
-The position table is used as the file holds it: the released one was made for a grid of 8 by 64 where the
-tokens run over 64 by 8.
+Reads the released `pretrained.pth` (names of timm under the key "model"; the decoder is left out). 16 kHz,
+mean of the waveform removed, 128 Kaldi bands, 16x16 patches of a 1024-frame input, time-major, class token
+first. Shorter sound is filled up with zero rows before normalisation, as in training; one embedding per
+160 ms is the mean over the 8 bands, without the class token. The position table is used as the file holds it:
+the released one was made for a grid of 8 by 64 where the tokens run over 64 by 8.
+
+Facts from the authors' repository (facebookresearch/AudioMAE): names, order and epsilon of the network in
+models_mae.py, filter bank and padding in dataset.py, mean over the patch tokens without the class token in
+models_vit.py (which fine-tunes it), number of parameters in the README's log.
 
 Not tested on the real weights, which could not be downloaded; tested on small random ones of the same layout.
 How the MW-MAE paper pooled this model's tokens is not published.
@@ -15,13 +18,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from jaxtyping import Float
-from safetensors.torch import load_file
 from torch import Tensor
 from torch.nn import functional as F
 
 from evaluation.baselines.fbank import BANDS
 from evaluation.baselines.patch_model import INPUT_FRAMES, PatchModel
-from evaluation.baselines.state import load_strictly, read_torch_file, tensors_of, without
+from evaluation.baselines.tensors import load_strictly, read_torch_file, tensors_of, without
 from evaluation.baselines.vision_transformer import VisionTransformer, build, own_names, released_name
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.baselines.wrap import Frames, get_scene_embeddings, get_timestamp_embeddings
@@ -63,8 +65,8 @@ def load_model(model_file_path: str = "") -> AudioMae:
 
 
 def _network(path: Path) -> VisionTransformer:
-    content = load_file(path) if path.suffix == ".safetensors" else read_torch_file(path)
-    tensors = own_names(without(tensors_of(content, path, key="model"), UNUSED), ("cls_token",), path)
+    released = tensors_of(read_torch_file(path), path, key="model")
+    tensors = own_names(without(released, UNUSED), ("cls_token",), path)
     network = build(tensors, patch=(PATCH, PATCH), leading=1, tokens=GRID[0] * GRID[1])
     load_strictly(network, tensors, path, released_name=released_name)
     return network

@@ -5,6 +5,10 @@ files too, whose classifier is left out. 16 kHz scaled by 2^15, 128 Kaldi bands 
 time-major; frames after the last whole patch are not heard, as in the released code. One embedding per
 160 ms, the mean over its 8 bands, of the last block: a scene's is the mean over all tokens.
 
+Facts from the authors' repository (microsoft/unilm, folder beats): filter bank, scale, mean and deviation in
+BEATs.py, whose fine-tuned models average over all tokens too; network, gate, buckets and names in
+backbone.py. The configuration comes with the file. Table 6 of the MW-MAE paper counts 90 M parameters.
+
 Not tested on the real weights, which could not be downloaded; tested on small random ones of the same layout,
 and against a slow computation by the formulas. How the MW-MAE paper pooled the tokens is not published.
 """
@@ -20,7 +24,7 @@ from torch import Tensor
 from evaluation.baselines.beats_network import FIELDS, BeatsConfig, BeatsNetwork
 from evaluation.baselines.fbank import BANDS
 from evaluation.baselines.patch_model import PatchModel
-from evaluation.baselines.state import load_strictly, read_torch_file, require, tensors_of, without
+from evaluation.baselines.tensors import load_strictly, read_torch_file, require, tensors_of, without
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.baselines.wrap import Frames, get_scene_embeddings, get_timestamp_embeddings
 from evaluation.errors import EvaluationError

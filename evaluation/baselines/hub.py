@@ -1,6 +1,9 @@
 """Models of the Hugging Face Hub: found in a folder or in the hub's cache, fetched only by `download`."""
 
+import contextlib
+import hashlib
 import importlib
+import re
 from dataclasses import dataclass, field
 from pathlib import Path
 from types import ModuleType
@@ -44,9 +47,10 @@ class HubModel:
             if _has_weights(candidate := folder / self.name.rpartition("/")[2]):
                 return candidate
         cached = package("huggingface_hub").try_to_load_from_cache
-        for file in ("config.json", *WEIGHTS_FILES):
-            if isinstance(path := cached(self.name, file), str) and _has_weights(Path(path).parent):
-                return Path(path).parent
+        with contextlib.suppress(ValueError):  # a name that no model on the hub can have
+            for file in ("config.json", *WEIGHTS_FILES):
+                if isinstance(path := cached(self.name, file), str) and _has_weights(Path(path).parent):
+                    return Path(path).parent
         return None
 
     def find(self, given: str = "") -> Path:
@@ -55,8 +59,9 @@ class HubModel:
             path = self.locate()
             if path is None:
                 raise EvaluationError(
-                    f"{self.name} is not on this machine; fetch it with `python -m evaluation.models "
-                    f"--download {self.name}`, or name a folder with its config.json and model.safetensors"
+                    f"{self.name} is not on this machine, neither a folder nor in the hub's cache; fetch it "
+                    f"with `python -m evaluation.models --download {self.name}`, or name a folder with its "
+                    "config.json and model.safetensors"
                 )
             return path
         path = Path(given).expanduser()
@@ -68,15 +73,20 @@ class HubModel:
         return path
 
     def download(self) -> Path:
-        """Fetch the model into the hub's cache and return its folder; EvaluationError when that fails."""
+        """Fetch the model into the hub's cache and return its folder.
+
+        Raises EvaluationError: that failed, or a file has not the SHA-256 that the hub states.
+        """
         hub = package("huggingface_hub")
         try:
             safe = "model.safetensors" in " ".join(hub.list_repo_files(self.name))
             weights = "model*.safetensors*" if safe else "pytorch_model*.bin*"
-            return Path(hub.snapshot_download(self.name, allow_patterns=["*.json", weights]))
+            folder = Path(hub.snapshot_download(self.name, allow_patterns=["*.json", weights]))
         except Exception as error:  # whatever the hub's client says of names, rights and networks
             text = " ".join(str(error).split())
             raise EvaluationError(f"{self.name} cannot be fetched: {type(error).__name__}: {text}") from error
+        _check_content(folder)
+        return folder
 
 
 def package(name: str) -> ModuleType:
@@ -87,6 +97,18 @@ def package(name: str) -> ModuleType:
         raise EvaluationError(
             f"models of the Hugging Face kind need the package '{error.name}': pip install -e '.[baselines]'"
         ) from error
+
+
+def _check_content(folder: Path) -> None:
+    """Raise EvaluationError for a damaged file; the hub's cache names large ones after their SHA-256."""
+    for path in (file.resolve() for file in folder.iterdir()):
+        if re.fullmatch("[0-9a-f]{64}", path.name):
+            with open(path, "rb") as file:
+                found = hashlib.file_digest(file, "sha256").hexdigest()
+            if found != path.name:
+                raise EvaluationError(
+                    f"{path} is damaged: its SHA-256 is {found}; delete it and fetch it again"
+                )
 
 
 def _has_weights(folder: Path) -> bool:

@@ -22,7 +22,7 @@ from torch import Tensor, nn
 from torch.nn import functional as F
 
 from evaluation.baselines.fbank import PREEMPHASIS, kaldi_mel_filters
-from evaluation.baselines.state import load_strictly, read_torch_file, tensors_of
+from evaluation.baselines.tensors import load_strictly, read_torch_file, tensors_of
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.errors import EvaluationError
 

@@ -2,7 +2,8 @@
 
 One embedding per column of patches (16 frames: 160 ms), the mean over its bands; a scene's embedding is the
 mean over columns, which is the mean over all patch tokens. Columns are cut and stitched as
-`evaluation.baselines.wrap` says, in parts of 10.24 s at most: 1024 frames, the longest input in training.
+`evaluation.baselines.wrap` says, in parts of 10.24 s at most: 1024 frames, the input of AudioMAE and SSaST in
+training (BEATs, trained on clips of 10 s, has relative positions and no such limit).
 """
 
 from typing import Literal
@@ -25,8 +26,8 @@ class PatchModel(FrameModel):
     ----------
     network, layer_names, width
         The network, the names of its layers in order, and the length of all their embeddings.
-    frames_per_column
-        Frames of 10 ms that one column of patches covers.
+    frames_per_column, input_frames
+        Frames of 10 ms that one column of patches covers, and that one part has at most.
     """
 
     def __init__(
@@ -39,6 +40,7 @@ class PatchModel(FrameModel):
         mean: float = AUDIOSET_MEAN,
         std: float = AUDIOSET_STD,
         frames_per_column: int = 16,
+        input_frames: int = INPUT_FRAMES,
     ) -> None:
         super().__init__(
             network,
@@ -46,7 +48,7 @@ class PatchModel(FrameModel):
             embedding_size=width,
             hop=frames_per_column * HOP_LENGTH,
             window=(frames_per_column - 1) * HOP_LENGTH + FRAME_LENGTH,
-            longest_seconds=INPUT_FRAMES * HOP_LENGTH / SAMPLE_RATE,
+            longest_seconds=input_frames * HOP_LENGTH / SAMPLE_RATE,
         )
         self.layer_embedding_sizes = dict.fromkeys(layer_names, width)
         self.fbank = KaldiFbank(window)

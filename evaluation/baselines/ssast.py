@@ -3,9 +3,14 @@
 Reads the released `SSAST-Base-Patch-400.pth` (a data-parallel state dict, "module." first; the heads of
 pre-training are left out) and the other released sizes and shapes: patch shape and input size are read off
 the file. 16 kHz, mean of the waveform removed, 128 Kaldi bands, patches frequency-major without overlap, two
-leading tokens (class and distillation). Sound shorter than 1024 frames takes the middle columns of the
-position table, the rule of the released fine-tuning. One embedding per column (160 ms; 20 ms in frame models)
-is the mean over its bands, so that a scene's is the mean over all patch tokens, as in fine-tuning ("avgtok").
+leading tokens (class and distillation). Sound shorter than the input in training (1024 frames) takes the
+middle columns of the position table, the rule of the released fine-tuning. One embedding per column (160 ms;
+20 ms in frame models) is the mean over its bands, so that a scene's is the mean over all patch tokens, as in
+fine-tuning ("avgtok").
+
+Facts from the authors' repository (YuanGongND/ssast): names, tokens, pooling and cut of the position table in
+src/models/ast_models.py, filter bank in src/dataloader.py, its mean and deviation, the 1024 frames and the
+number of parameters in the README.
 
 Not tested on the real weights, which could not be downloaded; tested on small random ones of the same layout.
 Whether Table 1's row is the patch or the frame model, and how it was pooled, is not published.
@@ -19,7 +24,7 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evaluation.baselines.patch_model import PatchModel
-from evaluation.baselines.state import load_strictly, read_torch_file, require, tensors_of, without
+from evaluation.baselines.tensors import load_strictly, read_torch_file, require, tensors_of, without
 from evaluation.baselines.vision_transformer import VisionTransformer, build, own_names, released_name
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.baselines.wrap import Frames, get_scene_embeddings, get_timestamp_embeddings
@@ -39,15 +44,16 @@ UNUSED = ("v.head", "p_input_", "mask_embed", "cpredlayer.", "gpredlayer.")
 class Ssast(PatchModel):
     """The transformer with its last normalisation; layers block1, block2, ..., norm.
 
-    `bands` is the number of patches along frequency.
+    `bands` and `columns` are the numbers of patches along frequency and along time in training.
     """
 
-    def __init__(self, network: VisionTransformer, *, bands: int) -> None:
+    def __init__(self, network: VisionTransformer, *, bands: int, columns: int) -> None:
         super().__init__(
             network,
             layer_names=network.layer_names,
             width=network.norm.normalized_shape[0],
             frames_per_column=network.patches.kernel_size[1],
+            input_frames=columns * network.patches.kernel_size[1],
         )
         self.bands = bands
 
@@ -79,7 +85,8 @@ def load_model(model_file_path: str = "") -> Ssast:
     require(tensors, (*SIZES, *LEADING), path)
     _, _, *patch = tensors["v.patch_embed.proj.weight"].shape
     bands, columns = (int(tensors[name]) // size for name, size in zip(SIZES[1:], patch, strict=True))
-    return Ssast(_network(tensors, path, patch=tuple(patch), tokens=bands * columns), bands=bands)
+    network = _network(tensors, path, patch=tuple(patch), tokens=bands * columns)
+    return Ssast(network, bands=bands, columns=columns)
 
 
 def _network(

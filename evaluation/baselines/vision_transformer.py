@@ -12,7 +12,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from evaluation.baselines.state import require
+from evaluation.baselines.tensors import require
 
 NORM_EPSILON = 1e-6
 HEAD_WIDTH = 64

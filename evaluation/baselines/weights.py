@@ -1,6 +1,8 @@
-"""Where the weights of other people's models lie on this machine; nothing is fetched here."""
+"""Where the weights of other people's models lie on this machine; nothing is fetched here.
 
-import hashlib
+None of these files has a published checksum; what does not fit the model tensor by tensor is refused.
+"""
+
 import os
 from dataclasses import dataclass
 from pathlib import Path
@@ -15,24 +17,18 @@ WEIGHTS_VARIABLE = "HEAR_MWMAE_WEIGHTS"
 class ReleasedFile:
     """One file of weights as its authors released it.
 
-    `remedy` ends the sentence on a missing file: where it comes from ("download it from ..."). `sha256` (hex)
-    is what its source states, "" where it states none.
+    `remedy` ends the sentence on a missing file: where it comes from ("download it from ...").
     """
 
     name: str
     remedy: str
-    sha256: str = ""
 
     def locate(self) -> Path | None:
         """Return the file in $HEAR_MWMAE_WEIGHTS or in the cache's folder `weights`; None if in neither."""
         return next((path for folder in folders() if (path := folder / self.name).is_file()), None)
 
     def find(self, given: str = "") -> Path:
-        """Return the file or the one in the folder given; else the file located, its hash checked.
-
-        A file that was given is taken as it is: it may be somebody's own training of the same model.
-        Raises EvaluationError: nothing there, or a located file that is not the released one.
-        """
+        """Return the file or the one in the folder given, else the file located; EvaluationError if none."""
         if given:
             return self._given(Path(given).expanduser())
         path = self.locate()
@@ -40,11 +36,6 @@ class ReleasedFile:
             raise EvaluationError(
                 f"there is no {self.name} in {' or '.join(map(str, folders()))}: {self.remedy}, "
                 f"and put it there, into the folder ${WEIGHTS_VARIABLE}, or name its path"
-            )
-        if self.sha256 and (found := sha256_of(path)) != self.sha256:
-            raise EvaluationError(
-                f"{path} is not the released file (SHA-256 {found[:12]}…, not {self.sha256[:12]}…), perhaps "
-                f"an incomplete one: {self.remedy} again, or name its path if it is meant"
             )
         return path
 
@@ -66,9 +57,3 @@ def folders() -> list[Path]:
     if not Path(chosen).expanduser().is_dir():
         raise EvaluationError(f"${WEIGHTS_VARIABLE} = {chosen} is not a folder; correct or unset it")
     return [Path(chosen).expanduser(), cached]
-
-
-def sha256_of(path: Path) -> str:
-    """Return the SHA-256 (hex) of a file's content."""
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

@@ -105,9 +105,11 @@ def get_scene_embeddings(
 def get_timestamp_embeddings(
     audio: Float[Tensor, "clips samples"], model: FrameModel, layers: Sequence[str] = ()
 ) -> tuple[Frames, Float[Tensor, "clips frames"]] | list[tuple[Frames, Float[Tensor, "clips frames"]]]:
-    """HEAR: every frame and the time of its middle in ms; with `layers`, one result for each."""
+    """HEAR: every frame and its middle in ms, in the clip; with `layers`, one result for each."""
     stitched = [torch.cat(parts, dim=1) for parts in zip(*model.parts(audio, layers), strict=True)]
     times = model.grid.centres_ms(stitched[0].shape[1], model.sample_rate)
+    # The middle of the only frame of a very short clip lies in the silence that it was filled up with.
+    times = times.clamp_max(1000 * audio.shape[1] / model.sample_rate)
     times = times.to(audio.device).expand(len(audio), -1)
     results = [(frames, times) for frames in stitched]
     return results if layers else results[0]

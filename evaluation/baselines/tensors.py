@@ -1,4 +1,4 @@
-"""Reading released weights: nothing is unpickled but tensors, and every tensor must have its place."""
+"""Tensors of released files: nothing else is unpickled, and every one must have its place in the model."""
 
 import argparse
 import pickle
