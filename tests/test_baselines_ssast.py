@@ -74,6 +74,17 @@ def test_long_sound_goes_in_equal_parts_of_the_position_table(path: Path, kind: 
     assert 25000 - 160 < times.max() <= 25000
 
 
+def test_a_file_trained_on_shorter_input_takes_shorter_parts(tmp_path: Path) -> None:
+    tensors = tiny_baselines.ssast("patch")
+    tensors["module.v.pos_embed"] = tensors["module.v.pos_embed"][:, : 2 + 8 * 32]
+    tensors["module.p_input_tdim"] = torch.tensor(512)
+    torch.save(tensors, tmp_path / "short.pth")
+    model = ssast.load_model(str(tmp_path / "short.pth"))
+    with torch.no_grad():
+        lengths = [frames.shape[1] for (frames,) in model.parts(references.sound(8.0), [])]
+    assert lengths == [25, 25]
+
+
 def test_the_base_size_has_the_published_number_of_parameters() -> None:
     shapes = tiny_baselines.ssast_shapes(768, 12, (16, 16)).values()
     assert round(sum(int(np.prod(shape)) for shape in shapes) / 1e6) == 89
