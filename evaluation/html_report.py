@@ -33,7 +33,10 @@ _MEDIA = {".svg": "image/svg+xml", ".png": "image/png"}
 
 @dataclass(frozen=True)
 class Section:
-    """A further table of the page: its cells as they are printed, sortable by the first number in each."""
+    """A further table of the page: its cells as they are printed, sortable by the first number in each.
+
+    Without rows it is its notes.
+    """
 
     title: str
     header: Sequence[str]

@@ -20,7 +20,7 @@ from evaluation.published import published_directory
 from evaluation.results import RUN_FILE, merge, read_run
 from evaluation.run_tables import own_tables, pool_and_scores
 from evaluation.sheet import Sheet, write_sheet
-from evaluation.statistics_text import overall_sheet, statistics_sheets, write_statistics
+from evaluation.statistics_text import COVERS, overall_sheet, statistics_sheets, write_statistics
 from evaluation.tables import Results, all_notes, grid, screen, write_tables
 
 EPILOG = """\
@@ -74,7 +74,11 @@ def write_report(
         write_sheet(sheet, tables)
     write_statistics(results, comparison, tables)
     figures = _figures(results, directories, comparison, out / "figures", left_out)
-    sections = [_section(sheet) for sheet in [*sheets, *statistics_sheets(results, comparison)]]
+    sections = [
+        *([Section("What could not be said", [], [], comparison.notes)] if comparison.notes else []),
+        *map(_section, [*sheets, *statistics_sheets(results, comparison)]),
+        Section("What the intervals and tests cover", [], [], COVERS),
+    ]
     write_html(results, directories, out, figures=figures, statistics=sections)
     return results, left_out
 

@@ -85,7 +85,7 @@ def _pair_sheet(comparison: Comparison, name: Name) -> Sheet:
     rows = []
     for test in comparison.over_tasks:
         pair = (test.first, test.second)
-        row = [name(test.first), name(test.second), f"{test.difference:+.2f}", *_p_values(test)]
+        row = [name(test.first), name(test.second), _signed(test.difference), *_p_values(test)]
         row.append(_verdict(test, name))
         if seeds:
             row.append(_wins(pair, [t for t in comparison.per_task if (t.first, t.second) == pair]))
@@ -123,17 +123,21 @@ def _task_sheet(comparison: Comparison, name: Name) -> Sheet | None:
     header += ["low", "high", "better, clips"] * bool(clips)
     rows = []
     for test in comparison.per_task:
-        row = [test.task, name(test.first), name(test.second), f"{test.difference:+.2f}"]
+        row = [test.task, name(test.first), name(test.second), _signed(test.difference)]
         if seeds:
             row += [*_p_values(test), _verdict(test, name)]
         if clips:
             clip = clips.get((test.task, test.first, test.second))
-            row += [f"{clip.low:+.2f}", f"{clip.high:+.2f}", _verdict(clip, name)] if clip else [""] * 3
+            row += [_signed(clip.low), _signed(clip.high), _verdict(clip, name)] if clip else [""] * 3
         rows.append(row)
     notes = ["p: paired permutation test over seeds, corrected for all pairs on the task (Holm)."] * seeds
     if clips:
         notes.append("low, high: 95 % bootstrap interval of the difference over test clips, not corrected.")
     return Sheet("per_task", "Pairs of models on each task", header, rows, notes)
+
+
+def _signed(difference: float) -> str:
+    return f"{round(difference, 2) + 0.0:+.2f}"  # no "-0.00"
 
 
 def _p_values(test: PairedTest) -> list[str]:

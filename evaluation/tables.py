@@ -14,7 +14,7 @@ from evaluation.metrics import MINIMISED, PERCENT
 from evaluation.overall import overall_score
 from evaluation.pools import Pool, run_pool
 from evaluation.published import NAIVE_MODULE
-from evaluation.sheet import aligned
+from evaluation.sheet import Cell, aligned
 from evaluation.statistics import Interval, over_folds, t_interval
 
 SYNTHETIC = "Synthetic sample tasks, not comparable with any published number."
@@ -201,9 +201,7 @@ def _pool_note(results: Results) -> str:
 def _cell(interval: Interval | None) -> str:
     if interval is None:
         return ""
-    if math.isnan(interval.half_width):
-        return f"{interval.mean:.1f}"
-    return f"{interval.mean:.1f} ± {interval.half_width:.1f}"
+    return Cell(interval.mean, interval.half_width).text
 
 
 def _score_rows(results: Results) -> list[list]:

@@ -87,6 +87,13 @@ def test_p_values_that_no_correction_leaves_below_the_limit_are_announced(
     assert said is None if needed is None else f"{needed} are needed" in said
 
 
+def test_nothing_is_minus_zero() -> None:
+    made = results()
+    made.scores["m1"] = made.scores["m2"] = {task: [0.3 - 1e-9] * 10 for task in made.scores["m1"]}
+    made.scores["m1"] = {task: [0.3 - 2e-9] * 10 for task in made.scores["m1"]}
+    assert "-0.0" not in statistics_markdown(made, compare(made)) + markdown(made)
+
+
 def test_tables_that_nobody_would_read_are_in_the_csv_only() -> None:
     few, many = results(n_models=3, n_tasks=8), results(n_models=6, n_tasks=8)
     assert "Pairs of models on each task" in statistics_markdown(few, compare(few))

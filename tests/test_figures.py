@@ -316,6 +316,14 @@ def test_scores_against_costs_show_what_is_known() -> None:
     assert "Fewer than two models" in reason(against_speed(results, Naming(results), {}))
 
 
+@pytest.mark.parametrize("apart", [1.2, 3, 9, 40, 299, 5000])
+def test_costs_far_apart_have_labels_that_do_not_meet(apart: float) -> None:
+    results = results_of(3, 1)
+    speeds = dict(zip(results.models, (20.0, 20 * apart**0.5, 20 * apart), strict=True))
+    costs = {model: ModelCost(None, speed) for model, speed in speeds.items()}
+    assert overlapping(drawn(against_speed(results, Naming(results), costs)).figure) == []
+
+
 def test_layers_have_no_parameters_of_their_own() -> None:
     results = replace(results_of(3, 1), models=["m[layer=a]", "m[layer=b]", "m[layer=c]"], marks={})
     scores = {model: {"task0-sample": [0.1, 0.2]} for model in results.models}

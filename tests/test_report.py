@@ -1,6 +1,7 @@
 """Own rows beside the published ones, the report's files, and what must never be mixed."""
 
 import csv
+import html
 import math
 from dataclasses import replace
 from pathlib import Path
@@ -21,6 +22,7 @@ from evaluation.results import read_run
 from evaluation.run import main as run_main
 from evaluation.run_tables import OUTSIDE, comparable_scores, counterparts, own_tables, pool_and_scores
 from evaluation.sheet import Cell
+from evaluation.statistics_text import COVERS
 from evaluation.tables import Column, Results
 from tasks import PAPER_TASKS, read_task
 
@@ -152,6 +154,8 @@ def test_the_report_of_a_run(
     assert not {"table1.md", "differences.md"} & names
     page = (directory / "report.html").read_text()
     assert "Synthetic sample tasks" in page
+    assert "2 seeds are too few for tests between models on one task" in page
+    assert all(sentence in html.unescape(page) for sentence in COVERS)
     with open(directory / "tables" / "overall.csv", newline="") as file:
         (pool,) = {line["pool"] for line in csv.DictReader(file)}
     assert pool == read_run(directory).run_pool().title

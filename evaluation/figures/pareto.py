@@ -138,10 +138,14 @@ def scatter(
         half = None if isnan(point.half_width) else point.half_width
         style = {"color": "black", "markerfacecolor": filled, "capsize": 1.5, "elinewidth": 0.8}
         axes.errorbar(point.cost, point.score, yerr=half, fmt="o", zorder=3, **style)
-    steps = "steps-post" if fewer else "steps-pre"
-    axes.plot([p.cost for p in best], [p.score for p in best], color="black", linestyle="--", drawstyle=steps)
+    stairs = "steps-post" if fewer else "steps-pre"
+    axes.plot(
+        [p.cost for p in best], [p.score for p in best], color="black", linestyle="--", drawstyle=stairs
+    )
     axes.set_xscale("log")
-    axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 3, 5), numticks=8))
+    apart = max(p.cost for p in points) / min(p.cost for p in points)
+    steps = (1, 2, 3, 5) if apart < 10 else (1, 3) if apart < 300 else (1,)
+    axes.xaxis.set_major_locator(LogLocator(subs=steps, numticks=8))
     axes.xaxis.set_major_formatter("{x:g}")
     axes.xaxis.set_minor_formatter("")
     axes.margins(x=0.08, y=0.08)
