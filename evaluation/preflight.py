@@ -21,8 +21,8 @@ import numpy as np
 import torch
 
 from evaluation.arguments import options_from, parser
+from evaluation.command import run_command
 from evaluation.embed import is_embedded
-from evaluation.errors import EvaluationError
 from evaluation.execute import FRAMES_PER_SECOND, bytes_needed
 from evaluation.hear_module import HearModel, torch_device
 from evaluation.job import Job
@@ -30,7 +30,7 @@ from evaluation.metrics import METRICS
 from evaluation.plan import ModelCard, Session, plan_text, prepare
 from evaluation.probe import Fit, Rows, train_stack
 from evaluation.protocol import ProbeConfig
-from tasks import Task, TaskError, decode
+from tasks import Task, decode
 
 MEASURED_SECONDS = 30.0
 """How long the measurement may take, about: half of it for encoders, half for classifiers."""
@@ -292,11 +292,4 @@ def main(argv: Sequence[str] | None = None) -> int:
     command.epilog = None
     arguments = command.parse_args(argv)
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
-    try:
-        return 0 if check(arguments) else 1
-    except (EvaluationError, TaskError, OSError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; nothing was changed.", file=sys.stderr)
-        return 130
+    return run_command(lambda: 0 if check(arguments) else 1)

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from evaluation.command import run_command
 from evaluation.comparison import Comparison, compare
 from evaluation.errors import EvaluationError
 from evaluation.figures import write_figures, write_paper_figures
@@ -215,19 +216,12 @@ def _run(arguments: argparse.Namespace) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 for a mistake, 130 after Ctrl-C."""
     arguments = parser().parse_args(argv)
-    try:
+
+    def work() -> int:
         print(_run(arguments))
-    except EvaluationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"error: cannot write the report: {error.strerror or error}{where}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return run_command(work, "stopped; the same command writes the report whole.")
 
 
 if __name__ == "__main__":

@@ -10,7 +10,7 @@ from dataclasses import dataclass, field
 from datetime import timedelta
 from pathlib import Path
 
-from evaluation.errors import EvaluationError
+from evaluation.command import run_command
 from evaluation.ledger import FitKey, Ledger
 from evaluation.provenance import read_run_file
 from evaluation.results import LEDGER_FILE, PlannedJob, read_frame
@@ -173,13 +173,14 @@ def main(argv: Sequence[str] | None = None) -> int:
         "The exit status is 0 when the last command's work is complete, 1 when it is not.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, such as results/default")
-    try:
-        status = run_status(parser.parse_args(argv).run)
-    except EvaluationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    print(status_text(status))
-    return 0 if status.complete else 1
+    directory = parser.parse_args(argv).run
+
+    def work() -> int:
+        status = run_status(directory)
+        print(status_text(status))
+        return 0 if status.complete else 1
+
+    return run_command(work)
 
 
 if __name__ == "__main__":

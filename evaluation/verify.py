@@ -23,6 +23,7 @@ from typing import Any
 
 import torch
 
+from evaluation.command import run_command
 from evaluation.downstream import Resources, run_job
 from evaluation.embed import is_embedded
 from evaluation.errors import EvaluationError
@@ -251,17 +252,13 @@ def main(argv: Sequence[str] | None = None) -> int:
     parser.add_argument("--fits", type=int, default=5, metavar="N", help="how many to train (default: 5)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which ones (default: 0)")
     arguments = parser.parse_args(argv)
-    try:
+
+    def work() -> int:
         if arguments.fits < 0:
             raise EvaluationError(f"--fits {arguments.fits}: give a number of at least 0")
-        same = verify(arguments.run, arguments.fits, arguments.seed, _print)
-    except (EvaluationError, TaskError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; nothing was changed.", file=sys.stderr)
-        return 130
-    return 0 if same else 1
+        return 0 if verify(arguments.run, arguments.fits, arguments.seed, _print) else 1
+
+    return run_command(work)
 
 
 def _print(line: str) -> None:
