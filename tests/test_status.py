@@ -6,6 +6,7 @@ import pytest
 from run_helpers import MODELS, arguments, ledger_lines
 from tiny_task import make_task
 
+from evaluation.command import run_command
 from evaluation.provenance import read_run_file
 from evaluation.run import main as run_main
 from evaluation.status import main, run_status
@@ -95,3 +96,16 @@ def test_a_failure_is_named(
 def test_a_folder_that_is_no_run_is_one_sentence(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     assert main([str(tmp_path)]) == 2
     assert capsys.readouterr().err.startswith(f"error: {tmp_path} is not the directory of a run")
+
+
+def test_ctrl_c_and_a_refusing_disk_are_one_sentence(capsys: pytest.CaptureFixture) -> None:
+    def interrupted() -> int:
+        raise KeyboardInterrupt
+
+    def refused() -> int:
+        raise PermissionError(13, "Permission denied", "/there/report.html")
+
+    assert run_command(interrupted, "stopped; go on.") == 130
+    assert capsys.readouterr().err == "\nstopped; go on.\n"
+    assert run_command(refused) == 2
+    assert capsys.readouterr().err == "error: Permission denied (/there/report.html)\n"
