@@ -24,7 +24,7 @@ from evaluation.job import Job, SeededFit
 from evaluation.knn import KnnConfig, as_logits, neighbour_shares
 from evaluation.ledger import FitKey, FitRecord, Ledger
 from evaluation.metrics import METRICS
-from evaluation.probe import Fit, FitResult, Rows, Stack, adams_order, as_trained_on, stack_size, train_stacks
+from evaluation.probe import Fit, FitResult, Rows, Stack, adams_order, as_trained_on, train_stacks
 from evaluation.protocol import Config, ProbeConfig, Split, fit_seed, task_splits
 from evaluation.task_data import TaskData, task_data
 from tasks import Task
@@ -73,7 +73,7 @@ def _stacks(
 ) -> list["_Stack"]:
     """Cut the fits of every split into stacks of what is computed together.
 
-    On a GPU a stack is as large as the memory given allows, on a CPU as small as a core needs it.
+    On a GPU a stack is as large as the memory given allows, on a CPU it is one network.
     """
     kinds: dict[Config, list[SeededFit]] = {}
     for fit in fits:
@@ -86,9 +86,7 @@ def _stacks(
             if not isinstance(shared, KnnConfig):
                 alike = [alike[i] for i in adams_order([config for _, config in alike])]
                 one = network_bytes(shared, **counts, dim=data.dim, n_labels=n_labels)
-                size = max(1, int(max_bytes / one))
-                if data.device.type == "cpu":
-                    size = min(size, stack_size(shared, len(alike), counts["train"], n_labels))
+                size = 1 if data.device.type == "cpu" else max(1, int(max_bytes / one))
             starts = range(0, len(alike), size)
             stacks += [_Stack(job, data, split, rows, alike[start : start + size]) for start in starts]
     return stacks

@@ -1,11 +1,11 @@
 """Training the shallow classifier: many networks, early stopping, and who works on what.
 
 Networks that agree in shape and see the same rows can be computed together, as one stack. On a GPU that is
-all that fit its memory; a stack never holds networks of two folds, which train on different rows. On a CPU
-every core trains a small stack of its own, one network unless networks are tiny: it fits the core's cache and
-needs no other core to wait for. Stacks of any folds and shapes train beside each other, so that cores are
-idle only at the very end. Either way a network's result is its own: it depends neither on the others nor on
-how work is shared out.
+all that fit its memory; a stack never holds networks of two folds, which train on different rows. On a CPU a
+stack is one network on one core: it fits the core's cache and needs no other core to wait for, and what
+becomes of it is the same to the last bit whatever else there is to train. (Small networks were no faster
+together, but for linear ones, which take a fraction of a second anyway.) Networks of any folds and shapes
+train beside each other, so that cores are idle only at the very end.
 """
 
 import itertools
@@ -27,9 +27,6 @@ from evaluation.networks import Networks
 from evaluation.protocol import ProbeConfig
 
 __all__ = ["Fit", "FitResult", "Rows", "Score", "Stack", "Trained", "train_stack", "train_stacks"]
-
-STACK_ELEMENTS = 1 << 17
-"""Activations that keep a core busy for much longer than it takes Python to ask for the next operation."""
 
 
 @dataclass(frozen=True)
@@ -92,32 +89,18 @@ class Trained:
     seconds: float
 
 
-def stack_size(config: ProbeConfig, count: int, rows: int, n_labels: int) -> int:
-    """Return how many of `count` networks a CPU's core should compute together.
-
-    As few as make a call worth its cost, and not so many that a core has nothing to do; `rows` is the number
-    of training rows.
-    """
-    width = config.hidden_dim if config.hidden_layers else n_labels
-    size = max(1, STACK_ELEMENTS // (min(rows, config.batch_size) * width))
-    return min(size, math.ceil(count / torch.get_num_threads()))
-
-
 def train_stacks(
     stacks: Sequence[Stack], workers: int, on_work: OnWork = lambda done, alive: None
 ) -> Iterator[Trained]:
     """Train all stacks, up to `workers` at a time, and yield each as it finishes.
 
-    The embeddings' device is where everything runs; on a GPU there is to be one worker. The first error ends
-    all. Whoever stops iterating must close the iterator, which ends the work.
+    The embeddings' device is where everything runs; on a GPU there is to be one worker. On a CPU a stack has
+    one core even if others are idle: several would add in another order, and a result would depend on what
+    else there was to train. The first error ends all. Whoever stops iterating must close the iterator, which
+    ends the work.
     """
     watch, cores = _Watch(stacks, on_work), torch.get_num_threads()
-    workers = max(1, min(workers, cores, len(stacks)))
-    if workers == 1:
-        for number in range(len(stacks)):
-            yield _train(stacks[number], number, watch)
-        return
-    pool = ThreadPoolExecutor(workers, initializer=torch.set_num_threads, initargs=(cores // workers,))
+    pool = ThreadPoolExecutor(min(workers, cores), initializer=torch.set_num_threads, initargs=(1,))
     try:
         pending = [pool.submit(_train, stack, number, watch) for number, stack in enumerate(stacks)]
         for future in as_completed(pending):
@@ -139,12 +122,12 @@ def train_stack(
 ) -> list[FitResult]:
     """Train networks that agree in shape on the same rows and return their results in the same order.
 
-    On a CPU they are cut into stacks for all cores. Raises ValueError as `Stack` does.
+    On a CPU each is a stack of its own. Raises ValueError as `Stack` does.
     """
     config, on_cpu = fits[0].config, train.x.device.type == "cpu"
     rows = as_trained_on(train, config), valid, test
     whole = Stack(fits, lambda: rows, n_labels, score)
-    size = stack_size(config, len(fits), len(train.x), n_labels) if on_cpu else len(fits)
+    size = 1 if on_cpu else len(fits)
     order = adams_order([fit.config for fit in fits])
     parts = [order[start : start + size] for start in range(0, len(order), size)]
     stacks = [replace(whole, fits=[fits[i] for i in part]) for part in parts]

@@ -11,7 +11,7 @@ from torch import nn
 
 from evaluation.layer import Dropout, Workspace
 from evaluation.metrics import metric_named
-from evaluation.probe import Fit, FitResult, Rows, train_stack
+from evaluation.probe import Fit, FitResult, Rows, Stack, as_trained_on, train_stack, train_stacks
 from evaluation.protocol import ProbeConfig
 
 CONFIG = ProbeConfig(hidden_dim=24, lr=3e-3, max_epochs=30, batch_size=32, dropout=0.25)
@@ -38,7 +38,11 @@ def score_on(rows: Rows, name: str = "top1_acc"):
 
 
 def train(fits: Sequence[Fit], parts: Sequence[Rows], name: str = "top1_acc") -> list[FitResult]:
-    return train_stack(fits, *parts, 5, score_on(parts[1], name))
+    """Train all in one stack, as on a GPU."""
+    config = fits[0].config
+    stack = Stack(fits, lambda: (as_trained_on(parts[0], config), *parts[1:]), 5, score_on(parts[1], name))
+    (trained,) = train_stacks([stack], 1)
+    return trained.results
 
 
 class Plain(nn.Module):
@@ -121,9 +125,8 @@ def narrow(monkeypatch: pytest.MonkeyPatch) -> None:
 
 
 @pytest.fixture
-def threads(monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
-    """Three cores and one network in a piece, so that small networks are shared out as large ones are."""
-    monkeypatch.setattr("evaluation.probe.STACK_ELEMENTS", 1)
+def threads() -> Iterator[None]:
+    """Three cores."""
     before = torch.get_num_threads()
     torch.set_num_threads(3)
     yield
@@ -203,11 +206,11 @@ def test_the_best_check_is_kept_not_the_last() -> None:
     assert np.array_equal(result.test_logits, expected.test_logits)
 
 
-def test_a_score_that_is_not_a_number_stops_that_network_only(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("torch.get_num_threads", lambda: 1)  # both in one piece
-    parts = data()
+def test_a_score_that_is_not_a_number_stops_that_network_only() -> None:
+    parts = tuple(data())
     scores = iter([0.5, 0.5, np.nan, 0.6, *[0.7] * 20])
-    first, second = train_stack([Fit(CONFIG, 0), Fit(CONFIG, 1)], *parts, 5, lambda logits: next(scores))
+    stack = Stack([Fit(CONFIG, 0), Fit(CONFIG, 1)], lambda: parts, 5, lambda logits: next(scores))
+    ((first, second),) = (trained.results for trained in train_stacks([stack], 1))
     assert (first.epochs, first.epoch, first.validation_score) == (6, 2, 0.5)
     assert second.epochs == CONFIG.max_epochs
 
@@ -248,6 +251,17 @@ def test_threads_change_no_result_and_an_error_in_one_ends_all() -> None:
     with pytest.raises(ZeroDivisionError):
         train_stack(fits, *parts, 5, broken)
     assert torch.get_num_threads() == 3
+
+
+@pytest.mark.usefixtures("threads")
+def test_on_a_cpu_cores_and_company_change_no_bit() -> None:
+    config = varied(hidden_dim=300, batch_size=1024, max_epochs=6)
+    parts, fits = data(sizes=(701, 7, 7)), [Fit(config, seed) for seed in range(4)]
+    together = train_stack(fits, *parts, 5, score_on(parts[1]))
+    for threads in (1, 3):
+        torch.set_num_threads(threads)
+        alone = train_stack(fits[3:], *parts, 5, score_on(parts[1]))[0]
+        assert np.array_equal(alone.test_logits, together[3].test_logits)
 
 
 def test_the_loss_can_decide_instead_of_a_score() -> None:
