@@ -4,6 +4,7 @@ import ast
 import hashlib
 import importlib.util
 import json
+import sysconfig
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -16,6 +17,8 @@ Kind = Literal["torch", "tensorflow", "keras"]
 
 BUILT_ON = {"evaluation": ("hear_mwmae",)}
 """Baselines take their front end or whole encoders from there."""
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
 def fingerprint(
@@ -77,13 +80,18 @@ def _is_own(name: str, path: Path, top: str, module: ModuleType) -> bool:
     if name.partition(".")[0] in (top, *BUILT_ON.get(top, ())):
         return True
     alone = "." not in module.__name__ and not hasattr(module, "__path__")
-    return alone and path.is_relative_to(Path(module.__file__).parent)
+    return alone and path.is_relative_to(Path(module.__file__).parent) and not _is_installed(path)
+
+
+def _is_installed(path: Path) -> bool:
+    """Whether a file belongs to Python or to an installed package: an environment may lie in the folder."""
+    return path.is_relative_to(sysconfig.get_path("stdlib")) or not _INSTALLED.isdisjoint(path.parts)
 
 
 def _source_of(name: str) -> Path | None:
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
+    except Exception:  # A dotted name imports its packages, which may raise anything.
         return None
     has_source = spec is not None and spec.origin is not None and spec.origin.endswith(".py")
     return Path(spec.origin) if has_source else None

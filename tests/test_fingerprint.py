@@ -98,3 +98,18 @@ def test_baselines_on_our_front_end_depend_on_it() -> None:
     assert {"log_mel.py", "frontend.py"} <= {path.name for path in own_sources(module)}
     module = importlib.import_module("evaluation.baselines.random_init")
     assert {"random_init.py", "embedding.py", "encoder.py"} <= {path.name for path in own_sources(module)}
+
+
+def test_an_environment_in_the_modules_folder_is_not_its_own(
+    project: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    installed = project / ".venv" / "lib" / "python3" / "site-packages"
+    (installed / "plain_installed").mkdir(parents=True)
+    (installed / "plain_installed" / "__init__.py").write_text("from plain_installed.broken import FACTOR")
+    (installed / "plain_installed" / "broken.py").write_text("FACTOR = 4")
+    monkeypatch.syspath_prepend(str(installed))
+    (project / "plain_model.py").write_text(MODULE.format(imports="from plain_installed import FACTOR"))
+    before = fingerprint("plain_model")
+    assert [path.name for path in own_sources(importlib.import_module("plain_model"))] == ["plain_model.py"]
+    (installed / "plain_installed" / "broken.py").write_text("FACTOR = 5")
+    assert fingerprint("plain_model") == before
