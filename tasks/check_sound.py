@@ -56,7 +56,7 @@ def check_sound(
         rates = [r for r in rates if r == rate]
     if not rates:
         wanted = f"no folder {rate}" if rate else "no sample-rate folder, such as 48000"
-        return [Finding(".", f"there is {wanted}; unpack the task again or resample it")]
+        return [Finding(".", f"there is {wanted}; make it, or unpack the task again if it was downloaded")]
     findings, places = _compare_names(path, files, rates)
     sounds = run_parallel(lambda place: _inspect(path, place), places, progress=progress)
     good = {p: s for p, s in zip(places, sounds, strict=True) if isinstance(s, Sound)}
@@ -81,7 +81,7 @@ def _compare_names(
         for split, names in files.items():
             where, listed = f"{rate}/{split}", set(names)
             if split not in folders:
-                findings.append(Finding(where, "is missing; unpack or resample the task again"))
+                findings.append(Finding(where, "is missing; add it, or correct splits in the metadata"))
                 continue
             present = {f.name for f in (path / where).iterdir() if not f.name.startswith(".")}
             if listed - present:

@@ -16,13 +16,18 @@ def find_tasks(directory: Path | str) -> list[Path]:
     """Task directories directly in `directory`: the paper's tasks in its order, then the others by name.
 
     A task whose metadata cannot be read is listed too; reading it says why. Raises TaskError when
-    `directory` does not exist.
+    `directory` does not exist or is a task itself.
     """
     directory = Path(directory)
     if not directory.is_dir():
         raise TaskError(f"the tasks directory {directory} does not exist; check the path.")
     found = [path.parent for path in directory.glob(f"*/{METADATA_FILE}")]
     visible = [path for path in found if not path.name.startswith(".")]
+    if not visible and (directory / METADATA_FILE).is_file():
+        raise TaskError(
+            f"{directory} is itself a task directory, not a folder of them; give the folder that it lies in, "
+            f"or evaluate it alone with --tasks {_as_path(directory)}."
+        )
     return sorted(visible, key=lambda path: (_paper_rank(path), path.name))
 
 
@@ -43,6 +48,12 @@ def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
         else:
             chosen += _matches(name, Path(directory))
     return list(dict.fromkeys(chosen))
+
+
+def _as_path(directory: Path) -> str:
+    """Write a path so that it cannot be taken for a task's name."""
+    text = str(directory)
+    return text if os.sep in text else f".{os.sep}{text}"
 
 
 def _paper_rank(path: Path) -> int:
@@ -120,7 +131,7 @@ def _matches(name: str, directory: Path) -> list[Path]:
     if os.sep in name:
         raise TaskError(f"{name} is no task directory: it holds no {METADATA_FILE}; correct the path.")
     if (Path(name) / METADATA_FILE).is_file():
-        raise TaskError(f"{name!r} is no task of {directory} but a path; write it as .{os.sep}{name}.")
+        raise TaskError(f"{name!r} is no task of {directory} but a path; write it as {_as_path(Path(name))}.")
     there = ", ".join(path.name for path in present) or "no task"
     raise TaskError(f"there is no task {name!r} in {directory}, which holds: {there}.")
 

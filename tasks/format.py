@@ -29,6 +29,14 @@ _CHOICES = {
     "prediction_type": ("multiclass", "multilabel"),
     "split_mode": ("trainvaltest", "new_split_kfold", "presplit_kfold"),
 }
+_ASKED = {name: ", ".join(choices) for name, choices in _CHOICES.items()} | {
+    "splits": "a list such as train, valid, test",
+    "sample_duration": "seconds, or null",
+    "evaluation": "a list of scores",
+}
+"""What may stand in a field, for whoever left it out."""
+
+_RESTORE = "write it anew, or unpack the task again if it was downloaded"
 _NUMBER = re.compile(r"[+-]?\d+(\.\d+)?")
 
 
@@ -216,9 +224,9 @@ def read_json_object(file: Path) -> dict[str, Any]:
     try:
         content = json.loads(file.read_text(encoding="utf-8"))
     except OSError as error:
-        raise TaskError(f"{file} cannot be read ({error.strerror}); unpack the task again.") from error
+        raise TaskError(f"{file} cannot be read ({error.strerror}); {_RESTORE}.") from error
     except (ValueError, RecursionError) as error:
-        raise TaskError(f"{file} is not valid JSON ({error}); unpack the task again.") from error
+        raise TaskError(f"{file} is not valid JSON ({error}); {_RESTORE}.") from error
     if not isinstance(content, dict):
         raise TaskError(f"{file} must hold one JSON object, not a {type(content).__name__}.")
     return content
@@ -228,7 +236,8 @@ def metadata_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     """Everything that is wrong with the content of a task_metadata.json: a field and a sentence each."""
     missing = [f.name for f in _FIELDS.values() if _has_no_default(f) and f.name not in raw]
     if missing:
-        yield missing[0], f"it lacks {', '.join(missing)}; HEAR's task format asks for them: add them."
+        named = [f"{name} ({_ASKED[name]})" if name in _ASKED else name for name in missing]
+        yield missing[0], f"it lacks {', '.join(named)}; HEAR's task format asks for them: add them."
     for name, choices in _CHOICES.items():
         if name in raw and raw[name] not in choices:
             yield name, f"{name} is {raw[name]!r}; it must be one of {', '.join(choices)}."
@@ -280,7 +289,7 @@ def read_vocabulary(file: Path) -> tuple[list[str], list[str]]:
         with open(file, newline="", encoding="utf-8-sig") as source:
             rows = [(int(row["idx"]), row["label"]) for row in csv.DictReader(source)]
     except OSError as error:
-        raise TaskError(f"{file} cannot be read ({error.strerror}); unpack the task again.") from error
+        raise TaskError(f"{file} cannot be read ({error.strerror}); {_RESTORE}.") from error
     except (KeyError, TypeError, ValueError, csv.Error) as error:
         raise TaskError(f"{file} must be a CSV file with the columns idx and label.") from error
     faults = []
@@ -344,8 +353,8 @@ def _check_files(task: Task) -> None:
                 absent = task.audio_path(split, missing[0], rate)
                 raise TaskError(
                     f"{task.path / split}.json names {missing[0]}, but {absent} "
-                    f"is missing ({len(missing)} missing there in all); unpack the task again, "
-                    f"or remove the folder {rate} if another rate is complete."
+                    f"is missing ({len(missing)} missing there in all); add it, unpack the task again if it was "
+                    f"downloaded, or remove the folder {rate} if another rate is complete."
                 )
 
 

@@ -49,7 +49,7 @@ class ListedTask:
 def list_tasks(directory: Path | str | None = None) -> list[ListedTask]:
     """HEAR's tasks, the paper's first, with what is in `directory`, then the other tasks there.
 
-    Raises TaskError when `directory` does not exist.
+    Raises TaskError when `directory` does not exist or is a task itself.
     """
     present = metadata_by_path(directory) if directory is not None else {}
     listed: list[ListedTask] = []

@@ -63,7 +63,9 @@ def sound(place, audio, rate=48000, **options):
 RNG = np.random.default_rng(5)
 NOISE = RNG.uniform(-0.5, 0.5, 12000)
 SPOILED = {
-    "task_metadata.json: it lacks version, evaluation": drop("version", "evaluation"),
+    "task_metadata.json: it lacks version, split_mode (trainvaltest, new_split_kfold, presplit_kfold);": drop(
+        "version", "split_mode"
+    ),
     "task_metadata.json: embedding_type is 'frame'": metadata(embedding_type="frame"),
     "task_metadata.json: sample_duration is 'x'": metadata(sample_duration="x"),
     "task_metadata.json: splits are ['train', 'valid']; trainvaltest": metadata(splits=["train", "valid"]),
@@ -174,7 +176,9 @@ def test_one_sample_off_is_no_fault_and_a_rate_can_be_chosen(good):
     (good / "16000" / "train").mkdir(parents=True)
     assert told(good)
     assert told(good, rate=48000) == []
-    assert told(good, rate=32000) == [".: there is no folder 32000; unpack the task again or resample it"]
+    assert told(good, rate=32000) == [
+        ".: there is no folder 32000; make it, or unpack the task again if it was downloaded"
+    ]
 
 
 def test_what_a_data_set_brings_is_a_remark_in_hears_tasks_unless_most_are_silent(tmp_path):

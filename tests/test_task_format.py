@@ -13,6 +13,7 @@ from tiny_task import make_task, write_wav
 import tasks
 from tasks import digest
 from tasks.format import sort_labels
+from tasks.list import main as list_main
 
 SHARED = Path(__file__).resolve().parents[1].parent / "shared"
 ARCHIVE = SHARED / "data" / "hear_mini" / "hear-2021.0.6-spoken_digit-1.0.9-small-44100.tar.gz"
@@ -455,3 +456,13 @@ def test_hears_own_archive_is_read_and_written_back_alike(tmp_path):
     assert (tmp_path / "again" / "labelvocabulary.csv").read_bytes() == (
         root / "labelvocabulary.csv"
     ).read_bytes()
+
+
+def test_a_task_in_the_place_of_a_folder_of_tasks_is_told_apart(tmp_path, monkeypatch, capsys):
+    make_task(tmp_path / "mine")
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(tasks.TaskError, match="^mine is itself a task directory.* --tasks ./mine.$"):
+        tasks.resolve(["all"], "mine")
+    assert tasks.resolve(["./mine"], "mine") == [Path("mine")]
+    assert list_main(["--tasks-dir", "mine"]) == 2
+    assert "mine is itself a task directory" in capsys.readouterr().err
