@@ -18,7 +18,7 @@ from hear_mwmae.embedding import PRECISIONS, TIMESTAMPS, EmbeddingModel
 from hear_mwmae.errors import UserError
 from hear_mwmae.frontend import HOP_MS
 from hear_mwmae.loading import load_model
-from hear_mwmae.outputs import Output, open_output
+from hear_mwmae.outputs import Output, check_output, open_output
 from hear_mwmae.weights import WEIGHTS_VARIABLE, find_weights, user_cache, write_model_file
 
 # Sound per call to the model: enough to fill its batches, little enough to keep in memory.
@@ -129,14 +129,19 @@ def run_embed(options: argparse.Namespace) -> int:
     Raises:
         UserError: bad input; nothing has been written then.
     """
-    if not options.weights and options.model:
+    files = find_audio(options.paths)
+    check_output(options.out)
+    if not options.weights and not options.model:
+        raise UserError(
+            "No model was given: name one with --model (see `hear-mwmae models`), or its file with --weights."
+        )
+    if not options.weights:
         named_model(options.model)
         if find_weights(options.model) is None and not options.allow_random_init:
             raise UserError(
                 f"There are no weights for {options.model}: give --weights, put {options.model}.safetensors "
                 f"into the folder ${WEIGHTS_VARIABLE}, or accept random ones with --allow-random-init."
             )
-    files = find_audio(options.paths)
     found = options.weights or find_weights(options.model)
     about = {
         "model": options.model or "",

@@ -21,13 +21,9 @@ class Output(ABC):
         path: the file to write; it replaces one of that name.
         about: what the embeddings are, kept in the file.
 
-    Raises:
-        UserError: the folder of `path` does not exist.
     """
 
     def __init__(self, path: Path, about: Mapping[str, str]) -> None:
-        if not path.parent.is_dir():
-            raise UserError(f"{path.parent}: there is no such folder; make it, or write elsewhere.")
         self.path = path
         self.about = dict(about)
         self.temporary = path.with_name(f".{path.name}.{os.getpid()}.tmp")
@@ -116,12 +112,23 @@ class ParquetOutput(Output):
 OUTPUTS: dict[str, type[Output]] = {".npz": NpzOutput, ".parquet": ParquetOutput}
 
 
+def check_output(path: Path) -> None:
+    """Refuse, before any work, a file that `open_output` could not write.
+
+    Raises:
+        UserError: another ending than those of `OUTPUTS`, or a folder that does not exist.
+    """
+    if path.suffix not in OUTPUTS:
+        raise UserError(f"{path}: the name of the output must end in {' or '.join(OUTPUTS)}.")
+    if not path.parent.is_dir():
+        raise UserError(f"{path.parent}: there is no such folder; make it, or write elsewhere.")
+
+
 def open_output(path: Path, about: Mapping[str, str]) -> Output:
     """Open the kind of file that the name's ending says.
 
     Raises:
-        UserError: another ending, or a folder that does not exist.
+        UserError: as `check_output` does.
     """
-    if path.suffix not in OUTPUTS:
-        raise UserError(f"{path}: the name of the output must end in {' or '.join(OUTPUTS)}.")
+    check_output(path)
     return OUTPUTS[path.suffix](path, about)

@@ -162,7 +162,10 @@ def test_only_bad_files_are_an_error_even_when_skipped(weights: str, tmp_path: P
         (["g.wav", "--out", "x.npz", "--model", "mae_x"], "There is no model 'mae_x'"),
         (["g.wav", "--out", "x.npz", "--model", "mae_b"], "no weights for mae_b: give --weights"),
         (["g.wav", "--out", "x.npz", "--weights", "no.safetensors"], "no.safetensors: there is no such file"),
-        (["g.wav", "--out", "x.npz"], "No model was given"),
+        (["g.wav", "--out", "x.npz"], "No model was given: name one with --model"),
+        (["nowhere", "--out", "x.npz"], "nowhere: there is no such file or folder"),
+        (["nowhere", "--out", "x.npz", "--model", "mae_b"], "nowhere: there is no such file or folder"),
+        (["g.wav", "--out", "x.csv", "--model", "mae_b"], "must end in .npz or .parquet"),
         (["g.wav", "--out", "x.npz", "--weights", "w", "--device", "abacus"], "--device abacus"),
     ],
 )
@@ -262,8 +265,8 @@ def test_bad_conversions_write_nothing(
     assert not list(tmp_path.iterdir())
 
 
-def test_the_command_has_no_traceback_and_help_that_teaches(tmp_path: Path) -> None:
-    arguments = ["embed", "nowhere", "--out", "x.npz", "--model", "mae_b"]
+def test_the_command_has_no_traceback_and_help_that_teaches(sounds: Path, tmp_path: Path) -> None:
+    arguments = ["embed", str(sounds), "--out", "x.npz", "--model", "mae_b"]
     command = [sys.executable, "-m", "hear_mwmae.cli", *arguments]
     bare = {"PYTHONPATH": str(Path(__file__).resolve().parents[1]), "HOME": str(tmp_path)}
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=bare)
