@@ -64,7 +64,7 @@ class Ranks:
     """Ranks over tasks (1 is best) of the models with every task; what a critical-difference diagram shows.
 
     `intervals` are 95 % bootstrap intervals of the mean rank over tasks and seeds; `friedman_p` tests that
-    all models are alike (None with two models or one task); `critical_difference` is Nemenyi's at 0.05, and
+    all models are alike (None with two models); `critical_difference` is Nemenyi's at 0.05, and
     `cliques` are the largest groups of models, best first, within it.
     """
 
@@ -138,12 +138,12 @@ def compare(results: Results, directories: Sequence[Path] = ()) -> Comparison:
     `directories` are the runs' own, where saved predictions are looked for; the bootstrap over test clips
     needs them (`--save-predictions`).
     """
-    ranked = results.pool()
+    ranked = results.ranked
     clips = _clip_intervals(results, directories)
     return Comparison(
         per_task=_per_task(results),
         over_tasks=_over_tasks(results, ranked) if results.one_unit else [],
-        ranks=_ranks(results, ranked) if len(ranked) > 1 else None,
+        ranks=_ranks(results, ranked) if ranked else None,
         clips=clips,
         detectable=list(_detectable(results)),
         notes=list(_notes(results, ranked, clips)),
@@ -258,7 +258,9 @@ def _notes(results: Results, ranked: Sequence[str], clips: Sequence[ClipInterval
     models = max((len(_with(results, column)) for column in results.columns), default=0)
     if len(results.models) < 2:
         yield "One model only: there is nothing to compare it with."
-    elif len(ranked) < 2:
+    elif len(results.averaged) < 2:
+        yield "One task only: there are no ranks, no tests over tasks and no s(m)."
+    elif not ranked:
         yield "Ranks and tests over tasks need two models with every task."
     elif not results.one_unit:
         yield "Scores of different kinds cannot be tested together: Wilcoxon's test over tasks is left out."
@@ -280,7 +282,8 @@ def _floor(n: int, models: int, unit: str, where: str) -> Iterator[str]:
     pairs = math.comb(models, 2)
     if n < (needed := least_pairs(pairs)):
         corrected = f" corrected for {pairs} pairs of models" if pairs > 1 else ""
+        count = f"{n} {unit} are" if n > 1 else f"One {unit.removesuffix('s')} is"
         yield (
-            f"{n} {unit} are too few for tests between models {where}{corrected}: the smallest p that they "
+            f"{count} too few for tests between models {where}{corrected}: the smallest p that they "
             f"can give is above 0.05; {needed} are needed."
         )

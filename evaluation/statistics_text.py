@@ -81,7 +81,7 @@ def _pair_sheet(comparison: Comparison, name: Name) -> Sheet:
     seeds = any(test.p is not None for test in comparison.per_task)
     clips = [clip for clip in comparison.clips if clip.other]
     header = ["first", "second", "first - second", "p", "p (Holm)", "better"]
-    header += ["other seeds"] * seeds + ["other clips"] * bool(clips)
+    header += ["tasks won, seeds"] * seeds + ["tasks won, clips"] * bool(clips)
     rows = []
     for test in comparison.over_tasks:
         pair = (test.first, test.second)
@@ -98,7 +98,7 @@ def _pair_sheet(comparison: Comparison, name: Name) -> Sheet:
     ]
     if seeds or clips:
         notes.append(
-            "a : b of c: of c tasks, the first model is better on a and the second on b "
+            "Tasks won, a : b of c: of c tasks, the first model is better on a and the second on b "
             + ("by the test over seeds" if seeds else "")
             + (" and " if seeds and clips else "")
             + ("by the 95 % interval over test clips (not corrected)" if clips else "")
@@ -163,7 +163,7 @@ def _rank_sheet(ranks: Ranks, name: Name) -> Sheet:
 
 def _rank_notes(ranks: Ranks, name: Name) -> Iterator[str]:
     if ranks.friedman_p is None:
-        yield "Friedman's test needs three models and two tasks; it is left out."
+        yield "Friedman's test needs three models; it is left out."
     else:
         chi2 = f"chi-square {ranks.friedman_chi2:.2f}, p = {ranks.friedman_p:.2g}"
         verdict = "rejected" if ranks.friedman_p < ALPHA else "NOT rejected, so that no two are told apart"

@@ -128,6 +128,15 @@ class Results:
             for model in self.pool()
         }
 
+    @property
+    def ranked(self) -> list[str]:
+        """The models that s(m), ranks and tests over tasks compare; none where they would say nothing.
+
+        That is so with fewer than two models that have every task, and with one task.
+        """
+        pool = self.pool()
+        return pool if len(pool) > 1 and len(self.averaged) > 1 else []
+
     def run_pool(self) -> Pool:
         """Return the pool of the models at hand."""
         return run_pool(self.complete_scores(), naive=NAIVE_MODULE)
@@ -161,7 +170,7 @@ def screen(results: Results) -> str:
 
 def grid(results: Results) -> list[list[str]]:
     """Return the cells of the table as printed, header first: models down, tasks across."""
-    overall = _overall(results) if len(results.models) > 1 else {}
+    overall = _overall(results)
     header = ["model", *(f"{c.short} ({c.metric})" for c in results.columns), "average", *overall]
     rows = []
     for model in results.models:
@@ -174,23 +183,26 @@ def grid(results: Results) -> list[list[str]]:
 
 def all_notes(results: Results) -> list[str]:
     """Return every sentence that the table must carry."""
-    units = (
-        []
-        if results.one_unit
-        else ["Scores of different kinds have no average; s(m) puts them on one scale."]
-    )
-    return [*results.notes, *units, *([_pool_note(results)] if len(results.models) > 1 else [])]
+    scale = "; s(m) puts them on one scale" if results.ranked else ""
+    several = len(results.models) > 1 and len(results.averaged) > 1
+    return [
+        *results.notes,
+        *([] if results.one_unit else [f"Scores of different kinds have no average{scale}."]),
+        *([_pool_note(results)] if several else []),
+    ]
 
 
 def _overall(results: Results) -> dict[str, dict[str, Interval]]:
+    if not results.ranked:
+        return {}
     pool, scores = results.run_pool(), results.complete_scores()
     return {f"s(m) {kind}": overall_score(scores, pool, extremes=kind) for kind in ("runs", "means")}
 
 
 def _pool_note(results: Results) -> str:
+    if not results.ranked:
+        return "s(m) needs at least two models with every task; it is left out."
     pool = results.run_pool()
-    if len(pool.rows) < 2:
-        return "s(m) needs at least two models with every task; it is left empty."
     names = ", ".join(results.name(model) for model in pool.rows)
     return (
         f"s(m) compares the models of this run only ({pool.title}: {names}): 100 is the best and 0 the worst "

@@ -110,6 +110,8 @@ def test_tables_that_nobody_would_read_are_in_the_csv_only() -> None:
     [
         (results(n_models=1), "One model only"),
         (results(n_seeds=2), "2 seeds are too few"),
+        (results(n_tasks=1), "One task only"),
+        (results(n_seeds=1), "One seed is too few"),
         (results(n_tasks=3), "3 tasks are too few"),
         (results(n_tasks=3), "for 3 pairs of models: the smallest p that they can give is above 0.05; 7 are"),
         (results(n_seeds=1), "With one seed there is no interval"),
@@ -119,6 +121,16 @@ def test_too_little_is_said_plainly(made: Results, sentence: str) -> None:
     text = statistics_markdown(made, compare(made))
     assert sentence in text
     assert "No interval over test clips" in text
+
+
+@pytest.mark.parametrize("made", [results(n_tasks=1), results(n_models=1), results(n_tasks=1, n_models=1)])
+def test_one_task_or_one_model_has_no_overall_score_and_no_ranks(made: Results) -> None:
+    found = compare(made)
+    assert (found.ranks, found.over_tasks) == (None, [])
+    assert "s(m)" not in markdown(made)
+    assert "all tasks" not in statistics_markdown(made, found)
+    assert "1 tasks" not in statistics_markdown(made, found)
+    assert "s(m) runs" in markdown(results(n_tasks=2, n_models=2))
 
 
 def test_two_seeds_have_no_p_at_all() -> None:

@@ -181,7 +181,7 @@ def test_random_weights_and_synthetic_tasks_are_marked(run: Path, tmp_path: Path
     for short in ("tiny", "several"):
         badge = rf'{short}-v1-full(<br>|\s|<small>.*?</small>)*<span class="badge">synthetic'
         assert re.search(badge, page)
-    assert "--save-predictions" in page, "how to get the clips that are not there"
+    assert "Hardest clips" not in page, "neither a heading nor a link to clips that are not there"
 
 
 def test_mistakes_are_named(run: Path, tmp_path: Path) -> None:
