@@ -18,7 +18,7 @@ from evaluation.overall import FORMULAS, Formula
 from evaluation.paper_tables import paper_summary, paper_tables
 from evaluation.pools import POOLS
 from evaluation.published import published_directory
-from evaluation.results import RUN_FILE, merge, read_run
+from evaluation.results import RUN_FILE, merge, read_run, run_directory
 from evaluation.run_tables import own_tables, pool_and_scores
 from evaluation.sheet import Sheet, write_sheet
 from evaluation.statistics_text import COVERS, overall_sheet, statistics_sheets, write_statistics
@@ -40,6 +40,12 @@ examples:
 
 OPTIONAL_TABLES = ("overall", "table1", "differences")
 """Tables that not every report has; those of an earlier report with other options do not stay."""
+
+_NO_SCORE = {
+    "minmax": "all models have the same scores on every task",
+    "superb": "no model is better than HEAR-Naive on any task, so that nothing sets the 100 %",
+}
+"""Why no model has an overall score although the pool has models and tasks enough."""
 
 
 @dataclass(frozen=True)
@@ -96,8 +102,14 @@ def _overall_and_own(results: Results, options: ReportOptions) -> tuple[list[She
                 raise
             left_out.append(f"own rows in the published Table 1: {error}")
     pool, scores = pool_and_scores(results, options.pool, published)
-    if len(pool.rows) > 1:
-        sheets.append(overall_sheet(scores, pool, results.name, formula=options.formula))
+    if len(pool.rows) > 1 and len(pool.tasks) > 1:
+        overall = overall_sheet(scores, pool, results.name, formula=options.formula)
+        if overall.rows:
+            sheets.append(overall)
+        else:
+            left_out.append(f"overall score: {_NO_SCORE[options.formula]}")
+    elif options.formula != "minmax":
+        left_out.append(f"--score {options.formula}: it needs two models with every task, and two tasks")
     if published and real:
         beside = "paper+run" if options.pool == "paper+run" else "paper"
         sheets += own_tables(results, published, pool=beside, rows=options.rows)
@@ -148,7 +160,7 @@ def parser() -> argparse.ArgumentParser:
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
     add = result.add_argument
-    add("runs", nargs="*", type=Path, metavar="RUN", help="folders that evaluation.run wrote")
+    add("runs", nargs="*", type=Path, metavar="RUN", help="runs: their folders, or their names in results/")
     add("--paper", action="store_true", help="make the published tables instead of a report")
     add(
         "--out",
@@ -206,11 +218,15 @@ def _run(arguments: argparse.Namespace) -> str:
         return write_paper(published, arguments.out or Path("results/paper"))
     if not arguments.runs:
         raise EvaluationError("name a run, such as results/default, or give --paper")
-    out = arguments.out or (arguments.runs[0] if len(arguments.runs) == 1 else Path("results/report"))
+    runs = [run_directory(given) for given in arguments.runs]
+    out = arguments.out or (runs[0] if len(runs) == 1 else Path("results/report"))
     options = ReportOptions(arguments.pool, arguments.score, arguments.published, _rows(arguments.row))
-    results, left_out = write_report(arguments.runs, out, options)
+    results, left_out = write_report(runs, out, options)
+    asked = (options.pool, options.formula) != ("run", "minmax")
+    overall = out / "tables" / "overall.md"
+    chosen = [overall.read_text(encoding="utf-8")] if asked and overall.exists() else []
     lines = [f"left out: {sentence}" for sentence in left_out]
-    return "\n".join([screen(results), *lines, f"Report: {out / 'report.html'}, {out / 'tables'}"])
+    return "\n".join([screen(results), *chosen, *lines, f"Report: {out / 'report.html'}, {out / 'tables'}"])
 
 
 def main(argv: Sequence[str] | None = None) -> int:

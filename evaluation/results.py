@@ -115,7 +115,8 @@ def assemble(frame: Frame, ledger: Ledger) -> Results:
     if others:
         notes.append(
             f"This run's ledger also holds {others} fits of other models, tasks, seeds or presets, not "
-            "shown here: name them all in one command to see them in one table."
+            "shown here: models, tasks and seeds of one command share a table; another preset wants another "
+            "--run."
         )
     return Results(
         models=list(frame.models),
@@ -129,6 +130,13 @@ def assemble(frame: Frame, ledger: Ledger) -> Results:
         digests={(task, rate): digest for task, rate, digest in frame.digests},
         synthetic=frame.synthetic,
     )
+
+
+def run_directory(given: Path) -> Path:
+    """Return the folder of the run that a command line names: `given`, or results/`given` for a bare name."""
+    named = Path("results") / given
+    bare = len(given.parts) == 1 and not (given / RUN_FILE).is_file()
+    return named if bare and (named / RUN_FILE).is_file() else given
 
 
 def read_run(directory: Path) -> Results:

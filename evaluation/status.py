@@ -13,7 +13,7 @@ from pathlib import Path
 from evaluation.command import run_command
 from evaluation.ledger import FitKey, Ledger
 from evaluation.provenance import read_run_file
-from evaluation.results import LEDGER_FILE, PlannedJob, read_frame
+from evaluation.results import LEDGER_FILE, PlannedJob, read_frame, run_directory
 
 
 @dataclass(frozen=True)
@@ -172,8 +172,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Say what a run has done, what is missing and what failed, and estimate the time left. "
         "The exit status is 0 when the last command's work is complete, 1 when it is not.",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, such as results/default")
-    directory = parser.parse_args(argv).run
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run: its folder, or its name in results/")
+    directory = run_directory(parser.parse_args(argv).run)
 
     def work() -> int:
         status = run_status(directory)

@@ -32,7 +32,7 @@ from evaluation.job import Job, SeededFit
 from evaluation.ledger import FitKey, FitRecord, Ledger
 from evaluation.protocol import Preset, Split
 from evaluation.provenance import hardware, read_run_file, versions
-from evaluation.results import LEDGER_FILE, Frame, read_frame
+from evaluation.results import LEDGER_FILE, Frame, read_frame, run_directory
 from evaluation.store import StoreEntry
 from tasks import TaskError, read_labels, read_task, task_digest
 
@@ -248,7 +248,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         "sample of finished fits by training them again. The exit status is 1 when anything differs. "
         "One altered fit among M is found with a chance of N / M.",
     )
-    parser.add_argument("run", type=Path, metavar="RUN", help="folder of the run, such as results/default")
+    parser.add_argument("run", type=Path, metavar="RUN", help="the run: its folder, or its name in results/")
     parser.add_argument("--fits", type=int, default=5, metavar="N", help="how many to train (default: 5)")
     parser.add_argument("--seed", type=int, default=0, metavar="S", help="which ones (default: 0)")
     arguments = parser.parse_args(argv)
@@ -256,7 +256,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     def work() -> int:
         if arguments.fits < 0:
             raise EvaluationError(f"--fits {arguments.fits}: give a number of at least 0")
-        return 0 if verify(arguments.run, arguments.fits, arguments.seed, _print) else 1
+        return 0 if verify(run_directory(arguments.run), arguments.fits, arguments.seed, _print) else 1
 
     return run_command(work)
 

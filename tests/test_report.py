@@ -154,6 +154,7 @@ def test_the_report_of_a_run(
     assert not {"table1.md", "differences.md"} & names
     page = (directory / "report.html").read_text()
     assert "Synthetic sample tasks" in page
+    assert "--save-predictions" in page, "how to get the clips that are not there"
     assert "2 seeds are too few for tests between models on one task" in page
     assert all(sentence in html.unescape(page) for sentence in COVERS)
     with open(directory / "tables" / "overall.csv", newline="") as file:
@@ -162,6 +163,27 @@ def test_the_report_of_a_run(
     assert main([str(directory), "--paper-pool"]) == 2
     assert main([str(directory), "--score", "superb"]) == 2
     assert "needs HEAR-Naive in the pool" in capsys.readouterr().err
+    monkeypatch.chdir(tmp_path)
+    directory.parent.joinpath("results").mkdir()
+    directory.rename(tmp_path / "results" / "second")
+    assert main(["second"]) == 0, "a bare name is that of a run in results/"
+    assert str(Path("results", "second", "report.html")) in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("shift", [1.0, -60.0])
+def test_the_score_asked_for_is_shown_or_why_not(
+    shift: float, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture
+) -> None:
+    made = run(columns=[replace(column, published="") for column in run().columns])
+    made.scores["mine"] |= like_published("HEAR-Naive", shift)
+    monkeypatch.setattr("evaluation.report.read_run", lambda directory: made)
+    monkeypatch.setattr("evaluation.report.write_html", lambda *args, **options: None)
+    monkeypatch.setattr("evaluation.report._figures", lambda *args: [])
+    assert main([str(tmp_path), "--score", "superb"]) == 0
+    shown = capsys.readouterr().out
+    assert ("Overall score relative to HEAR-Naive" in shown) == (shift > 0)
+    assert ("left out: overall score: no model is better than HEAR-Naive" in shown) == (shift < 0)
+    assert (tmp_path / "tables" / "overall.md").exists() == (shift > 0)
 
 
 @pytest.mark.parametrize(
