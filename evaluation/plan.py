@@ -18,7 +18,7 @@ from evaluation.protocol import Preset, axes_sentence, config_key
 from evaluation.results import LEDGER_FILE, Frame, PlannedJob, assemble
 from evaluation.store import StoreEntry
 from evaluation.tables import SYNTHETIC, Column, Results
-from tasks import HEAR19_TASKS, PAPER_TASKS, Task, TaskMetadata, source_rate, stands_for
+from tasks import HEAR19_TASKS, PAPER_TASKS, Task, TaskMetadata, is_resampled, source_rate, stands_for
 
 
 @dataclass(frozen=True)
@@ -54,6 +54,7 @@ class ModelCard:
     pretrained: bool
     n_parameters: int | None
     fingerprint: str | None
+    n_fixed: int = 0
 
 
 @dataclass
@@ -231,6 +232,7 @@ def _add_model(session: Session, model: HearModel) -> None:
             model.pretrained,
             model.n_parameters,
             model.fingerprint,
+            model.n_fixed,
         )
     )
     for task in options.tasks:
@@ -278,6 +280,8 @@ def plan_text(session: Session) -> str:
             f"      {_origin(card)}, {card.dim}-d; "
             f"embedded: {embedded} of {len(jobs) // len(options.budgets)} tasks; fits done: {done} of {total}"
         )
+        if options.layers and not card.spec.layer:
+            lines.append("      exposes no layers: --layers changes nothing for it")
     problems = [f"  left out: {sentence}" for sentence in session.failures]
     return "\n".join([*lines, "", *_task_lines(session), *problems, ""])
 
@@ -285,7 +289,10 @@ def plan_text(session: Session) -> str:
 def _origin(card: ModelCard) -> str:
     if card.sample_rate is None:
         return "imported embeddings"
-    return f"{card.n_parameters / 1e6:.1f} M weights, {card.sample_rate} Hz"
+    size = f"{card.n_parameters / 1e6:.1f} M parameters"
+    if not card.n_parameters:
+        size = f"no trained parameters ({card.n_fixed / 1e6:.1f} M fixed numbers)"
+    return f"{size}, {card.sample_rate} Hz"
 
 
 def _count(number: int, what: str) -> str:
@@ -303,7 +310,16 @@ def _task_lines(session: Session) -> Iterator[str]:
         )
         rates = {card.sample_rate for card in session.cards if card.sample_rate is not None}
         for rate in sorted(rates - set(task.sample_rates)):
-            yield f"      no {rate} Hz: made once from {source_rate(task.sample_rates, rate)} Hz with soxr"
+            source = source_rate(task.sample_rates, rate)
+            made = "already made" if _is_made(session, task, rate) else "made once"
+            yield f"      no {rate} Hz: {made} from {source} Hz with soxr"
+
+
+def _is_made(session: Session, task: Task, rate: int) -> bool:
+    """Say whether the clips at this rate (Hz) lie in the cache."""
+    identities = (job.entry.identity for job in session.jobs if job.task.name == task.name)
+    digest = next((i["task_digest"] for i in identities if i.get("sample_rate") == rate), "")
+    return is_resampled(task, rate, session.options.cache / "audio", digest)
 
 
 def main(argv: Sequence[str] | None = None) -> int:

@@ -90,7 +90,9 @@ def test_layers_of_frames_are_stored_from_one_pass(tmp_path: Path) -> None:
 def test_every_layer_is_a_row_of_the_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000, clips=6)
     assert main(line(tmp_path, "--layers", "all", models=("band_energy", "layered"))) == 0
-    assert "Plan: 4 models x 1 task" in capsys.readouterr().out
+    shown = capsys.readouterr().out
+    assert "Plan: 4 models x 1 task" in shown
+    assert shown.count("exposes no layers: --layers changes nothing for it") == 1
     found = scores(tmp_path / "default")
     assert [model for model, _ in found] == ["band_energy", *labels(*NAMES)]
     run = json.loads((tmp_path / "default" / "run.json").read_text())
