@@ -100,6 +100,7 @@ def embed_task(
             seconds = time.perf_counter() - start
             for entry in entries:
                 entry.note_time(split, len(clips), seconds, hardware(model.device))
+        caller.warn_of_constants(task)
 
 
 Arrays = tuple[Float[np.ndarray, "clips *rest"], ...]
@@ -117,6 +118,24 @@ class _Caller:
         self._sizes = [entry.identity["dim"] for entry in entries]
         self._warn = warn
         self._largest: int | None = None
+        self._first: dict[int, np.ndarray] = {}
+        self._constant = [True] * len(entries)
+
+    def warn_of_constants(self, task: Task) -> None:
+        """Warn of every layer whose embeddings, of all that was embedded here, are one and the same."""
+        for number, layer in enumerate(self._layers):
+            if self._constant[number] and number in self._first:
+                what = "zero" if not self._first[number].any() else "one and the same"
+                name = f"{self._model.spec.module}[layer={layer}]" if layer else self._model.spec.module
+                self._warn(
+                    f"warning: {name}: the embeddings of all clips of {task.name} are {what}; they say "
+                    "nothing about the sound, so check the module and its weights"
+                )
+
+    def _note_constants(self, number: int, embeddings: Float[np.ndarray, "clips *rest"]) -> None:
+        rows = embeddings.reshape(-1, embeddings.shape[-1])
+        first = self._first.setdefault(number, rows[0].copy())
+        self._constant[number] = self._constant[number] and bool((rows == first).all())
 
     @contextlib.contextmanager
     def writer(self, entry: StoreEntry, split: str, clips: int) -> Iterator[Callable[..., None]]:
@@ -178,7 +197,7 @@ class _Caller:
 
     def _checked(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
         found = self._call(clips, audio)
-        for arrays, size in zip(found, self._sizes, strict=True):
+        for number, (arrays, size) in enumerate(zip(found, self._sizes, strict=True)):
             self._check_shapes(clips, size, *arrays)
             finite = np.isfinite(arrays[0]).all(axis=tuple(range(1, arrays[0].ndim)))
             if not finite.all():
@@ -187,6 +206,8 @@ class _Caller:
                     f"{self._model.spec.module}: the embedding of {culprit} has NaN or infinite values; "
                     "mend the module for it"
                 )
+            if self._constant[number]:
+                self._note_constants(number, arrays[0])
         return found
 
     def _check_shapes(self, clips: Sequence[Clip], size: int, embeddings: Float[np.ndarray, "..."]) -> None:

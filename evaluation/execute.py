@@ -119,7 +119,7 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
 
 @contextlib.contextmanager
 def _noted(session: Session, job: Job) -> Iterator[None]:
-    """Let the other jobs go on after a mistake in this one; it is reported at once and at the end."""
+    """Let the other jobs go on after a mistake in this one; it is said at once and kept in run.json."""
     try:
         yield
     except (EvaluationError, TaskError) as error:

@@ -17,6 +17,7 @@ takes one more argument, which changes nothing for whoever does not give it:
 import copy
 import functools
 import importlib
+import os
 import re
 import sys
 from collections.abc import Mapping, Sequence
@@ -31,6 +32,9 @@ from jaxtyping import Float
 
 from evaluation.errors import EvaluationError
 from evaluation.fingerprint import Kind, fingerprint, named_weights
+
+SAMPLE_RATES = (1000, 192_000)
+"""Lowest and highest sample rate (Hz) that is believed: others are kHz, lengths or slips of the pen."""
 
 
 @dataclass(frozen=True)
@@ -79,8 +83,9 @@ class HearModel:
         The layers that it exposes, see the module's text; empty for most.
     pretrained
         False only when the model itself says that its weights are random.
-    n_parameters
-        Number of weights (buffers included).
+    n_parameters, n_fixed
+        Numbers that are trained (all weights where the model is not torch's), and those that never are:
+        torch's buffers, such as a window or a random projection.
     fingerprint
         Hash of weights, module source, options and sample rate, see `evaluation.fingerprint`.
     """
@@ -99,7 +104,7 @@ class HearModel:
                 raise EvaluationError(
                     f"{spec.module}: its model cannot be moved to {self.device}: {_in_words(error)}"
                 ) from error
-        self.sample_rate = self._integer("sample_rate")
+        self.sample_rate = self._rate()
         self.scene_embedding_size = self._integer("scene_embedding_size")
         self.layer_embedding_sizes = self._layers()
         self.pretrained = getattr(self._model, "pretrained", True) is not False
@@ -107,7 +112,10 @@ class HearModel:
             weights = list(named_weights(self._model, self.kind))
         except Exception as error:
             raise EvaluationError(f"{spec.module}: its weights cannot be read: {_in_words(error)}") from error
-        self.n_parameters = sum(array.size for _, array in weights)
+        self.n_parameters, self.n_fixed = sum(array.size for _, array in weights), 0
+        if self.kind == "torch":
+            self.n_parameters = sum(tensor.numel() for tensor in self._model.parameters())
+            self.n_fixed = sum(tensor.numel() for tensor in self._model.buffers())
         settings = {"module": spec.module, "sample_rate": self.sample_rate, "options": dict(spec.options)}
         self.fingerprint = fingerprint(settings, self._module, weights, spec.weights)
 
@@ -156,6 +164,16 @@ class HearModel:
                 "names of letters, digits and ._- to positive integers"
             )
         return dict(sizes)
+
+    def _rate(self) -> int:
+        rate = self._integer("sample_rate")
+        lowest, highest = SAMPLE_RATES
+        if not lowest <= rate <= highest:
+            raise EvaluationError(
+                f"the model of {self.spec.module} has sample_rate = {rate}; "
+                f"it is given in Hz, from {lowest} to {highest} (16 kHz is 16000)"
+            )
+        return rate
 
     def _integer(self, name: str) -> int:
         value = getattr(self._model, name, None)
@@ -209,6 +227,10 @@ class HearModel:
 
 
 def _import(name: str) -> ModuleType:
+    if name.endswith(".py") or os.sep in name:
+        path = Path(name.removesuffix(".py"))
+        where = f", with its folder on PYTHONPATH: PYTHONPATH={path.parent}" if os.sep in name else ""
+        raise EvaluationError(f"'{name}' is a file, not a module's name; write {path.name}{where}")
     try:
         module = importlib.import_module(name)
     except ModuleNotFoundError as error:

@@ -176,8 +176,8 @@ def _on_hub(name: str) -> HubModel:
 HEADER = ("module", "Table 1", "M", "Hz", "size", "ms", "data", "hours", "licence", "weights")
 LEGEND = """\
 Modules are evaluation.baselines.NAME, and hear_mwmae.NAME for mae_* and mw_mae_*. M: million
-parameters. size: numbers per embedding (of a scene/of a frame where they differ). ms: from frame
-to frame."""
+parameters; fixed numbers, such as the random projection of hear_naive, do not count. size: numbers
+per embedding (of a scene/of a frame where they differ). ms: from frame to frame."""
 
 
 def text_table(found: Sequence[dict[str, Any]]) -> str:

@@ -23,6 +23,7 @@ def main(argv: Sequence[str] | None = None) -> int:
         options, broken = options_from(arguments)
         session = prepare(options)
         session.failures += broken
+        unsaid = session.failures.copy()
         print(plan_text(session), flush=True)
         if arguments.plan_only:
             return 0
@@ -46,8 +47,10 @@ def main(argv: Sequence[str] | None = None) -> int:
     except OSError as error:
         print(f"error: {_disk_sentence(error, argv)}", file=sys.stderr)
         return 2
-    for failure in session.failures:
+    for failure in unsaid:
         print(f"failed: {failure}", file=sys.stderr)
+    if said := len(session.failures) - len(unsaid):
+        print(f"{said} failed while it ran, as said above and in run.json", file=sys.stderr)
     return 1 if session.failures else 0
 
 

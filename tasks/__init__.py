@@ -21,7 +21,7 @@ from tasks.format import (
 )
 from tasks.info import TaskInfo
 from tasks.paper import HEAR19_TASKS, PAPER_TASKS
-from tasks.resample import resample_task, source_rate
+from tasks.resample import is_resampled, resample_task, source_rate
 
 __all__ = [
     "HEAR19_TASKS",
@@ -34,6 +34,7 @@ __all__ = [
     "TaskMetadata",
     "decode",
     "find_tasks",
+    "is_resampled",
     "read_clip",
     "read_labels",
     "read_metadata",

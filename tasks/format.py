@@ -353,8 +353,8 @@ def _check_files(task: Task) -> None:
                 absent = task.audio_path(split, missing[0], rate)
                 raise TaskError(
                     f"{task.path / split}.json names {missing[0]}, but {absent} "
-                    f"is missing ({len(missing)} missing there in all); add it, unpack the task again if it was "
-                    f"downloaded, or remove the folder {rate} if another rate is complete."
+                    f"is missing ({len(missing)} missing there in all); add it, unpack the task again if "
+                    f"it was downloaded, or remove the folder {rate} if another rate is complete."
                 )
 
 

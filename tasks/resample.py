@@ -30,13 +30,22 @@ def resample_task(
     if sample_rate in task.sample_rates:
         return task
     rate, cache = source_rate(task.sample_rates, sample_rate), Path(cache)
-    content = task_digest(task, rate, memo=cache / "digests.json")
-    key = hashlib.sha256(f"{content} {rate} {sample_rate} soxr HQ".encode()).hexdigest()[:16]
-    target = cache / f"{task.name}-{sample_rate}-{key}"
+    target = _folder(task, sample_rate, cache, task_digest(task, rate, memo=cache / "digests.json"))
     if not target.is_dir():
         with new_directory(target) as folder:
             _resample_clips(task, rate, sample_rate, folder, progress)
     return dataclasses.replace(task, audio_root=target)
+
+
+def is_resampled(task: Task, sample_rate: int, cache: Path | str, digest: str) -> bool:
+    """Whether `resample_task` has the clips at `sample_rate` (Hz) already; `digest` is the source's."""
+    return _folder(task, sample_rate, Path(cache), digest).is_dir()
+
+
+def _folder(task: Task, sample_rate: int, cache: Path, digest: str) -> Path:
+    rate = source_rate(task.sample_rates, sample_rate)
+    key = hashlib.sha256(f"{digest} {rate} {sample_rate} soxr HQ".encode()).hexdigest()[:16]
+    return cache / f"{task.name}-{sample_rate}-{key}"
 
 
 def _resample_clips(

@@ -85,6 +85,13 @@ def test_a_module_whose_embedding_depends_on_the_batch_is_served_clip_by_clip(
     assert "differently beside others" in warnings[0]
 
 
+def test_embeddings_that_never_change_are_warned_of(task: Task, tmp_path: Path) -> None:
+    model = HearModel(ModelSpec("faulty", options={"fault": "constant"}))
+    _, warnings, _ = embed(model, task, tmp_path)
+    (sentence,) = warnings
+    assert sentence.startswith("warning: faulty: the embeddings of all clips of tiny-v1-full are one and the")
+
+
 def test_a_module_that_runs_out_of_memory_gets_smaller_batches(task: Task, tmp_path: Path) -> None:
     model = HearModel(ModelSpec("faulty", options={"fault": "large batch"}))
     entry, warnings, clips = embed(model, task, tmp_path)

@@ -80,6 +80,12 @@ def test_checkpoints_of_one_name_in_two_folders_stay_apart(tmp_path: Path) -> No
             ModelSpec("faulty", options={"fault": "no rate"}),
             "sample_rate = None; HEAR wants a positive integer",
         ),
+        (
+            ModelSpec("faulty", options={"fault": "kHz"}),
+            "sample_rate = 16; it is given in Hz, from 1000 to 192000",
+        ),
+        (ModelSpec("my_model.py"), "'my_model.py' is a file, not a module's name; write my_model$"),
+        (ModelSpec("./mine/my_model.py"), "write my_model, with its folder on PYTHONPATH: PYTHONPATH=mine$"),
         (ModelSpec("band_energy", options={"depth": 3}), r"load_model\(depth=3\) failed: TypeError"),
     ],
 )

@@ -28,6 +28,13 @@ def parameters(model: torch.nn.Module) -> int:
     return sum(parameter.numel() for parameter in model.parameters())
 
 
+@pytest.mark.parametrize("name", ["hear_naive", "log_mel"])
+def test_what_is_fixed_is_not_counted_as_parameters(name: str) -> None:
+    model = HearModel(ModelSpec(BY_MODULE[name].module), "cpu")
+    assert model.n_parameters == BY_MODULE[name].parameters == 0
+    assert model.n_fixed > 0
+
+
 def test_the_rows_are_those_of_table_1() -> None:
     published = pd.read_csv(PUBLISHED / "table1.csv")
     assert [system.row for system in models.SYSTEMS if system.row] == published["model"].tolist()

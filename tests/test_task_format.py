@@ -461,7 +461,7 @@ def test_hears_own_archive_is_read_and_written_back_alike(tmp_path):
 def test_a_task_in_the_place_of_a_folder_of_tasks_is_told_apart(tmp_path, monkeypatch, capsys):
     make_task(tmp_path / "mine")
     monkeypatch.chdir(tmp_path)
-    with pytest.raises(tasks.TaskError, match="^mine is itself a task directory.* --tasks ./mine.$"):
+    with pytest.raises(tasks.TaskError, match=r"^mine is itself a task directory.* --tasks \./mine\.$"):
         tasks.resolve(["all"], "mine")
     assert tasks.resolve(["./mine"], "mine") == [Path("mine")]
     assert list_main(["--tasks-dir", "mine"]) == 2

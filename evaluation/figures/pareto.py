@@ -101,7 +101,7 @@ def _against(
     )
     caption = (
         f"Average score over {xlabel}; the dashed line joins the models that no other one beats in both. "
-        f"{remark}" + (f"Not shown, as unfinished or unknown: {', '.join(missing)}." if missing else "")
+        f"{remark}" + (f"Not shown, as unfinished, unknown or zero: {', '.join(missing)}." if missing else "")
     ).strip()
     return [Drawing(name, caption, scatter(points, xlabel, ylabel, naming.notes(shown), fewer=fewer))]
 
