@@ -3,9 +3,9 @@
 A fit is a function of embeddings, labels, grid point and seed, so training it again must give the ledger's
 numbers: to the last bit on the same machine with the same versions and number of threads, which is set as it
 was. Elsewhere sums are rounded in another order, which grows while a network trains; there validation and
-primary score may differ by 1/sqrt(n), n being the clips of the smaller part. Measured between one and two
-threads on 60 fits of the sample tasks: 16 differed, at most by 0.16 with 19 clips, which is 0.69/sqrt(n). The
-stored embeddings are taken as they stand.
+primary score may differ by 1/sqrt(n), n being the clips of the smaller part (an earlier engine, with other
+sums for one and two threads, differed by at most 0.69/sqrt(n) on 60 fits of the sample tasks). The stored
+embeddings are taken as they stand.
 """
 
 import argparse
