@@ -15,9 +15,6 @@ import torch
 
 Kind = Literal["torch", "tensorflow", "keras"]
 
-BUILT_ON = {"evaluation": ("hear_mwmae",)}
-"""Baselines take their front end or whole encoders from there."""
-
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 
@@ -60,7 +57,7 @@ def named_weights(model: Any, kind: Kind) -> Iterator[tuple[str, np.ndarray]]:
 def own_sources(module: ModuleType) -> list[Path]:
     """Return the source files of a module and of what it imports, directly or not, from its own project.
 
-    Its own project is its top-level package, for baselines our encoders' too; a module without a package
+    Its own project is its top-level package; a module without a package
     also owns the modules in its folder. Nothing is imported to find out.
     """
     top = module.__name__.partition(".")[0]
@@ -77,7 +74,7 @@ def own_sources(module: ModuleType) -> list[Path]:
 
 
 def _is_own(name: str, path: Path, top: str, module: ModuleType) -> bool:
-    if name.partition(".")[0] in (top, *BUILT_ON.get(top, ())):
+    if name.partition(".")[0] == top:
         return True
     alone = "." not in module.__name__ and not hasattr(module, "__path__")
     return alone and path.is_relative_to(Path(module.__file__).parent) and not _is_installed(path)

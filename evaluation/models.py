@@ -80,8 +80,8 @@ SYSTEMS = (
            "", AUTHORS),
     System("MW-MAE-B-5x5-4l", "hear_mwmae.mw_mae_b_5x5", 85_567_488, 16000, 12288, 12288, 50, "AS-5k", 5000),
     System("MW-MAE-L-4x16-8l", "hear_mwmae.mw_mae_l_8l", 302_633_984, 16000, 5120, 5120, 40, "AS-5k", 5000),
-    System("", BASELINES + "log_mel", 0, 16000, 160, 80, 10),
-    System("", BASELINES + "random_init", 5_399_232, 16000, 960, 960, 40),
+    System("", "hear_mwmae.log_mel", 0, 16000, 160, 80, 10),
+    System("", "hear_mwmae.random_init", 5_399_232, 16000, 960, 960, 40),
 )
 # fmt: on
 
@@ -94,7 +94,7 @@ def table1() -> list[str]:
 def weights_of(module: str) -> HubModel | ReleasedFile | None:
     """Return what a system's weights are, None where it has none; EvaluationError: no such module."""
     package, _, name = module.rpartition(".")
-    if package == "hear_mwmae":
+    if package == "hear_mwmae" and module in table1():
         remedy = f"make it with `hear-mwmae convert --model {name}` or by pre-training (pretrain.export)"
         return ReleasedFile(f"{name}.safetensors", remedy)
     try:
@@ -175,9 +175,10 @@ def _on_hub(name: str) -> HubModel:
 
 HEADER = ("module", "Table 1", "M", "Hz", "size", "ms", "data", "hours", "licence", "weights")
 LEGEND = """\
-Modules are evaluation.baselines.NAME, and hear_mwmae.NAME for mae_* and mw_mae_*. M: million
-parameters; fixed numbers, such as the random projection of hear_naive, do not count. size: numbers
-per embedding (of a scene/of a frame where they differ). ms: from frame to frame."""
+Modules are evaluation.baselines.NAME, and hear_mwmae.NAME for mae_*, mw_mae_*, log_mel and
+random_init. M: million parameters; fixed numbers, such as the random projection of hear_naive, do
+not count. size: numbers per embedding (of a scene/of a frame where they differ). ms: from frame
+to frame."""
 
 
 def text_table(found: Sequence[dict[str, Any]]) -> str:

@@ -8,13 +8,13 @@ from hypothesis import given
 from hypothesis import strategies as st
 from patch_references import check_hear_rules, sound
 
-from evaluation.baselines import log_mel, random_init, wrap
+from evaluation.baselines import wrap
 from evaluation.baselines.chunks import FrameGrid, equal_parts
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.baselines.wrap import FrameModel, get_scene_embeddings, get_timestamp_embeddings
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, parse_model
-from hear_mwmae import UserError
+from hear_mwmae import UserError, log_mel, random_init
 
 
 class Windows(torch.nn.Module):
@@ -123,7 +123,7 @@ def test_log_mel_follows_hears_rules_and_its_definition() -> None:
     double = frames.double().numpy()
     assert abs(scenes[:, :80] - double.mean(axis=1)).max() < 1e-5
     assert abs(scenes[:, 80:] - double.std(axis=1)).max() < 1e-5
-    with pytest.raises(EvaluationError, match="log-mel statistics have no weights; leave out @x"):
+    with pytest.raises(UserError, match="log-mel statistics have no weights; leave out @x"):
         log_mel.load_model("x")
 
 
@@ -132,8 +132,8 @@ def test_random_encoders_go_by_name_and_seed_and_never_by_weights(
 ) -> None:
     (tmp_path / "mae_t.safetensors").write_bytes(b"not even read")
     monkeypatch.setenv("HEAR_MWMAE_WEIGHTS", str(tmp_path))
-    first, again = (HearModel(parse_model("evaluation.baselines.random_init@mae_t"), "cpu") for _ in range(2))
-    other = HearModel(parse_model("evaluation.baselines.random_init@mae_t", {"seed": 1}), "cpu")
+    first, again = (HearModel(parse_model("hear_mwmae.random_init@mae_t"), "cpu") for _ in range(2))
+    other = HearModel(parse_model("hear_mwmae.random_init@mae_t", {"seed": 1}), "cpu")
     assert first.fingerprint == again.fingerprint != other.fingerprint
     assert not first.pretrained
     audio = sound(1.0).numpy()

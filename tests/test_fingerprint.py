@@ -93,10 +93,10 @@ def test_our_own_modules_do_not_depend_on_commands_and_other_baselines() -> None
     assert not {"cli.py", "bench.py", "mae_b.py"} & names
 
 
-def test_baselines_on_our_front_end_depend_on_it() -> None:
-    module = importlib.import_module("evaluation.baselines.log_mel")
+def test_models_on_our_front_end_depend_on_it() -> None:
+    module = importlib.import_module("hear_mwmae.log_mel")
     assert {"log_mel.py", "frontend.py"} <= {path.name for path in own_sources(module)}
-    module = importlib.import_module("evaluation.baselines.random_init")
+    module = importlib.import_module("hear_mwmae.random_init")
     assert {"random_init.py", "embedding.py", "encoder.py"} <= {path.name for path in own_sources(module)}
 
 

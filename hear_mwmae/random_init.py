@@ -1,6 +1,6 @@
 """Our encoders as they are before any training, the row that shows what the architecture alone is worth.
 
-`evaluation.baselines.random_init@mw_mae_b` takes the name of a model of `hear_mwmae` in the place of weights
+`hear_mwmae.random_init@mw_mae_b` takes the name of a model of `hear_mwmae` in the place of weights
 and never looks for trained ones. Its rows are marked, and `evaluation.run` wants `--allow-random-init`.
 """
 

@@ -10,7 +10,7 @@ import torch
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from evaluation.errors import EvaluationError
+from hear_mwmae.errors import UserError
 from hear_mwmae.frontend import BANDS, HOP_LENGTH, HOP_MS, SAMPLE_RATE, LogMel
 
 
@@ -31,9 +31,9 @@ class LogMelStatistics(nn.Module):
 
 
 def load_model(model_file_path: str | Path = "") -> LogMelStatistics:
-    """Return the baseline; EvaluationError when weights are given, because there are none."""
+    """Return the baseline; UserError when weights are given, because there are none."""
     if model_file_path:
-        raise EvaluationError(f"log-mel statistics have no weights; leave out @{model_file_path}")
+        raise UserError(f"log-mel statistics have no weights; leave out @{model_file_path}")
     return LogMelStatistics()
 
 
