@@ -167,8 +167,8 @@ def _parser() -> argparse.ArgumentParser:
 
 def _add_settings(group: argparse._ArgumentGroup) -> None:
     for option, kind, text in (
-        ("--epochs", int, "passes over the clips"),
-        ("--warmup-epochs", int, "of them, those in which the rate rises"),
+        ("--epochs", float, "passes over the clips"),
+        ("--warmup-epochs", float, "of them, those in which the rate rises"),
         ("--batch-size", int, "crops in one update, over all devices"),
         ("--base-learning-rate", float, "per 256 crops of a batch"),
         ("--weight-decay", float, ""),

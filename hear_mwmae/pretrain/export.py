@@ -1,6 +1,8 @@
 """`python -m hear_mwmae.pretrain.export WORKDIR --out model.safetensors`: a run as a model file.
 
-The file serves `hear_mwmae.from_checkpoint`, the named models and `hear-mwmae embed --weights`.
+The file serves `hear_mwmae.from_checkpoint`, the named models and `hear-mwmae embed --weights`. Its metadata
+tell where it is from: settings, step, content hash of the data, loss curve, and of every start of the run the
+time, the versions and revision of the program, and the hardware.
 """
 
 import argparse
@@ -16,7 +18,8 @@ from hear_mwmae.config import ModelConfig
 from hear_mwmae.errors import UserError
 from hear_mwmae.model_file import DECODER_PREFIX, save_model_file
 from hear_mwmae.pretrain.checkpoints import read_config, restore_params
-from hear_mwmae.pretrain.provenance import git_revision
+from hear_mwmae.pretrain.logs import JSONL_FILE, loss_curve
+from hear_mwmae.pretrain.provenance import public_starts
 from hear_mwmae.pretrain.transformer import Params
 
 DTYPES = ("float32", "float16")
@@ -108,7 +111,8 @@ def _export(options: argparse.Namespace) -> None:
         "train": config.to_json(),
         "step": step,
         "data_hash": data_hash,
-        "git_revision": git_revision(),
+        "loss": loss_curve(options.workdir / JSONL_FILE, step),
+        "starts": public_starts(options.workdir),
     }
     export_model(
         options.out,

@@ -6,7 +6,7 @@ Every record carries "step", the number of updates done. Only the first process 
 import json
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
@@ -27,16 +27,31 @@ def truncate_log(path: Path, step: int) -> None:
     """Drop the records after `step` from a JSONL file, and a torn line at its end."""
     if not path.exists():
         return
-    kept = []
+    temporary = path.with_suffix(".part")
+    temporary.write_text("".join(line for line, _ in _records(path, step)), encoding="utf-8")
+    temporary.replace(path)
+
+
+def loss_curve(path: Path, step: int, points: int = 100) -> list[tuple[int, float]]:
+    """Read (step, training loss) off a run's JSONL file: up to `step`, at most `points`, evenly spread.
+
+    The last record is always one of them; empty where there is no such file.
+    """
+    records = [record for _, record in _records(path, step)] if path.exists() else []
+    curve = [(record["step"], round(record["loss"], 5)) for record in records if "loss" in record]
+    kept = np.linspace(0, len(curve) - 1, min(points, len(curve))).round().astype(int)
+    return [curve[index] for index in kept]
+
+
+def _records(path: Path, step: int) -> Iterator[tuple[str, dict[str, float]]]:
+    """The whole lines of a JSONL file up to `step`, as text and read."""
     for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
         try:
-            if line.endswith("\n") and json.loads(line)["step"] <= step:
-                kept.append(line)
+            record = json.loads(line)
+            if line.endswith("\n") and record["step"] <= step:
+                yield line, record
         except ValueError:
             continue
-    temporary = path.with_suffix(".part")
-    temporary.write_text("".join(kept), encoding="utf-8")
-    temporary.replace(path)
 
 
 class Logs:

@@ -25,8 +25,7 @@ def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> optax.S
     It rises linearly from 0 at the first update to `config.learning_rate` after the warm-up, then falls along
     a cosine that reaches 0 as the last update is done.
     """
-    warmup = config.warmup_epochs * steps_per_epoch
-    total = config.epochs * steps_per_epoch
+    warmup, total = config.warmup_steps(steps_per_epoch), config.total_steps(steps_per_epoch)
 
     def rate(done: jax.typing.ArrayLike) -> jax.Array:
         done = jnp.asarray(done, jnp.float32)

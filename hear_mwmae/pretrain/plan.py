@@ -39,7 +39,7 @@ def print_plan(
         UserError: the clips do not fill a batch, or the devices cannot share it.
     """
     options = StepOptions(remat, fsdp, kernel)
-    steps = train.epochs * train.steps_per_epoch(clips)
+    steps = train.total_steps(train.steps_per_epoch(clips))
     check_batch(train, jax.device_count(), jax.process_count())
     machine = this_machine(train.precision)
     _print_size(train, clips, steps)

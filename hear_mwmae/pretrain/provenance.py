@@ -1,5 +1,6 @@
 """`run.json`: which program on which machine made a run, one entry per start."""
 
+import contextlib
 import json
 import os
 import platform
@@ -12,6 +13,11 @@ from pathlib import Path
 import jax
 
 RUN_FILE = "run.json"
+# Of a start, what belongs into a file that is given away: not the command and the host, which name folders.
+PUBLIC = (
+    "step", "time", "packages", "git_revision",
+    "platform", "device", "devices", "processes", "processor", "cores",
+)  # fmt: skip
 PACKAGES = ("hear-mwmae", "jax", "jaxlib", "optax", "orbax-checkpoint", "grain", "numpy")
 
 
@@ -23,6 +29,13 @@ def add_start(workdir: Path, step: int) -> None:
     temporary = path.with_suffix(".part")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
+
+
+def public_starts(workdir: Path) -> list[dict[str, object]]:
+    """Return what `run.json` says of every start, without the command and the host."""
+    path = workdir / RUN_FILE
+    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.exists() else []
+    return [{name: start[name] for name in PUBLIC if name in start} for start in starts]
 
 
 def describe_start(step: int) -> dict[str, object]:
@@ -40,8 +53,19 @@ def describe_start(step: int) -> dict[str, object]:
         "device": device.device_kind,
         "devices": jax.device_count(),
         "processes": jax.process_count(),
+        "processor": _processor(),
+        "cores": os.cpu_count(),
         "xla_flags": os.environ.get("XLA_FLAGS", ""),
     }
+
+
+def _processor() -> str:
+    """Name of the host's processor, as well as the system tells it."""
+    with contextlib.suppress(OSError):
+        for line in Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines():
+            if line.startswith("model name"):
+                return line.partition(":")[2].strip()
+    return platform.processor()
 
 
 def _version(package: str) -> str | None:

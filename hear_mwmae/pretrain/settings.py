@@ -24,9 +24,9 @@ class TrainConfig:
     """
 
     model: ModelConfig
-    epochs: int = 100
-    """Passes over the clips; each pass takes `crops_per_clip` crops of every clip."""
-    warmup_epochs: int = 10
+    epochs: float = 100
+    """Passes over the clips, also a part of one; each pass takes `crops_per_clip` crops of every clip."""
+    warmup_epochs: float = 10
     """The rate rises linearly from 0 over these, then falls to 0 along a cosine."""
     batch_size: int = 1024
     """Crops in one update, over all devices and hosts."""
@@ -55,8 +55,10 @@ class TrainConfig:
             raise UserError(f"Training configuration: {problem}.")
 
     def _problem(self) -> str:
-        if min(self.epochs, self.batch_size, self.accumulation_steps, self.crops_per_clip) < 1:
-            return "epochs, batch_size, accumulation_steps and crops_per_clip must be at least 1"
+        if min(self.batch_size, self.accumulation_steps, self.crops_per_clip) < 1:
+            return "batch_size, accumulation_steps and crops_per_clip must be at least 1"
+        if self.epochs <= 0:
+            return f"epochs {self.epochs} is not above 0"
         if not 0 <= self.warmup_epochs <= self.epochs:
             return f"warmup_epochs {self.warmup_epochs} is not between 0 and the {self.epochs} epochs"
         if self.batch_size % (self.accumulation_steps * self.crops_per_clip):
@@ -92,6 +94,14 @@ class TrainConfig:
                 f"{self.batch_size}: lower --batch-size or raise --crops-per-clip."
             )
         return steps
+
+    def total_steps(self, steps_per_epoch: int) -> int:
+        """Updates in the whole run."""
+        return max(round(self.epochs * steps_per_epoch), 1)
+
+    def warmup_steps(self, steps_per_epoch: int) -> int:
+        """Updates during which the rate rises."""
+        return round(self.warmup_epochs * steps_per_epoch)
 
     def to_json(self) -> str:
         """Write the settings as indented JSON with sorted keys."""

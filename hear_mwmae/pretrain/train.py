@@ -109,7 +109,7 @@ class Trainer:
         check_batch(config, jax.device_count(), jax.process_count())
         self.data = load_data_sets(config, options.data, options.validation)
         self.steps_per_epoch = config.steps_per_epoch(len(self.data.training))
-        self.total_steps = config.epochs * self.steps_per_epoch
+        self.total_steps = config.total_steps(self.steps_per_epoch)
         options.workdir.mkdir(parents=True, exist_ok=True)
         keep_every = options.keep_every_epochs * self.steps_per_epoch
         self.checkpoints = stack.enter_context(

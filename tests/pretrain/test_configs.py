@@ -81,10 +81,13 @@ def test_table_1_trains_the_models_of_the_hear_modules(name: str) -> None:
 
 def test_small_runs_depart_from_the_bundled_ones_in_one_thing() -> None:
     runs = SETS["small"].RUNS
-    settings = {
-        (r.train.epochs, r.train.batch_size, r.train.base_learning_rate, r.clips) for r in runs.values()
+    recipe = {
+        (r.train.batch_size, r.train.base_learning_rate, r.train.precision, r.clips) for r in runs.values()
     }
-    assert len(settings) == 1
+    assert len(recipe) == 1
+    crops = {round(r.train.epochs * r.train.crops_per_clip, 9) for r in runs.values()}
+    warm_up = {round(r.train.warmup_epochs * r.train.crops_per_clip, 9) for r in runs.values()}
+    assert len(crops) == len(warm_up) == 1
     for name in ("mae_t", "mw_mae_t"):
         base, table8 = runs[name].train.model, named_model(name).config
         decoder = {"decoder_width": base.decoder_width, "decoder_depth": base.decoder_depth}
@@ -96,6 +99,7 @@ def test_small_runs_depart_from_the_bundled_ones_in_one_thing() -> None:
                 if getattr(other.model, field.name) != getattr(base, field.name)
             }
             changed |= {"data_fraction"} if other.data_fraction < 1 else set()
+            changed |= {"crops_per_clip"} if other.crops_per_clip > 1 else set()
             assert len(changed - {"decoder_windows", "decoder_heads"}) == 1
 
 

@@ -44,6 +44,13 @@ def test_schedule_without_warm_up_starts_at_the_top() -> None:
     np.testing.assert_allclose(schedule(0), 1e-3, rtol=1e-6)
 
 
+def test_a_part_of_an_epoch_has_its_share_of_the_updates() -> None:
+    schedule = learning_rate_schedule(dataclasses.replace(CONFIG, epochs=0.75, warmup_epochs=0.125), 16)
+    reference = optax.warmup_cosine_decay_schedule(0.0, 1e-3, 2, 12)
+    for step in range(13):
+        np.testing.assert_allclose(schedule(step), reference(step), atol=1e-9)
+
+
 def test_schedule_counts_the_longest_published_run_exactly() -> None:
     schedule = learning_rate_schedule(dataclasses.replace(CONFIG, epochs=100, warmup_epochs=10), 1984)
     assert schedule(20_840) < schedule(19_840)

@@ -25,11 +25,14 @@ from training_runs import (
 
 import hear_mwmae.pretrain.train as loop
 from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain import export
 from hear_mwmae.pretrain.__main__ import main
 from hear_mwmae.pretrain.checkpoints import read_config, restore_params
 from hear_mwmae.pretrain.interruption import InterruptedRun
-from hear_mwmae.pretrain.logs import truncate_log
+from hear_mwmae.pretrain.logs import loss_curve, truncate_log
+from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.train import RunOptions, train
+from hear_mwmae.weights import read_model_file
 
 FINE = {"log_every": 1, "checkpoint_every": 2, "picture_every": 0}
 
@@ -234,6 +237,27 @@ def test_truncated_logs_lose_later_and_torn_lines(tmp_path: Path) -> None:
     path.write_text('{"step": 1}\n{"step": 2}\n{"step": 3}\n{"step": 2')
     truncate_log(path, 2)
     assert path.read_text() == '{"step": 1}\n{"step": 2}\n'
+
+
+def test_a_loss_curve_is_thinned_evenly_and_ends_at_its_step(tmp_path: Path) -> None:
+    path = tmp_path / "log.jsonl"
+    assert loss_curve(path, 5) == []
+    lines = [json.dumps({"step": step, "loss": 1 / step}) for step in range(1, 10)]
+    path.write_text("\n".join([*lines, '{"step": 9, "validation_loss": 1.0}', '{"st']))
+    assert loss_curve(path, 9, points=3) == [(1, 1.0), (5, 0.2), (9, 0.11111)]
+    assert loss_curve(path, 2) == [(1, 1.0), (2, 0.5)]
+
+
+def test_an_exported_file_says_where_it_is_from(whole_run: Path, tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    assert export.main([str(whole_run), "--out", str(path), "--step", "10", "--dtype", "float16"]) == 0
+    origin = read_model_file(path).provenance
+    config, data_hash = read_config(whole_run)
+    assert TrainConfig.from_json(origin["train"]) == config
+    assert (origin["step"], origin["data_hash"]) == (10, data_hash)
+    assert origin["loss"] == [[r["step"], round(r["loss"], 5)] for r in log(whole_run)[:10]]
+    assert origin["starts"][0]["cores"] >= 1
+    assert not {"command", "host"} & origin["starts"][0].keys()
 
 
 @pytest.mark.parametrize(

@@ -20,7 +20,7 @@ run; hours on one H200 and on a TPU v3-8 at {UTILISATION:.0%} of their bfloat16 
 def run_flops(run: Run) -> float:
     """Operations of a whole run on the published training set."""
     train = run.train
-    crops = train.steps_per_epoch(run.clips_used) * train.batch_size * train.epochs
+    crops = train.total_steps(train.steps_per_epoch(run.clips_used)) * train.batch_size
     return crops * train_flops_per_crop(train.model)
 
 

@@ -17,6 +17,8 @@ small:mae_t_fixed_codes    fixed position codes MAE         6.4 M             2.
 small:mw_mae_t_fixed_codes fixed position codes MW-MAE      6.4 M             2.36e+14   0.0 h     0.0 h
 small:mae_t_8x16           8x16 MAE                         6.4 M             1.22e+14   0.0 h     0.0 h
 small:mw_mae_t_8x16        8x16 MW-MAE                      6.4 M             1.17e+14   0.0 h     0.0 h
+small:mae_t_16_crops       16 crops per clip MAE            6.4 M             2.54e+14   0.0 h     0.0 h
+small:mw_mae_t_16_crops    16 crops per clip MW-MAE         6.4 M             2.37e+14   0.0 h     0.0 h
 small:mae_t_10_percent     10% MAE                          6.4 M             2.45e+13   0.0 h     0.0 h
 small:mw_mae_t_10_percent  10% MW-MAE                       6.4 M             2.28e+13   0.0 h     0.0 h
 small:mae_t_30_percent     30% MAE                          6.4 M             7.60e+13   0.0 h     0.0 h
@@ -24,6 +26,7 @@ small:mw_mae_t_30_percent  30% MW-MAE                       6.4 M             7.
 """
 
 import dataclasses
+from collections.abc import Mapping
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.configs.run import ENCODERS, Run, both
@@ -40,18 +43,21 @@ SHORT = {
 
 
 def _run(model: ModelConfig, row: str, **train: float) -> Run:
-    config = TrainConfig(model, **SHORT, **train)
+    config = TrainConfig(model, **SHORT | train)
     return Run(config, row, published={}, clips=CLIPS)
 
 
-def _pair(suffix: str, row: str, *, data_fraction: float = 1.0, **model: object) -> dict[str, Run]:
-    """The runs `mae_t<suffix>` and `mw_mae_t<suffix>`."""
+def _pair(suffix: str, row: str, train: Mapping[str, float] | None = None, **model: object) -> dict[str, Run]:
+    """The runs `mae_t<suffix>` and `mw_mae_t<suffix>`; `train` are settings, `model` fields that differ."""
     mae, mw_mae = both(ModelConfig(**ENCODERS["t"], decoder_width=192, decoder_depth=2, **model))
     return {
-        f"mae_t{suffix}": _run(mae, f"{row} MAE".strip(), data_fraction=data_fraction),
-        f"mw_mae_t{suffix}": _run(mw_mae, f"{row} MW-MAE".strip(), data_fraction=data_fraction),
+        f"mae_t{suffix}": _run(mae, f"{row} MAE", **(train or {})),
+        f"mw_mae_t{suffix}": _run(mw_mae, f"{row} MW-MAE", **(train or {})),
     }
 
+
+# Sixteen crops of a clip lie in one batch; in a sixteenth of the passes there are as many crops in all.
+CROPS = {"crops_per_clip": 16, "epochs": SHORT["epochs"] / 16, "warmup_epochs": SHORT["warmup_epochs"] / 16}
 
 BUNDLED = _pair("", "ViT-T")
 _MAE, _MW_MAE = (run.train.model for run in BUNDLED.values())
@@ -66,6 +72,7 @@ RUNS = (
     | {"mae_t_no_class_token": _run(dataclasses.replace(_MAE, class_token=False), "no class token MAE")}
     | _pair("_fixed_codes", "fixed position codes", position_codes="fixed")
     | _pair("_8x16", "8x16", patch_size=(8, 16))
-    | _pair("_10_percent", "10%", data_fraction=0.1)
-    | _pair("_30_percent", "30%", data_fraction=0.3)
+    | _pair("_16_crops", "16 crops per clip", CROPS)
+    | _pair("_10_percent", "10%", {"data_fraction": 0.1})
+    | _pair("_30_percent", "30%", {"data_fraction": 0.3})
 )
