@@ -1,6 +1,7 @@
-"""The command `hear-mwmae`: embed sound files, list the models, convert released checkpoints."""
+"""The command `hear-mwmae`: embed sound files, list and show models, convert released checkpoints."""
 
 import argparse
+import json
 import math
 import sys
 import warnings
@@ -19,7 +20,7 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.frontend import HOP_MS
 from hear_mwmae.loading import load_model
 from hear_mwmae.outputs import Output, check_output, open_output
-from hear_mwmae.weights import WEIGHTS_VARIABLE, find_weights, user_cache, write_model_file
+from hear_mwmae.weights import WEIGHTS_VARIABLE, find_weights, read_model_file, user_cache, write_model_file
 
 # Sound per call to the model: enough to fill its batches, little enough to keep in memory.
 SECONDS_AT_ONCE = 120.0
@@ -80,6 +81,9 @@ def _parser() -> argparse.ArgumentParser:
     _add_embed_options(embed)
     models = commands.add_parser("models", help="list the named models and where their weights are")
     models.set_defaults(run=run_models)
+    show = commands.add_parser("show", help="print the shape of a model file and where it is from, as JSON")
+    show.add_argument("model", metavar="FILE_OR_NAME", help="*.safetensors, or a named model with weights")
+    show.set_defaults(run=run_show)
     convert = commands.add_parser(
         "convert", help="convert a released checkpoint", description=CONVERT_HELP, formatter_class=raw
     )
@@ -245,6 +249,24 @@ def run_models(_: argparse.Namespace) -> int:
     for name, model in NAMED_MODELS.items():
         if model.released_directory:
             print(f"Released by the paper's authors for {name}: {model.released_directory} (see `convert`).")
+    return 0
+
+
+def run_show(options: argparse.Namespace) -> int:
+    """Print a model file's path, `ModelConfig` and provenance as one JSON object.
+
+    Raises:
+        UserError: no such file, no such model, or no weights of that name.
+    """
+    path = Path(options.model)
+    if path.suffix != ".safetensors":
+        named_model(options.model)
+        path = find_weights(options.model)
+    if path is None:
+        raise UserError(f"There are no weights for {options.model}: name the model file itself.")
+    weights = read_model_file(path)
+    shape = json.loads(weights.config.to_json())
+    print(json.dumps({"file": str(path), "model": shape, "provenance": weights.provenance}, indent=1))
     return 0
 
 

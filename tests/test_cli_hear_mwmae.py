@@ -1,5 +1,6 @@
 """The command `hear-mwmae`, from real sound files to files of embeddings."""
 
+import json
 import subprocess
 import sys
 from pathlib import Path
@@ -63,6 +64,16 @@ def test_scenes_of_a_folder(sounds: Path, weights: str, tmp_path: Path) -> None:
         torch.testing.assert_close(
             torch.from_numpy(row), model.scene_embeddings([clip])[0], atol=1e-5, rtol=0
         )
+
+
+def test_show_tells_shape_and_origin(weights: str, capsys: pytest.CaptureFixture) -> None:
+    assert cli.main(["show", weights]) == 0
+    shown = json.loads(capsys.readouterr().out)
+    assert shown["file"] == weights
+    assert shown["model"]["heads"] == 4
+    assert shown["provenance"] == read_model_file(Path(weights)).provenance
+    assert cli.main(["show", "mae_x"]) == 2
+    assert "mae_x" in capsys.readouterr().err
 
 
 def test_timestamps_are_the_same_in_both_formats(sounds: Path, weights: str, tmp_path: Path) -> None:

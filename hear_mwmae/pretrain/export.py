@@ -6,6 +6,7 @@ time, the versions and revision of the program, and the hardware.
 """
 
 import argparse
+import json
 import sys
 from collections.abc import Iterator, Sequence
 from functools import partial
@@ -108,7 +109,7 @@ def _export(options: argparse.Namespace) -> None:
     config, data_hash = read_config(options.workdir)
     params, step = restore_params(options.workdir, options.step)
     provenance = {
-        "train": config.to_json(),
+        "train": json.loads(config.to_json()),
         "step": step,
         "data_hash": data_hash,
         "loss": loss_curve(options.workdir / JSONL_FILE, step),

@@ -253,7 +253,7 @@ def test_an_exported_file_says_where_it_is_from(whole_run: Path, tmp_path: Path)
     assert export.main([str(whole_run), "--out", str(path), "--step", "10", "--dtype", "float16"]) == 0
     origin = read_model_file(path).provenance
     config, data_hash = read_config(whole_run)
-    assert TrainConfig.from_json(origin["train"]) == config
+    assert TrainConfig.from_json(json.dumps(origin["train"])) == config
     assert (origin["step"], origin["data_hash"]) == (10, data_hash)
     assert origin["loss"] == [[r["step"], round(r["loss"], 5)] for r in log(whole_run)[:10]]
     assert origin["starts"][0]["cores"] >= 1
