@@ -1,4 +1,4 @@
-"""The command that builds a HEAR task directory from the raw recordings of its data set."""
+"""The command that builds a HEAR task directory from raw recordings: those of a data set, or one's own."""
 
 import argparse
 import sys
@@ -17,7 +17,8 @@ from tasks.libricount import LIBRICOUNT, list_libricount
 from tasks.mridangam_stroke import MRIDANGAM_STROKE, list_strokes
 from tasks.mridangam_tonic import MRIDANGAM_TONIC, list_tonics
 from tasks.nsynth_pitch import NSYNTH_PITCH, list_nsynth
-from tasks.pipeline import Builder, build
+from tasks.own import DEFAULT_FOLDS, plan_own_task
+from tasks.pipeline import Builder, build, build_plan
 from tasks.raw import Say
 from tasks.speech_commands import SPEECH_COMMANDS, list_speech_commands
 from tasks.spoken_digit import SPOKEN_DIGIT, list_spoken_digit
@@ -75,6 +76,38 @@ def build_task(
     )
 
 
+def build_own_task(
+    table: Path | str,
+    raw: Path | str,
+    out: Path | str,
+    *,
+    seconds: float | None = None,
+    nfolds: int | None = None,
+    note: str | None = None,
+    sample_rates: Sequence[int] = DEFAULT_RATES,
+    skip_bad: int = 0,
+    say: Say = print,
+    reading: Progress | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Build a task of one's own, named as the CSV `table` that lists its recordings in the folder `raw`.
+
+    The table has the columns filename (a path in `raw`), label (several are separated by `;`) and one of
+    split (train, valid, test), fold (any values), group (recordings that stay together in one of `nfolds`
+    folds, by default 5). Clips last `seconds`, by default as long as the longest recording; `note` is kept
+    in the metadata. What is returned, told and raised, and the other parameters, are as in `build_task`.
+    """
+    return build_plan(
+        plan_own_task(Path(table), Path(raw), seconds=seconds, nfolds=nfolds, note=note),
+        Path(out),
+        sample_rates=sample_rates,
+        skip_bad=skip_bad,
+        say=say,
+        reading=reading,
+        progress=progress,
+    )
+
+
 def _find_builder(name: str) -> Builder:
     for builder in BUILDERS:
         if name.lower() in (builder.info.metadata.task_name, builder.info.short_name.lower()):
@@ -85,14 +118,41 @@ def _find_builder(name: str) -> Builder:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m tasks.build`; returns the exit status."""
+    options = _parser().parse_args(arguments)
+
+    def work() -> None:
+        with (
+            progress_bar("reading all recordings", "file") as reading,
+            progress_bar(f"building {options.task}", "clip") as progress,
+        ):
+            shared = {
+                "sample_rates": options.sample_rates,
+                "skip_bad": options.skip_bad,
+                "say": tqdm.write,
+                "reading": reading,
+                "progress": progress,
+            }
+            own = {"seconds": options.duration, "nfolds": options.folds, "note": options.note}
+            if options.task.lower().endswith(".csv"):
+                build_own_task(options.task, options.raw, options.out, **own, **shared)
+            elif any(value is not None for value in own.values()):
+                raise TaskError("--duration, --folds and --note are for a table of your own (my-task.csv).")
+            else:
+                build_task(options.task, options.raw, options.out, **shared)
+
+    return run_command(work)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tasks.build",
         formatter_class=argparse.RawDescriptionHelpFormatter,
-        description="Build a HEAR task directory from the raw recordings of its data set.",
+        description="Build a HEAR task directory from raw recordings: those of a data set, or your own.",
         epilog=_LAYOUTS,
     )
-    parser.add_argument("task", metavar="TASK", help=", ".join(b.info.metadata.task_name for b in BUILDERS))
-    parser.add_argument("--raw", type=Path, required=True, help="folder of the unpacked data set")
+    names = ", ".join(b.info.metadata.task_name for b in BUILDERS)
+    parser.add_argument("task", metavar="TASK", help=f"{names}; or a table of your own recordings: FILE.csv")
+    parser.add_argument("--raw", type=Path, required=True, help="folder of the recordings")
     parser.add_argument("--out", type=Path, required=True, help="folder to hold the task directory")
     parser.add_argument(
         "--sample-rates",
@@ -110,25 +170,18 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="leave out up to N recordings that cannot be read, and name them; the result is then a part "
         "(default: the first one stops the build)",
     )
-    options = parser.parse_args(arguments)
-
-    def work() -> None:
-        with (
-            progress_bar("reading all recordings", "file") as reading,
-            progress_bar(f"building {options.task}", "clip") as progress,
-        ):
-            build_task(
-                options.task,
-                options.raw,
-                options.out,
-                sample_rates=options.sample_rates,
-                skip_bad=options.skip_bad,
-                say=tqdm.write,
-                reading=reading,
-                progress=progress,
-            )
-
-    return run_command(work)
+    own = parser.add_argument_group("for a table of your own")
+    own.add_argument(
+        "--duration",
+        type=_seconds,
+        metavar="SECONDS",
+        help="cut and pad all clips to this length (default: the longest recording's)",
+    )
+    own.add_argument(
+        "--folds", type=_folds, metavar="K", help=f"folds to make of groups (default: {DEFAULT_FOLDS})"
+    )
+    own.add_argument("--note", metavar="TEXT", help="stands in the metadata and under every table of scores")
+    return parser
 
 
 def _rate(text: str) -> int:
@@ -144,8 +197,35 @@ def _count(text: str) -> int:
     return int(text)
 
 
+def _seconds(text: str) -> float:
+    try:
+        seconds = float(text)
+    except ValueError:
+        seconds = 0.0
+    if not 0.01 <= seconds <= 36000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a length between 0.01 and 36000 seconds")
+    return seconds
+
+
+def _folds(text: str) -> int:
+    if _count(text) < 3:
+        raise argparse.ArgumentTypeError(f"{text} folds are too few: training, validation and test need 3")
+    return int(text)
+
+
 _LAYOUTS = """\
-What --raw must hold: the data set, unpacked (archives are not read), in this layout or any folder above it:
+A table of your own, my-task.csv, makes the task my-task. Its columns, separated by commas:
+  filename          path of a recording in the folder --raw (wav, flac, ogg, opus, mp3; any rate and channels)
+  label             what is to be recognised; if some recording has several, "dog;cat", the task is multilabel
+and one of these, by which the recordings are divided; every part needs every label:
+  split             train, valid or test
+  fold              any value, such as 1 to 5 or the speaker's name: as many folds as there are values
+  group             recordings that must stay together, of one speaker, say: whole groups make --folds folds,
+                    each with about as many clips of every label; the same table makes the same folds
+Other columns are ignored.
+
+What --raw must hold for the others: the data set, unpacked (archives are not read), in this layout or any
+folder above it:
   beijing_opera     <id>__<author>__<instrument>-<take>.wav
   tfds_crema_d      the folder AudioWAV: 1001_DFA_ANG_XX.wav; or what TFDS gives, as HEAR unpacks it:
                     {train,valid,test}/<split>_labels.csv with {train,valid,test}/audio/
@@ -163,6 +243,7 @@ Fewer clips than the data set has are built as <task>-part and labelled so where
 A second run does nothing; a bad file stops the build and is named; after Ctrl-C nothing half-made is left.
 
 example: python -m tasks.build esc50 --raw ESC-50-master --out my-tasks
+example: python -m tasks.build my-task.csv --raw recordings --out my-tasks
 """
 
 if __name__ == "__main__":

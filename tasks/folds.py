@@ -1,7 +1,8 @@
-"""HEAR's rules for new folds and subsampling: the benchmark's published archives fix every number here."""
+"""HEAR's rules for new folds and subsampling, whose numbers its published archives fix; folds of groups."""
 
 import hashlib
 import random
+from collections import Counter, defaultdict
 from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
@@ -36,6 +37,44 @@ def new_folds(
         f"no division into {nfolds} folds gives each of them the label {lacking(parts, labels)!r}; "
         "add clips of that label or leave it out."
     )
+
+
+def grouped_folds(
+    labels: Mapping[str, Collection[str]], groups: Mapping[str, str], nfolds: int
+) -> dict[str, tuple[str, ...]]:
+    """Divide keys into `nfolds` parts that keep groups whole and have about as many keys of every label.
+
+    Parameters: `labels` maps every key to its labels and `groups` to its group. Returns fold name -> keys.
+    Nothing is drawn: labels follow one another by how few groups have them, a label's groups by how many of
+    its keys they have; each goes where the label has the fewest keys so far, and then where the fewest
+    keys are. Raises TaskError for labels that fewer groups have than there are folds.
+    """
+    members: dict[str, list[str]] = defaultdict(list)
+    for key in sorted(labels):
+        members[groups[key]].append(key)
+    held = {g: Counter(label for key in keys for label in labels[key]) for g, keys in members.items()}
+    having = {label: [g for g in sorted(held) if label in held[g]] for g in held for label in held[g]}
+    _check_groups(having, nfolds)
+    counts: list[Counter[str]] = [Counter() for _ in range(nfolds)]
+    parts: list[list[str]] = [[] for _ in range(nfolds)]
+    placed: set[str] = set()
+    for label in sorted(having, key=lambda name: (len(having[name]), name)):
+        waiting = [g for g in having[label] if g not in placed]
+        for group in sorted(waiting, key=lambda g: -held[g][label]):
+            fold = min(range(nfolds), key=lambda i: (counts[i][label], len(parts[i])))
+            counts[fold] += held[group]
+            parts[fold] += members[group]
+            placed.add(group)
+    return {fold_name(i): tuple(sorted(part)) for i, part in enumerate(parts)}
+
+
+def _check_groups(having: Mapping[str, Collection[str]], nfolds: int) -> None:
+    few = [f"{label!r} ({len(having[label])})" for label in sorted(having) if len(having[label]) < nfolds]
+    if few:
+        raise TaskError(
+            f"fewer groups than {nfolds} folds have {', '.join(few)}; leave these labels out, add groups, or "
+            "make fewer folds."
+        )
 
 
 def permuted(count: int, seed: str) -> list[int]:

@@ -4,7 +4,7 @@ from pathlib import Path
 
 from tasks.errors import TaskError
 from tasks.folds import permuted
-from tasks.info import TaskInfo, split_metadata
+from tasks.info import MULTILABEL_SCORES, TaskInfo, split_metadata
 from tasks.raw import Recording, Say, find_one, read_rows
 
 FSD50K = TaskInfo(
@@ -12,7 +12,7 @@ FSD50K = TaskInfo(
     metadata=split_metadata(
         *("fsd50k", "v1.0", "full"),
         sample_duration=None,
-        evaluation=("mAP", "d_prime", "aucroc", "top1_acc"),
+        evaluation=MULTILABEL_SCORES,
         prediction_type="multilabel",
     ),
     clips=51185,

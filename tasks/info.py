@@ -9,6 +9,7 @@ from tasks.format import TaskMetadata
 FIVE_FOLDS = tuple(fold_name(i) for i in range(5))
 TRAIN_VALID_TEST = ("train", "valid", "test")
 MULTICLASS_SCORES = ("top1_acc", "mAP", "d_prime", "aucroc")
+MULTILABEL_SCORES = ("mAP", "d_prime", "aucroc", "top1_acc")
 SCORES = {
     "scene": ("top1_acc", "pitch_acc", "chroma_acc", "mAP", "d_prime", "aucroc"),
     "event": (

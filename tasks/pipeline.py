@@ -33,12 +33,18 @@ class Builder:
 
 @dataclass(frozen=True)
 class Plan:
-    """What will be built: recordings by split, whether they are the whole task, what is to be told."""
+    """What will be built: recordings by split, whether they are the whole task, what is to be told.
+
+    `notes` are kept in the metadata, `remarks` only told. A task `is_own` that is none of HEAR's: its
+    directory has the task's bare name.
+    """
 
     info: TaskInfo
     splits: Splits
     is_part: bool
     notes: tuple[str, ...]
+    remarks: tuple[str, ...] = ()
+    is_own: bool = False
 
     @property
     def metadata(self) -> TaskMetadata:
@@ -63,7 +69,7 @@ class Plan:
     @property
     def directory(self) -> str:
         """Name of the built task's directory."""
-        return self.metadata.task_name if self.is_part else self.info.directory
+        return self.metadata.task_name if self.is_part or self.is_own else self.info.directory
 
     @property
     def clips(self) -> dict[str, list[Clip]]:
@@ -99,15 +105,39 @@ def build(
         raise TaskError(
             f"{out} lies in {raw}, where clips would be taken for recordings; choose another --out."
         )
-    plan = make_plan(builder, raw)
+    return build_plan(
+        make_plan(builder, raw),
+        out,
+        sample_rates=sample_rates,
+        skip_bad=skip_bad,
+        say=say,
+        reading=reading,
+        progress=progress,
+    )
+
+
+def build_plan(
+    plan: Plan,
+    out: Path,
+    *,
+    sample_rates: Sequence[int],
+    skip_bad: int = 0,
+    say: Say = print,
+    reading: Progress | None = None,
+    progress: Progress | None = None,
+) -> Path:
+    """Write what is planned into a directory in `out`, and return it; what is there already is left alone.
+
+    The parameters and errors are those of `tasks.build.build_task`.
+    """
     there = _already_built(plan, out, sample_rates, skip_bad)
     if there is not None:
         say(f"{there} is already built; nothing to do")
         return there
     if skip_bad:
         plan = _without_bad(plan, skip_bad, say, reading)
-    for note in plan.notes:
-        say(note)
+    for sentence in (*plan.notes, *plan.remarks):
+        say(sentence)
     target = out / plan.directory
     with new_directory(target) as folder:
         write_task(folder, plan.metadata, plan.clips)
@@ -118,10 +148,7 @@ def build(
 
 def make_plan(builder: Builder, raw: Path) -> Plan:
     """List and divide the recordings in `raw`; TaskError when they are missing, misnamed or cannot be."""
-    if not raw.is_dir():
-        if raw.exists():
-            raise TaskError(f"{raw} is a file; unpack it and give the folder with what it holds as --raw.")
-        raise TaskError(f"the folder of recordings {raw} does not exist; check --raw.")
+    check_folder(raw)
     notes: list[str] = []
     listed = builder.list_recordings(raw, notes.append)
     present = _present(listed, notes.append)
@@ -132,8 +159,17 @@ def make_plan(builder: Builder, raw: Path) -> Plan:
     return Plan(builder.info, splits, is_part or kept < builder.info.clips, tuple(notes))
 
 
+def check_folder(raw: Path) -> None:
+    """TaskError when the folder of recordings is none."""
+    if raw.is_dir():
+        return
+    if raw.exists():
+        raise TaskError(f"{raw} is a file; unpack it and give the folder with what it holds as --raw.")
+    raise TaskError(f"the folder of recordings {raw} does not exist; check --raw.")
+
+
 def _present(listed: Sequence[Recording], note: Say) -> list[Recording]:
-    """The recordings whose sound is there, sorted by name, each name once."""
+    """The recordings whose sound is there, sorted by name."""
     present = [r for r in listed if r.path.is_file()]
     if not present:
         such = f", such as {listed[0].path}" if listed else ""
@@ -142,8 +178,13 @@ def _present(listed: Sequence[Recording], note: Say) -> list[Recording]:
         )
     if len(present) < len(listed):
         note(f"left out {len(listed) - len(present)} of {len(listed)} recordings whose sound is missing")
+    return in_order(present)
+
+
+def in_order(recordings: Sequence[Recording]) -> list[Recording]:
+    """Recordings sorted by their clips' names; TaskError when two have the same."""
     by_stem: dict[str, Recording] = {}
-    for recording in present:
+    for recording in recordings:
         other = by_stem.setdefault(recording.stem, recording)
         if other is not recording:
             raise TaskError(f"{recording.path} and {other.path} have the same name; remove one of them.")
@@ -218,19 +259,24 @@ def _already_built(plan: Plan, out: Path, sample_rates: Sequence[int], skip_bad:
     as_part = dataclasses.replace(plan, is_part=True)
     for target in {out / p.directory: None for p in ((plan, as_part) if skip_bad else (plan,))}:
         if target.exists():
-            _check_same(target, plan.clips, sample_rates, skip_bad)
+            _check_same(target, plan, sample_rates, skip_bad)
             return target
     return None
 
 
-def _check_same(
-    target: Path, clips: Mapping[str, Sequence[Clip]], sample_rates: Sequence[int], skip_bad: int
-) -> None:
-    there = read_task(target)
+def _check_same(target: Path, plan: Plan, sample_rates: Sequence[int], skip_bad: int) -> None:
+    there, metadata = read_task(target), plan.metadata
     built = {(split, clip) for split, members in there.clips.items() for clip in members}
-    planned = {(split, clip) for split, members in clips.items() for clip in members}
+    planned = {(split, clip) for split, members in plan.clips.items() for clip in members}
     if built - planned or len(planned - built) > skip_bad:
         raise TaskError(f"{target} was built from other recordings; remove it or choose another --out.")
+    if there.metadata.sample_duration != metadata.sample_duration:
+        raise TaskError(
+            f"{target} has clips of {there.metadata.sample_duration} s, not {metadata.sample_duration} s; "
+            "remove it or choose another --out."
+        )
+    if not set(metadata.build_notes) <= set(there.metadata.build_notes):
+        raise TaskError(f"{target} was built with other notes; remove it or choose another --out.")
     absent = [str(rate) for rate in sample_rates if rate not in there.sample_rates]
     if absent:
         raise TaskError(f"{target} is there without {', '.join(absent)} Hz; remove it to build it anew.")

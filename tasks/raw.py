@@ -95,7 +95,7 @@ def labelled_by_tfds(raw: Path) -> list[Recording]:
 def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
     """Rows of a CSV file; TaskError when it cannot be read or a row lacks a value in one of `columns`."""
     try:
-        with open(file, newline="", encoding="utf-8", errors="replace") as source:
+        with open(file, newline="", encoding="utf-8-sig", errors="replace") as source:
             rows = list(csv.DictReader(source))
     except (OSError, csv.Error) as error:
         raise TaskError(f"{file} cannot be read as a table ({error}); restore it.") from error
