@@ -151,8 +151,9 @@ def _notes(options: RunOptions) -> list[str]:
         if task.metadata.part_of:
             notes.append(f"{short_name(task)} is a part of its data set: {task.metadata.part_of}.")
         elif task.metadata.build_notes:
-            departs = "; ".join(task.metadata.build_notes)
-            notes.append(f"{short_name(task)} is not the published task: {departs}.")
+            of_hear = any(stands_for(task.metadata, info) for info in HEAR19_TASKS)
+            departs = " is not the published task" if of_hear else ""
+            notes.append(f"{short_name(task)}{departs}: {'; '.join(task.metadata.build_notes)}.")
     return notes
 
 
