@@ -20,11 +20,12 @@ from typing import Any
 
 import numpy as np
 
+from evaluation.command import run_command
 from evaluation.errors import EvaluationError
 from evaluation.heareval_export import PREDICTED, SCORES, seed_score_files
 from evaluation.heareval_files import find_trees, labels_file, read_label_lists, tree_files
 from evaluation.statistics import Interval, t_interval
-from tasks import TaskError, read_labels
+from tasks import read_labels
 
 HEAREVAL = "heareval==2021.1.3"
 REQUIREMENTS = (
@@ -88,7 +89,8 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 2 for a mistake or a failure of heareval, 130 after Ctrl-C."""
     arguments = parser().parse_args(argv)
-    try:
+
+    def work() -> int:
         if arguments.grid_points < 1:
             raise EvaluationError(f"--grid-points {arguments.grid_points}: at least one is needed")
         folders = find_trees(arguments.directory)
@@ -97,16 +99,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         for folder in folders:
             theirs = run_heareval(folder, python, grid=arguments.grid, grid_points=arguments.grid_points)
             print(comparison(folder, theirs, f"grid {arguments.grid}, {arguments.grid_points} points"))
-    except (EvaluationError, TaskError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except OSError as error:
-        print(f"error: {error.filename or ''}: {error.strerror or error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("\nStopped.", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return run_command(work, "stopped.")
 
 
 def environment_python(path: Path) -> Path:

@@ -19,6 +19,7 @@ from typing import Any
 
 from evaluation.baselines.hub import HubModel
 from evaluation.baselines.weights import ReleasedFile
+from evaluation.command import run_command
 from evaluation.errors import EvaluationError
 
 TABLE1 = "table1"
@@ -240,20 +241,17 @@ def parser() -> argparse.ArgumentParser:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 2 for a mistake, 130 after Ctrl-C."""
     arguments = parser().parse_args(argv)
-    try:
+
+    def work() -> int:
         if arguments.download:
             print(*download(arguments.download), sep="\n")
         elif arguments.json:
             print(json.dumps(rows(), indent=2))
         else:
             print(text_table(rows()))
-    except EvaluationError as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("stopped; the same command goes on with what is missing", file=sys.stderr)
-        return 130
-    return 0
+        return 0
+
+    return run_command(work, "stopped; the same command goes on with what is missing.")
 
 
 if __name__ == "__main__":
