@@ -8,17 +8,20 @@ time, the versions and revision of the program, and the hardware.
 import argparse
 import json
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
+import jax
 import numpy as np
+from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.errors import UserError
 from hear_mwmae.model_file import DECODER_PREFIX, save_model_file
 from hear_mwmae.pretrain.checkpoints import read_config, restore_params
+from hear_mwmae.pretrain.initialise import init_params
 from hear_mwmae.pretrain.logs import JSONL_FILE, loss_curve
 from hear_mwmae.pretrain.provenance import public_starts
 from hear_mwmae.pretrain.transformer import Params
@@ -50,6 +53,38 @@ def _leaves(tree: Params, path: tuple[str, ...] = ()) -> Iterator[tuple[list[str
             yield from _leaves(value, (*path, name))
         else:
             yield [*path, name], np.asarray(value)
+
+
+def import_params(path: Path) -> tuple[ModelConfig, Params]:
+    """Read what `export_model` wrote with its decoder: the model and its parameters, as float32 numpy arrays.
+
+    They serve `model.forward`, which puts in place of masked patches what the model makes of them.
+
+    Raises:
+        UserError: no file of ours, or one without a decoder.
+    """
+    try:
+        with safe_open(path, framework="np") as file:
+            config = ModelConfig.from_json((file.metadata() or {})["config"], source=str(path))
+            tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
+        shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
+        return config, jax.tree_util.tree_map_with_path(partial(_imported, tensors), shapes)
+    except (OSError, SafetensorError, KeyError) as error:
+        raise UserError(f"{path}: no model file with an encoder and a decoder ({error}).") from None
+
+
+def _imported(
+    tensors: Mapping[str, np.ndarray], path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct
+) -> np.ndarray:
+    part, *rest = (str(key.key) for key in path)
+
+    def layout(*names: str) -> np.ndarray:
+        array = tensors[".".join([part, *names])]
+        return array.T if names[-1] == "weight" else array
+
+    if rest[0] != "blocks":
+        return layout(*rest)
+    return np.stack([layout("blocks", str(index), *rest[1:]) for index in range(leaf.shape[0])])
 
 
 def export_model(

@@ -14,7 +14,7 @@ from hear_mwmae.config import ModelConfig, paper_windows
 from hear_mwmae.convert import decoder_shapes, encoder_shapes
 from hear_mwmae.errors import UserError
 from hear_mwmae.loading import load_model
-from hear_mwmae.pretrain.export import export_model, export_tensors
+from hear_mwmae.pretrain.export import export_model, export_tensors, import_params
 from hear_mwmae.pretrain.initialise import init_params
 from hear_mwmae.pretrain.model import Params, embed
 from hear_mwmae.weights import build_encoder, read_model_file
@@ -62,6 +62,23 @@ def test_both_frameworks_give_the_same_embeddings(config: ModelConfig, tmp_path:
     with torch.no_grad():
         theirs = build_encoder(weights, str(path))(torch.from_numpy(features))
     np.testing.assert_allclose(ours, theirs.numpy(), atol=PARITY, rtol=0)
+
+
+@pytest.mark.parametrize("config", CASES.values(), ids=CASES)
+def test_a_file_read_back_has_the_same_parameters(config: ModelConfig, tmp_path: Path) -> None:
+    params, path = drawn(config), tmp_path / "model.safetensors"
+    export_model(path, params, config, provenance={})
+    back, read = import_params(path)
+    assert back == config
+    assert jax.tree.structure(read) == jax.tree.structure(params)
+    jax.tree.map(np.testing.assert_array_equal, read, params)
+
+
+def test_a_file_without_a_decoder_is_not_read_back(tmp_path: Path) -> None:
+    path = tmp_path / "model.safetensors"
+    export_model(path, drawn(MAE), MAE, provenance={}, decoder=False)
+    with pytest.raises(UserError, match=r"no model file with an encoder and a decoder \('decoder"):
+        import_params(path)
 
 
 def test_half_precision_without_the_decoder(tmp_path: Path) -> None:
