@@ -65,9 +65,9 @@ them, such as the 16000/ folder of a HEAR task.
   python -m hear_mwmae.pretrain.overlap DATA tasks/esc50-v2.0.0-full/16000 --out overlap.csv
 
 Log-mels are compared, not bytes: copies in another codec, of other gain or rate or shifted in time are found.
-Of every {SECTION * HOP_MS / 1000:g} s of a recording the richest {LENGTHS[0] * HOP_MS / 1000:g} s (of short ones less)
-are compared with every position of every clip. Evidence joins the correlation and how much there is to correlate: planted copies had more than
-{THRESHOLD:g}, of other sounds one in 1600. Listen to those pairs.
+Of every {SECTION * HOP_MS / 1000:g} s of a recording the richest {LENGTHS[0] * HOP_MS / 1000:g} s (of a short
+one less) are compared with every position of every clip. Evidence joins the correlation and how much there
+is to correlate: planted copies had more than {THRESHOLD:g}, one in 1600 other sounds too. Listen to pairs.
 
 Exit status: 0 (nothing above {THRESHOLD:g}), 1 (something is), 2 (a mistake), 130 (stopped).
 """
