@@ -5,7 +5,7 @@
 No rows of the paper: nothing is published to compare with. Every run departs from `small:mae_t` or
 `small:mw_mae_t` in the one thing that its name says. The encoder is ViT-T as in Table 8; the
 decoder (2 blocks of width 192), 6 epochs and batches of 32 are what one CPU core can do in three quarters of
-an hour; the rate is raised as the run is short, and numbers are float32, which a CPU multiplies no slower than
+an hour; the rate is raised as the run is short, and numbers are float32, which a CPU multiplies as fast as
 bfloat16. Recordings of non-commercial licences, and those that evaluation sets hold too, are left out.
 
 run                        row                         parameters   published    FLOPs    H200  TPU v3-8
