@@ -27,7 +27,7 @@ DEFAULT_MODELS = ("hear_mwmae.mw_mae_t", "evaluation.baselines.hear_naive")
 EPILOG = """\
 examples:
   python -m evaluation.run --tasks all
-      ten synthetic sample tasks, an untrained MW-MAE and HEAR-Naive: no data and no network needed
+      ten synthetic sample tasks, the bundled MW-MAE and HEAR-Naive: no data and no network needed
   python -m evaluation.run --tasks all --tasks-dir /data/hear/tasks --models my_model@weights.pt
       every task in that directory with the paper's protocol, ten seeds
   python -m evaluation.run --tasks esc50 NS-5h --tasks-dir D --models a b@c.safetensors --run first
@@ -226,8 +226,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         cache=cache,
         device=arguments.device,
         max_bytes=arguments.max_memory * 1e9,
-        # The demonstration on synthetic tasks cannot be mistaken for a result, so it may start untrained.
-        allow_random_init=arguments.allow_random_init or (synthetic and not arguments.models),
+        allow_random_init=arguments.allow_random_init,
         resume=arguments.resume,
         save_predictions=arguments.save_predictions,
         layers=arguments.layers,

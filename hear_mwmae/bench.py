@@ -93,7 +93,7 @@ def main() -> None:
     options = parser.parse_args()
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
-    print(f"{options.model}, random weights, {options.threads} threads; rates in times real time")
+    print(f"{options.model}, {options.threads} threads; rates in times real time")
     print(f"{'':10}{'bare encoder':>14}{'end to end, per chunk':>24}{'share':>8}{'per second of sound':>22}")
     for precision in ("float32", "bf16"):
         model = load_model(model=options.model, precision=precision)

@@ -172,8 +172,7 @@ def test_a_check_at_which_nothing_is_detected_does_not_end_the_training(
 
 def test_the_room_that_frames_need_is_known_before_they_are_made(tmp_path: Path) -> None:
     task = read_task(make_event_task(tmp_path / "tones-v1-full", clips=2, seconds=7.0, sample_duration=None))
-    with pytest.warns(UserWarning, match="RANDOM weights"):
-        model = HearModel(ModelSpec("hear_mwmae.mw_mae_t"), "cpu")
+    model = HearModel(ModelSpec("hear_mwmae.mw_mae_t"), "cpu")
     entry = store_entry(model, task, tmp_path)
     job = Job("m", task, entry, preset_named("quick"), 1)
     expected = bytes_needed([job])
