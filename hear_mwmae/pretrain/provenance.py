@@ -24,8 +24,7 @@ PACKAGES = ("hear-mwmae", "jax", "jaxlib", "optax", "orbax-checkpoint", "grain",
 def add_start(workdir: Path, step: int) -> None:
     """Append this start of a run, from `step` updates on, to the list in its `run.json`."""
     path = workdir / RUN_FILE
-    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.exists() else []
-    text = json.dumps({"starts": [*starts, describe_start(step)]}, indent=1)
+    text = json.dumps({"starts": [*_starts(path), describe_start(step)]}, indent=1)
     temporary = path.with_suffix(".part")
     temporary.write_text(text, encoding="utf-8")
     temporary.replace(path)
@@ -33,9 +32,11 @@ def add_start(workdir: Path, step: int) -> None:
 
 def public_starts(workdir: Path) -> list[dict[str, object]]:
     """Return what `run.json` says of every start, without the command and the host."""
-    path = workdir / RUN_FILE
-    starts = json.loads(path.read_text(encoding="utf-8"))["starts"] if path.exists() else []
-    return [{name: start[name] for name in PUBLIC if name in start} for start in starts]
+    return [{name: start[name] for name in PUBLIC if name in start} for start in _starts(workdir / RUN_FILE)]
+
+
+def _starts(path: Path) -> list[dict[str, object]]:
+    return json.loads(path.read_text(encoding="utf-8"))["starts"] if path.exists() else []
 
 
 def describe_start(step: int) -> dict[str, object]:
