@@ -242,7 +242,10 @@ def run_models(_: argparse.Namespace) -> int:
             f"{name:14}{encoder:7.1f} M{encoder + decoder:8.1f} M{model.config.embedding_size:7}{column:>7}  "
             f"{model.row:24}{find_weights(name) or 'none found'}"
         )
-    print("\nParameters, length of an embedding, and the sound that one timestamp embedding stands for.")
+    print(
+        "\nParameters, length of an embedding, and the sound that one timestamp embedding stands for. The\n"
+        "weights in the package have a smaller decoder than the paper's, 6.4 M parameters in all."
+    )
     print(
         f"Weights are looked for as <model>.safetensors in ${WEIGHTS_VARIABLE}, the package, {user_cache()}."
     )
