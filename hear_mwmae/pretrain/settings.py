@@ -58,9 +58,9 @@ class TrainConfig:
         if min(self.batch_size, self.accumulation_steps, self.crops_per_clip) < 1:
             return "batch_size, accumulation_steps and crops_per_clip must be at least 1"
         if self.epochs <= 0:
-            return f"epochs {self.epochs} is not above 0"
+            return f"epochs {self.epochs:g} is not above 0"
         if not 0 <= self.warmup_epochs <= self.epochs:
-            return f"warmup_epochs {self.warmup_epochs} is not between 0 and the {self.epochs} epochs"
+            return f"warmup_epochs {self.warmup_epochs:g} is not between 0 and the {self.epochs:g} epochs"
         if self.batch_size % (self.accumulation_steps * self.crops_per_clip):
             return (
                 f"batch_size {self.batch_size} is no multiple of accumulation_steps x crops_per_clip "

@@ -51,6 +51,7 @@ def test_fields_of_the_model_can_be_changed() -> None:
         (["--model", "mae_t", "--model-options", '{"widht": 64}'], "unknown key 'widht'"),
         (["--model", "mw_mae_t", "--model-options", '{"patch_size": [8, 16]}'], "must divide the 125 tokens"),
         (["--model", "mae_t", "--epochs", "5"], "warmup_epochs 10 is not between 0 and the 5 epochs"),
+        (["--model", "mae_t", "--epochs", "0"], "epochs 0 is not above 0"),
         (["--model", "mae_t", "--beta2", "1"], "must be at least 0 and below 1"),
         (["--model", "mae_t"], "there is no such folder of prepared data"),
     ],
