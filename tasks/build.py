@@ -18,7 +18,7 @@ from tasks.mridangam_stroke import MRIDANGAM_STROKE, list_strokes
 from tasks.mridangam_tonic import MRIDANGAM_TONIC, list_tonics
 from tasks.nsynth_pitch import NSYNTH_PITCH, list_nsynth
 from tasks.own import DEFAULT_FOLDS, plan_own_task
-from tasks.pipeline import Builder, build, build_plan
+from tasks.pipeline import Builder, build_plan, make_plan
 from tasks.raw import Say
 from tasks.speech_commands import SPEECH_COMMANDS, list_speech_commands
 from tasks.spoken_digit import SPOKEN_DIGIT, list_spoken_digit
@@ -64,9 +64,9 @@ def build_task(
     TaskError for an unknown name, for missing, unknown or bad recordings, or when another task is in the way.
     """
     builder = _find_builder(name)
-    return build(
-        builder,
-        Path(raw),
+    _check_apart(Path(raw), Path(out))
+    return build_plan(
+        make_plan(builder, Path(raw)),
         Path(out),
         sample_rates=sample_rates,
         skip_bad=skip_bad,
@@ -114,6 +114,13 @@ def _find_builder(name: str) -> Builder:
             return builder
     known = ", ".join(builder.info.metadata.task_name for builder in BUILDERS)
     raise TaskError(f"there is no builder for {name!r}; there are builders for: {known}.")
+
+
+def _check_apart(raw: Path, out: Path) -> None:
+    if raw.resolve() in (out.resolve(), *out.resolve().parents):
+        raise TaskError(
+            f"{out} lies in {raw}, where clips would be taken for recordings; choose another --out."
+        )
 
 
 def main(arguments: Sequence[str] | None = None) -> int:

@@ -86,36 +86,6 @@ class Plan:
         return dataclasses.replace(self, splits=splits, is_part=True, notes=(*self.notes, left_out))
 
 
-def build(
-    builder: Builder,
-    raw: Path,
-    out: Path,
-    *,
-    sample_rates: Sequence[int],
-    skip_bad: int = 0,
-    say: Say = print,
-    reading: Progress | None = None,
-    progress: Progress | None = None,
-) -> Path:
-    """Build one task from the recordings in `raw` at `sample_rates` (Hz); return its directory in `out`.
-
-    See `tasks.build.build_task`, which finds the builder by its task's name.
-    """
-    if raw.resolve() in (out.resolve(), *out.resolve().parents):
-        raise TaskError(
-            f"{out} lies in {raw}, where clips would be taken for recordings; choose another --out."
-        )
-    return build_plan(
-        make_plan(builder, raw),
-        out,
-        sample_rates=sample_rates,
-        skip_bad=skip_bad,
-        say=say,
-        reading=reading,
-        progress=progress,
-    )
-
-
 def build_plan(
     plan: Plan,
     out: Path,

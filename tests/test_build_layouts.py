@@ -16,7 +16,7 @@ from tiny_task import write_wav
 
 import tasks
 from tasks.build import BUILDERS, build_task
-from tasks.pipeline import Builder, build, make_plan
+from tasks.pipeline import Builder, build_plan, make_plan
 
 MINI = Path(__file__).resolve().parents[1].parent / "shared" / "data" / "hear_mini"
 needs_mini = pytest.mark.skipif(not MINI.is_dir(), reason="HEAR's small raw archives are not here")
@@ -185,7 +185,7 @@ def test_nsynth_keeps_a_pianos_pitches_and_draws_as_hear_does(tmp_path):
     pitches = make_nsynth(raw, {"train": 6, "valid": 4, "test": 2})
     limits = {"max_task_duration_by_split": {"train": 31, "valid": 20, "test": 2000}}
     small = builder("nsynth_pitch", extra=limits)
-    path = build(small, raw, tmp_path / "out", sample_rates=[16000], say=said.append)
+    path = build_plan(make_plan(small, raw), tmp_path / "out", sample_rates=[16000], say=said.append)
     task = tasks.read_task(path)
     for split, count, seed in (("train", 7, SUBSAMPLE_TRAIN), ("valid", 5, SUBSAMPLE_VALID)):
         stems = pd.Series(sorted(s for s, pitch in pitches[split].items() if 21 <= pitch <= 108))
@@ -300,7 +300,7 @@ def test_the_spoken_digits_that_hear_prepared_come_out_again_file_by_file(tmp_pa
         archive.extractall(tmp_path, filter="data")
     theirs = tmp_path / "hear-2021.0.6" / "tasks" / "spoken_digit-1.0.9-small"
     small = builder("spoken_digit", sample_duration=1.0)
-    ours = build(small, raw, tmp_path / "out", sample_rates=[44100])
+    ours = build_plan(make_plan(small, raw), tmp_path / "out", sample_rates=[44100])
     assert (ours / "labelvocabulary.csv").read_bytes() == (theirs / "labelvocabulary.csv").read_bytes()
     for fold in (f"fold0{i}" for i in range(5)):
         mine, original = (json.loads((root / f"{fold}.json").read_text()) for root in (ours, theirs))
