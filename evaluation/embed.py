@@ -15,7 +15,7 @@ from jaxtyping import Float
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel
 from evaluation.provenance import hardware
-from evaluation.store import StoreEntry
+from evaluation.store import EmbeddingTime, StoreEntry
 from tasks import Clip, Task, TaskError, read_clip, resample_task, source_rate, task_digest
 
 BATCH_SECONDS = 64.0
@@ -87,7 +87,7 @@ def embed_task(
             if all(_has(entry, split, len(clips)) for entry in entries):
                 advance(len(clips))
                 continue
-            start = time.perf_counter()
+            start, samples = time.perf_counter(), 0
             with contextlib.ExitStack() as written:
                 writers = [
                     written.enter_context(caller.writer(entry, split, len(clips))) for entry in entries
@@ -97,9 +97,17 @@ def embed_task(
                         for append, arrays in zip(writers, found, strict=True):
                             append(*arrays)
                     advance(len(batch))
+                    samples += audio.size
             seconds = time.perf_counter() - start
+            taken = EmbeddingTime(
+                clips=len(clips),
+                seconds=seconds,
+                hardware=[hardware(model.device)],
+                sound=samples / model.sample_rate,
+                flops=caller.flops(samples),
+            )
             for entry in entries:
-                entry.note_time(split, len(clips), seconds, hardware(model.device))
+                entry.note_time(split, taken)
         caller.warn_of_constants(task)
 
 
@@ -118,6 +126,8 @@ class _Caller:
         self._sizes = [entry.identity["dim"] for entry in entries]
         self._warn = warn
         self._largest: int | None = None
+        self._clip: Float[np.ndarray, "one samples"] | None = None
+        self._counted: dict[int, float | None] = {}
         self._first: dict[int, np.ndarray] = {}
         self._constant = [True] * len(entries)
 
@@ -137,6 +147,19 @@ class _Caller:
         first = self._first.setdefault(number, rows[0].copy())
         self._constant[number] = self._constant[number] and bool((rows == first).all())
 
+    def flops(self, samples: int) -> float | None:
+        """Return the operations of embedding so many samples of sound, counted in the clip called last.
+
+        Clips of one length are counted once.
+        """
+        if self._clip is None:
+            return None
+        length = self._clip.size
+        if length not in self._counted:
+            self._counted[length] = self._model.flops(self.function, self._clip, self._layers)
+        counted = self._counted[length]
+        return None if counted is None else counted / length * samples
+
     @contextlib.contextmanager
     def writer(self, entry: StoreEntry, split: str, clips: int) -> Iterator[Callable[..., None]]:
         with entry.writer(split, clips, entry.identity["dim"]) as writer:
@@ -146,6 +169,7 @@ class _Caller:
         self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]
     ) -> Iterator[list[Arrays]]:
         """Yield, for some clips after others, what each layer gives."""
+        self._clip = audio[-1:]
         if len(clips) > 1 and self._largest is None:
             self._largest = len(clips) if self._batches_work(clips[:2], audio[:2]) else 1
         start = 0

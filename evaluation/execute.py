@@ -20,6 +20,7 @@ from evaluation.hear_module import HearModel, ModelSpec, torch_device
 from evaluation.job import Job
 from evaluation.plan import ModelCard, Session, column, short_name
 from evaluation.provenance import hardware, versions, write_run_file
+from evaluation.store import EmbeddingTime, summed
 from evaluation.tables import screen, write_tables
 from tasks import TaskError
 
@@ -220,9 +221,10 @@ def _write_provenance(session: Session) -> None:
                 "parameters": card.n_parameters,
                 "sample_rate": card.sample_rate,
                 "dim": card.dim,
-                "clips_per_second": _clips_per_second(session, card),
+                "clips_per_second": time and time.clips_per_second,
+                "flops_per_second_of_sound": time and time.flops_per_second_of_sound,
             }
-            for card in session.cards
+            for card, time in ((card, _whole_time(session, card)) for card in session.cards)
         ],
         "jobs": [
             {
@@ -249,13 +251,11 @@ def _embedding_time(job: Job) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
 
 
-def _clips_per_second(session: Session, card: ModelCard) -> float | None:
-    """Return how fast a model embedded the run's tasks, which says something only where all were timed."""
+def _whole_time(session: Session, card: ModelCard) -> EmbeddingTime | None:
+    """Return what embedding all of the run's tasks took a model; None unless all were timed."""
     jobs = {job.entry.key: job for job in session.jobs if job.model == card.spec.label}.values()
     times = [job.entry.embedding_time(job.task.clips) for job in jobs]
-    if not times or None in times:
-        return None
-    return sum(found.clips for found in times) / sum(found.seconds for found in times)
+    return None if not times or None in times else summed(times)
 
 
 def _say(sentence: str) -> None:

@@ -29,6 +29,8 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
+from torch.nn.attention import SDPBackend, sdpa_kernel
+from torch.utils.flop_counter import FlopCounterMode
 
 from evaluation.errors import EvaluationError
 from evaluation.fingerprint import Kind, fingerprint, named_weights
@@ -205,6 +207,28 @@ class HearModel:
         """Return the frames' embeddings and times that each of these layers gives; [""] as above."""
         answers = self._answers("get_timestamp_embeddings", audio, layers)
         return [(_to_numpy(embeddings), _to_numpy(times, np.float64)) for embeddings, times in answers]
+
+    def flops(
+        self, function: str, audio: Float[np.ndarray, "clips samples"], layers: Sequence[str]
+    ) -> float | None:
+        """Return the floating-point operations of one call of `function` for these layers.
+
+        Counted by torch in matrix products, convolutions and attention, a multiplication and an addition
+        being two; recurrent networks and Fourier transforms are not counted. None where nothing can be
+        counted, as in models that are not torch's.
+        """
+        if self.kind != "torch":
+            return None
+        fast = torch.backends.mha.get_fastpath_enabled()
+        torch.backends.mha.set_fastpath_enabled(False)  # it and fused attention hide their products
+        try:
+            with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+                self._answers(function, audio, layers)
+        except Exception:  # somebody else's code, which has embedded this clip without being counted
+            return None
+        finally:
+            torch.backends.mha.set_fastpath_enabled(fast)
+        return float(counter.get_total_flops()) or None
 
     def _answers(self, function: str, audio: np.ndarray, layers: Sequence[str]) -> Sequence[Any]:
         call = functools.partial(getattr(self._module, function), self._tensor(audio), self._model)

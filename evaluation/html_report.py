@@ -234,7 +234,7 @@ def _costs(records: Sequence[FitRecord]) -> list[tuple[str, str]]:
         (
             "FLOPs",
             f"{sum(record.flops for record in records):.3g} in the classifiers' matrix products, by "
-            "arithmetic; those of the encoders are not counted",
+            "arithmetic",
         ),
     ]
 
@@ -248,10 +248,15 @@ def _embedding(run: Mapping[str, Any]) -> str:
     unknown = sum(len(tasks) for tasks in models.values()) - len(known)
     if not known:
         return "not timed"
+    flops = [time["flops"] for time in known if time.get("flops")]
     seconds = timedelta(seconds=round(sum(time["seconds"] for time in known)))
     text = f"{seconds} of wall time (h:mm:ss), as measured when the embeddings in the store were made"
     if any(machine != run["hardware"] for time in known for machine in time["hardware"]):
         text += ", in part on other hardware or threads"
+    if flops:
+        text += f"; {sum(flops):.3g} FLOPs in matrix products, convolutions and attention"
+    if flops and len(flops) < len(known):
+        text += f" of the {len(flops)} of {len(known)} where they could be counted"
     return text + (f"; of {unknown} tasks and models it is not known" if unknown else "")
 
 
@@ -264,11 +269,13 @@ def _model_hashes(run: Mapping[str, Any]) -> Section:
             "" if model["sample_rate"] is None else f"{model['sample_rate']}",
             str(model["dim"]),
             f"{model['clips_per_second']:.3g}" if model.get("clips_per_second") else "",
+            f"{flops / 1e9:.3g}" if (flops := model.get("flops_per_second_of_sound")) else "",
             model["fingerprint"] or "imported embeddings",
         ]
         for model in run["models"]
     ]
-    header = ["model", "weights", "parameters", "rate (Hz)", "dimensions", "clips/s", "fingerprint (SHA-256)"]
+    speed = ["clips/s", "GFLOPs per second of sound"]
+    header = ["model", "weights", "parameters", "rate (Hz)", "dimensions", *speed, "fingerprint (SHA-256)"]
     return Section("Models", header, rows)
 
 

@@ -12,7 +12,7 @@ import json
 import os
 import zipfile
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import Any, BinaryIO
 
@@ -52,11 +52,40 @@ class Frames:
 
 @dataclass(frozen=True)
 class EmbeddingTime:
-    """How many clips were embedded in how many seconds of wall time, and on which machines."""
+    """What embedding took: clips, seconds of wall time, and on which machines.
+
+    `sound` is the length of all clips in seconds, `flops` the model's floating-point operations (see
+    `HearModel.flops`); None where they are not known.
+    """
 
     clips: int
     seconds: float
     hardware: Sequence[Mapping[str, Any]]
+    sound: float | None = None
+    flops: float | None = None
+
+    @property
+    def clips_per_second(self) -> float:
+        """Clips through wall time."""
+        return self.clips / self.seconds
+
+    @property
+    def flops_per_second_of_sound(self) -> float | None:
+        """What the model computes for a second of sound."""
+        return self.flops / self.sound if self.flops is not None and self.sound else None
+
+
+def summed(times: Sequence[EmbeddingTime]) -> EmbeddingTime:
+    """Return what embedding took in all; `sound` and `flops` are known where each of them is."""
+    machines = [machine for time in times for machine in time.hardware]
+    sounds, flops = [time.sound for time in times], [time.flops for time in times]
+    return EmbeddingTime(
+        clips=sum(time.clips for time in times),
+        seconds=sum(time.seconds for time in times),
+        hardware=[machine for i, machine in enumerate(machines) if machine not in machines[:i]],
+        sound=None if None in sounds else sum(sounds),
+        flops=None if None in flops else sum(flops),
+    )
 
 
 class StoreEntry:
@@ -85,26 +114,24 @@ class StoreEntry:
             write_atomically(self.path / ENTRY_FILE, json.dumps(self.identity, indent=1, sort_keys=True))
             yield
 
-    def note_time(self, split: str, clips: int, seconds: float, hardware: Mapping[str, Any]) -> None:
-        """Keep how long a split took to embed, reading its clips included, and on what."""
-        times = self._times() | {split: {"clips": clips, "seconds": seconds, "hardware": dict(hardware)}}
-        write_atomically(self.path / TIMES_FILE, json.dumps(times, indent=1))
+    def note_time(self, split: str, time: EmbeddingTime) -> None:
+        """Keep what embedding a split took, reading its clips included."""
+        times = self._times() | {split: time}
+        content = {name: asdict(one) for name, one in times.items()}
+        write_atomically(self.path / TIMES_FILE, json.dumps(content, indent=1))
 
     def embedding_time(self, splits: Iterable[str]) -> EmbeddingTime | None:
         """Return what embedding these splits took; None when that of any is not known."""
         times = self._times()
         if not all(split in times for split in splits):
             return None
-        found = [times[split] for split in splits]
-        machines = [one["hardware"] for one in found]
-        machines = [machine for i, machine in enumerate(machines) if machine not in machines[:i]]
-        clips, seconds = (sum(one[name] for one in found) for name in ("clips", "seconds"))
-        return EmbeddingTime(clips, seconds, machines)
+        return summed([times[split] for split in splits])
 
-    def _times(self) -> dict[str, Any]:
+    def _times(self) -> dict[str, EmbeddingTime]:
         try:
-            return dict(json.loads((self.path / TIMES_FILE).read_text(encoding="utf-8")))
-        except (OSError, ValueError, TypeError):
+            found = json.loads((self.path / TIMES_FILE).read_text(encoding="utf-8"))
+            return {split: EmbeddingTime(**one) for split, one in found.items()}
+        except (OSError, ValueError, TypeError, AttributeError):
             return {}
 
     @contextlib.contextmanager

@@ -15,7 +15,7 @@ from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, ModelSpec
 from evaluation.provenance import hardware
 from evaluation.store import ENTRY_FILE, StoreEntry
-from tasks import Task, TaskError, read_task
+from tasks import Task, TaskError, read_clip, read_task
 
 MODELS = Path(__file__).parent / "models"
 
@@ -44,14 +44,29 @@ def test_every_split_is_stored_in_json_order(task: Task, tmp_path: Path) -> None
     entry, warnings, clips = embed(model, task, tmp_path)
     assert (warnings, clips) == ([], 12)
     assert is_embedded(entry, task)
-    from tasks import read_clip
-
     for split, named in task.clips.items():
         for row, clip in enumerate(named):
             audio = read_clip(task.audio_path(split, clip.file, 16000), 16000)
             alone = model.scene_embeddings(audio[None])[0]
             np.testing.assert_allclose(entry.read(split)[row], alone, rtol=1e-6)
     assert json.loads((entry.path / ENTRY_FILE).read_text())["module"] == "band_energy"
+
+
+def test_operations_and_sound_are_those_of_all_clips(task: Task, tmp_path: Path) -> None:
+    model = HearModel(ModelSpec("one_transformer_layer"))
+    entry, _, _ = embed(model, task, tmp_path)
+    clips = [
+        read_clip(task.audio_path(split, clip.file, 16000), 16000)
+        for split, named in task.clips.items()
+        for clip in named
+    ]
+    assert len({len(clip) for clip in clips}) == 1
+    found = entry.embedding_time(task.clips)
+    assert found.sound == pytest.approx(sum(map(len, clips)) / 16000)
+    assert found.flops == pytest.approx(
+        sum(model.flops("get_scene_embeddings", clip[None], [""]) for clip in clips)
+    )
+    assert found.flops_per_second_of_sound == pytest.approx(found.flops / found.sound)
 
 
 def test_the_time_it_took_stays_with_the_embeddings(task: Task, tmp_path: Path) -> None:
@@ -62,6 +77,7 @@ def test_the_time_it_took_stays_with_the_embeddings(task: Task, tmp_path: Path) 
     assert found.clips == 12
     assert 0 < found.seconds < whole
     assert found.hardware == [hardware(torch.device("cpu"))]
+    assert found.flops is None, "energies in bands have no product to count"
     embed(HearModel(ModelSpec("band_energy")), task, tmp_path)
     assert entry.embedding_time(task.clips) == found, "what the store has is not timed again"
     assert entry.embedding_time([*task.clips, "other"]) is None

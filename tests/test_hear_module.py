@@ -42,6 +42,22 @@ def test_models_are_put_into_evaluation_mode_without_gradients() -> None:
     assert isinstance(model.scene_embeddings(audio), np.ndarray)
 
 
+def test_operations_are_those_counted_by_hand() -> None:
+    model = HearModel(ModelSpec("one_transformer_layer"))
+    audio = np.ones((2, 16000), np.float32)
+    frames = (16000 - 400) // 160 + 1
+    convolution, attention = 400 * 8, 2 * frames * 8  # multiplications per frame
+    layer = 8 * 3 * 8 + attention + 8 * 8 + 2 * 8 * 16
+    assert model.flops("get_scene_embeddings", audio, [""]) == 2 * 2 * frames * (convolution + layer)
+    assert torch.backends.mha.get_fastpath_enabled()
+
+
+def test_operations_that_cannot_be_counted_are_not_known() -> None:
+    audio = np.ones((1, 2000), np.float32)
+    assert HearModel(ModelSpec("band_energy")).flops("get_scene_embeddings", audio, [""]) is None
+    assert HearModel(ModelSpec("one_transformer_layer")).flops("no_function", audio, [""]) is None
+
+
 def test_fingerprints_follow_weights_and_options(tmp_path: Path) -> None:
     (tmp_path / "a").write_text("0.5")
     (tmp_path / "b").write_text("0.25")
