@@ -29,8 +29,7 @@ from typing import Any
 import numpy as np
 import torch
 from jaxtyping import Float
-from torch.nn.attention import SDPBackend, sdpa_kernel
-from torch.utils.flop_counter import FlopCounterMode
+from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from evaluation.errors import EvaluationError
 from evaluation.fingerprint import Kind, fingerprint, named_weights
@@ -220,9 +219,10 @@ class HearModel:
         if self.kind != "torch":
             return None
         fast = torch.backends.mha.get_fastpath_enabled()
-        torch.backends.mha.set_fastpath_enabled(False)  # it and fused attention hide their products
+        torch.backends.mha.set_fastpath_enabled(False)  # it hides its products
+        attention = {torch.ops.aten._scaled_dot_product_flash_attention_for_cpu: _attention_flops}
         try:
-            with sdpa_kernel(SDPBackend.MATH), FlopCounterMode(display=False) as counter:
+            with FlopCounterMode(display=False, custom_mapping=attention) as counter:
                 self._answers(function, audio, layers)
         except Exception:  # somebody else's code, which has embedded this clip without being counted
             return None
@@ -248,6 +248,13 @@ class HearModel:
         if self.kind == "keras":
             return sys.modules["keras"].ops.convert_to_tensor(audio)
         return sys.modules["tensorflow"].convert_to_tensor(audio)
+
+
+def _attention_flops(
+    query: Sequence[int], key: Sequence[int], value: Sequence[int], *_: Any, **__: Any
+) -> int:
+    """Return the operations of attention between tensors of these shapes; torch knows only CUDA's kernels."""
+    return sdpa_flop_count(query, key, value)
 
 
 def _import(name: str) -> ModuleType:
