@@ -65,19 +65,22 @@ def own_sources(module: ModuleType) -> list[Path]:
     waiting = [top, module.__name__]
     while waiting:
         name = waiting.pop()
-        path = _source_of(name)
-        if name in found or path is None or not _is_own(name, path, top, module):
+        if name in found or not _is_own(name.partition(".")[0], top, module):
             continue
-        found[name] = path
-        waiting += _imported_names(path, name)
+        if (path := _source_of(name)) is not None:
+            found[name] = path
+            waiting += _imported_names(path, name)
     return [found[name] for name in sorted(found)]
 
 
-def _is_own(name: str, path: Path, top: str, module: ModuleType) -> bool:
-    if name.partition(".")[0] == top:
+def _is_own(package: str, top: str, module: ModuleType) -> bool:
+    """Whether a top-level module or package is of the project of `module`, whose top level is `top`."""
+    if package == top:
         return True
-    alone = "." not in module.__name__ and not hasattr(module, "__path__")
-    return alone and path.is_relative_to(Path(module.__file__).parent) and not _is_installed(path)
+    if "." in module.__name__ or hasattr(module, "__path__"):
+        return False
+    folder = Path(module.__file__).parent
+    return any(path.is_relative_to(folder) and not _is_installed(path) for path in _places(package))
 
 
 def _is_installed(path: Path) -> bool:
@@ -85,26 +88,47 @@ def _is_installed(path: Path) -> bool:
     return path.is_relative_to(sysconfig.get_path("stdlib")) or not _INSTALLED.isdisjoint(path.parts)
 
 
-def _source_of(name: str) -> Path | None:
+def _places(package: str) -> list[Path]:
+    """Return the folders of a top-level package, or the file of a module; [] when there is none."""
     try:
-        spec = importlib.util.find_spec(name)
-    except Exception:  # A dotted name imports its packages, which may raise anything.
-        return None
-    has_source = spec is not None and spec.origin is not None and spec.origin.endswith(".py")
-    return Path(spec.origin) if has_source else None
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        return [Path(folder) for folder in spec.submodule_search_locations]
+    return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
+
+
+def _source_of(name: str) -> Path | None:
+    """Return a module's file by its place below the top-level package: asking Python imports its parents."""
+    top, *parts = name.split(".")
+    for place in _places(top):
+        inner = place.joinpath(*parts)
+        candidates = (inner,) if not parts else (inner.with_name(f"{inner.name}.py"),)
+        for path in (inner / "__init__.py", *candidates):
+            if path.is_file():
+                return path
+    return None
 
 
 def _imported_names(path: Path, name: str) -> list[str]:
     """Return the absolute names that a file imports; `from a import b` may mean the module a.b."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return []  # imported at most under a condition, or the module would not have loaded
     names = []
-    for node in ast.walk(ast.parse(path.read_bytes())):
+    for node in ast.walk(tree):
         if isinstance(node, ast.Import):
             names += [alias.name for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
-            origin = node.module or ""
-            if node.level:
-                origin = importlib.util.resolve_name("." * node.level + origin, package)
+            try:
+                origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            except ImportError:
+                continue  # relative, and the file is not in a package as it is imported here
             names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
     return names
 

@@ -151,10 +151,9 @@ class Preset:
         `grid_points` changes how many points of the grid each seed uses. Raises EvaluationError, naming
         the option, for an unknown name or an impossible value.
         """
-        axes = {name: _values(name, value) for name, value in changes.items()}
-        points = axes.pop("grid_points", (self.points,))[0]
-        if points is not None and (not isinstance(points, int) or isinstance(points, bool) or points < 1):
-            raise EvaluationError(f"grid_points {points!r}: give a whole number of at least 1")
+        values = {name: _values(name, value) for name, value in changes.items()}
+        axes = {name: value for name, value in values.items() if name != "grid_points"}
+        points = _points(changes["grid_points"]) if "grid_points" in changes else self.points
         known = [item.name for item in fields(self.classifier)]
         if strangers := sorted(set(axes) - set(known)):
             raise EvaluationError(
@@ -164,7 +163,7 @@ class Preset:
             needless := sorted({"hidden_layers", "hidden_dim", "dropout"} & set(axes))
         ):
             raise EvaluationError(f"a linear probe has no hidden layer: leave out {needless[0]}")
-        changed = replace(self, axes={**self.axes, **axes}, points=points, changes={**self.changes, **axes})
+        changed = replace(self, axes={**self.axes, **axes}, points=points, changes={**self.changes, **values})
         if len(set(changed.grid)) < len(changed.grid):
             raise EvaluationError(f"a value appears twice in the grid: {axes_sentence(axes)}")
         return changed
@@ -189,6 +188,12 @@ class Preset:
     def title(self) -> str:
         """The name, with what was changed: it must not pass for the preset itself."""
         return f"{self.name} changed to {axes_sentence(self.changes)}" if self.changes else self.name
+
+
+def _points(value: Any) -> int:
+    if not isinstance(value, int) or isinstance(value, bool) or value < 1:
+        raise EvaluationError(f"grid_points {value!r}: give a whole number of at least 1")
+    return value
 
 
 def _values(name: str, value: Any) -> tuple[Any, ...]:

@@ -113,3 +113,23 @@ def test_an_environment_in_the_modules_folder_is_not_its_own(
     assert [path.name for path in own_sources(importlib.import_module("plain_model"))] == ["plain_model.py"]
     (installed / "plain_installed" / "broken.py").write_text("FACTOR = 5")
     assert fingerprint("plain_model") == before
+
+
+def test_imports_under_a_condition_are_followed_without_importing(project: Path) -> None:
+    (project / "plain_model.py").write_text(
+        "try:\n    from .plain_helper import FACTOR\n"
+        "except ImportError:\n    from plain_helper import FACTOR\n"
+        + MODULE.format(imports="")
+        + "\ndef later():\n    import plain_lazy.inner\n    import plain_other_python\n"
+    )
+    (project / "plain_lazy").mkdir()
+    (project / "plain_lazy" / "__init__.py").write_text("raise RuntimeError('imported')")
+    (project / "plain_lazy" / "inner.py").write_text("A = 1")
+    (project / "plain_other_python.py").write_text("print 'of another Python'")
+    before = fingerprint("plain_model")
+    assert "plain_lazy" not in sys.modules
+    for name in ("plain_helper.py", "plain_lazy/inner.py", "plain_other_python.py"):
+        (project / name).write_text((project / name).read_text() + "\n# changed")
+        after = fingerprint("plain_model")
+        assert after != before, name
+        before = after

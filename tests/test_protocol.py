@@ -67,9 +67,10 @@ def test_any_number_can_be_changed_and_the_title_says_so() -> None:
     preset = preset_named("mwmae").changed(changes)
     assert preset.grid[1] == ProbeConfig(dropout=0.5, lr=1e-3, batch_size=256, shuffle=True)
     assert preset.n_points == 1
-    assert preset.title.startswith(
-        "mwmae changed to dropout 0.1 or 0.5, lr 0.001, batch_size 256, shuffle true"
+    assert preset.title == (
+        "mwmae changed to dropout 0.1 or 0.5, lr 0.001, batch_size 256, shuffle true, grid_points 1"
     )
+    assert preset_named("mwmae").changed({"grid_points": 1}).title == "mwmae changed to grid_points 1"
     assert preset.changed({"dropout": 0}).grid == preset.changed({"dropout": 0.0}).grid
 
 
@@ -89,6 +90,7 @@ def test_any_number_can_be_changed_and_the_title_says_so() -> None:
         ({"dropout": None}, r"dropout None: give a number"),
         ({"dropout": [0.1, 0.1]}, r"a value appears twice in the grid: dropout 0.1 or 0.1"),
         ({"grid_points": 0}, r"grid_points 0"),
+        ({"grid_points": [1, 2]}, r"grid_points \[1, 2\]: give a whole number"),
         ({"k": 3}, r"no option 'k'"),
     ],
 )
