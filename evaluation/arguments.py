@@ -14,12 +14,13 @@ from tqdm import tqdm
 from evaluation.downstream import check_trainable
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import ModelSpec, parse_model
+from evaluation.heareval_files import find_trees
 from evaluation.heareval_tree import Imported, import_tree
 from evaluation.models import expand
-from evaluation.plan import RunOptions, short_name
+from evaluation.plan import RunOptions, short_name_of
 from evaluation.protocol import HEADS, PRESETS, Preset, ProbeConfig, preset_named
 from evaluation.store import cache_directory
-from tasks import Task, TaskError, read_task, resolve
+from tasks import Task, TaskError, read_metadata, read_task, resolve
 from tasks.sample import write_sample_tasks
 
 DEFAULT_MODELS = ("hear_mwmae.mw_mae_t", "evaluation.baselines.hear_naive")
@@ -216,10 +217,12 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
     name = arguments.run or ("sample" if synthetic else "default")
     if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
         raise EvaluationError(f"--run '{name}': use letters, digits, '.', '_' and '-' only")
+    preset = _preset(arguments, synthetic)
+    tasks = _with_preset(tasks, preset, broken if "all" in arguments.tasks else None)
     options = RunOptions(
         models=models,
         tasks=tasks,
-        preset=_preset(arguments, synthetic),
+        preset=preset,
         n_seeds=1 if arguments.head == "knn" else arguments.seeds,
         budgets=sorted(set(arguments.budget)),
         directory=arguments.results / name,
@@ -277,6 +280,25 @@ def _preset(arguments: argparse.Namespace, synthetic: bool) -> Preset:
     return preset.with_head(arguments.head).changed(changes)
 
 
+def _with_preset(tasks: Sequence[Task], preset: Preset, broken: list[str] | None) -> list[Task]:
+    """Return the tasks whose own grid the preset can take; what is wrong with others goes to `broken`.
+
+    Raises EvaluationError for the first such task when that is None, or when none is left.
+    """
+    kept = []
+    for task in tasks:
+        try:
+            preset.for_task(task.metadata)
+            kept.append(task)
+        except EvaluationError as error:
+            if broken is None or len(tasks) == 1:
+                raise
+            broken.append(str(error))
+    if not kept:
+        raise EvaluationError(broken[-1])
+    return kept
+
+
 def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
     """Return the embeddings of `--import-heareval` for the tasks that were named; nothing without it."""
     if arguments.import_heareval is None:
@@ -285,18 +307,18 @@ def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
         if getattr(arguments, option):
             option = f"--{option.replace('_', '-')}"
             raise EvaluationError(f"{option} and --import-heareval exclude each other; leave one out")
-    found = import_tree(arguments.import_heareval, cache)
-    tasks = {item.task.name: item.task for item in found}
+    tasks = {folder.name: read_metadata(folder) for folder in find_trees(arguments.import_heareval)}
     known = {"all": set(tasks)}
-    for name, task in tasks.items():
-        for word in {name, task.metadata.task_name, task.metadata.base_name, short_name(task)}:
+    for name, metadata in tasks.items():
+        for word in {name, metadata.task_name, metadata.base_name, short_name_of(metadata)} - {""}:
             known.setdefault(word, set()).add(name)
     if strangers := [word for word in arguments.tasks if word not in known]:
         raise EvaluationError(
             f"there is no task {strangers[0]!r} in {arguments.import_heareval}, "
             f"which holds: {', '.join(tasks)}"
         )
-    return [item for item in found if any(item.task.name in known[word] for word in arguments.tasks)]
+    wanted = set().union(*(known[word] for word in arguments.tasks))
+    return import_tree(arguments.import_heareval, cache, wanted)
 
 
 def _tasks(

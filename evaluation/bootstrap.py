@@ -1,13 +1,12 @@
 """How much a score depends on which clips happen to be in the test part: a bootstrap over test clips."""
 
-import zipfile
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 import numpy as np
 from jaxtyping import Float, Int, Shaped
 
-from evaluation.errors import EvaluationError
+from evaluation.details import read_predictions
 from evaluation.job import prediction_path
 from evaluation.tables import SeedFits
 
@@ -84,23 +83,14 @@ def clip_replicates(
             path = _prediction_file(fits, fold, directories)
             if path is None:
                 return None
-            target, scores = _read(path)
+            saved = read_predictions(path)
+            target, scores = saved["target"], saved["scores"]
             if counts is None:
                 counts = draw_clips(len(target), n_resamples, seed=fold)
             replicates.append(resampled_score(metric, target, scores, counts))
         n_clips += counts.shape[1]
         parts.append(np.mean(replicates, 0))
     return np.mean(parts, 0), n_clips
-
-
-def _read(path: Path) -> tuple[np.ndarray, np.ndarray]:
-    try:
-        with open(path, "rb") as file, np.load(file) as saved:
-            return saved["target"], saved["scores"]
-    except (OSError, ValueError, KeyError, EOFError, zipfile.BadZipFile) as error:
-        raise EvaluationError(
-            f"{path} is damaged ({error}); delete it and run the run's command again to make it anew"
-        ) from error
 
 
 def _prediction_file(fits: SeedFits, fold: int, directories: Sequence[Path]) -> Path | None:

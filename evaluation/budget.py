@@ -12,9 +12,10 @@ def budget_rows(
 ) -> Bool[np.ndarray, "rows"]:
     """Return which rows a budget of `percent` keeps.
 
-    Of every class it keeps the same share, rounded, but at least one row; rows without any label count as
-    a class. Within a class the rows come in the order of a hash of their `names`, which must differ, so
-    that a smaller budget is part of a larger one and nothing else (row order, seed, other classes) matters.
+    Of every class it keeps the same share, rounded, but at least one row, and of classes that share rows
+    with others more than that; rows without any label count as a class. Within a class the rows come in the
+    order of a hash of their `names`, which must differ, so that a smaller budget is part of a larger one and
+    nothing else (row order, seed, other classes) matters.
     """
     hashes = [hashlib.sha256(name.encode()).digest() for name in names]
     rank = np.empty(len(names), np.int64)

@@ -2,6 +2,8 @@
 
 import json
 import os
+import zipfile
+import zlib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -9,6 +11,7 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float, Shaped
 
+from evaluation.errors import EvaluationError
 from evaluation.metrics import average_precision, roc_auc
 
 THRESHOLD = 0.5
@@ -52,6 +55,17 @@ def class_details(
 
 def _rounded(values: Float[np.ndarray, "classes"]) -> list[float]:
     return [round(float(value), 6) for value in values]
+
+
+def read_predictions(path: Path) -> dict[str, np.ndarray]:
+    """Return the arrays of a file that `save_predictions` wrote; raise EvaluationError when it is damaged."""
+    try:
+        with open(path, "rb") as file, np.load(file) as saved:
+            return {name: saved[name] for name in saved.files}
+    except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
+        raise EvaluationError(
+            f"{path} is damaged ({error}); delete it and run the run's command again to make it anew"
+        ) from error
 
 
 def save_predictions(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:

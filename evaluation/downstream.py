@@ -5,8 +5,9 @@ import hashlib
 import math
 import threading
 import time
+import warnings
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import asdict, dataclass, replace
+from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import Any
@@ -22,7 +23,7 @@ from evaluation.event_metrics import EVENT_METRICS
 from evaluation.events import postprocessing_grid
 from evaluation.job import Job, SeededFit
 from evaluation.knn import KnnConfig, as_logits, neighbour_shares
-from evaluation.ledger import FitKey, FitRecord, Ledger
+from evaluation.ledger import FitKey, FitRecord, Ledger, Origin
 from evaluation.metrics import METRICS
 from evaluation.probe import Fit, FitResult, Rows, Stack, adams_order, as_trained_on, train_stacks
 from evaluation.protocol import Config, ProbeConfig, Split, fit_seed, task_splits
@@ -37,15 +38,17 @@ OnProgress = Callable[[float, str], None]
 class Resources:
     """Where the classifiers train and how many bytes those that train at a time may take.
 
-    `predictions` is the run's directory when the predictions of the fits that count are to be saved there.
+    `predictions` is the run's directory when the predictions of the fits that count are to be saved there;
+    `origin` goes into every line of the ledger.
     """
 
     device: torch.device
     max_bytes: float
     predictions: Path | None = None
+    origin: Origin = field(default_factory=Origin)
 
 
-def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, str], on: OnProgress) -> None:
+def run_job(job: Job, ledger: Ledger, resources: Resources, on: OnProgress) -> None:
     """Train what the ledger lacks of the job and record every stack of networks as it finishes.
 
     The grid is searched on the first split; the chosen points of all other splits then train at a time. A
@@ -60,10 +63,9 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, versions: dict[str, 
         lacking = [replace(s, fits=fits) for s, fits in zip(stacks, missing, strict=True) if fits]
         with contextlib.closing(_trained(lacking, resources, on)) as finished:
             for stack, results, seconds in finished:
-                records = stack.records(results, seconds, versions)
+                ledger.append(stack.records(results, seconds, resources.origin), stack.details(results))
                 if resources.predictions:
                     stack.save(results, resources.predictions)
-                ledger.append(records, stack.details(results))
     if resources.predictions:
         _keep_predictions_that_count(job, data, ledger, resources, on)
 
@@ -130,7 +132,11 @@ def _workers(stacks: Sequence["_Stack"], resources: Resources) -> int:
 def _keep_predictions_that_count(
     job: Job, data: TaskData, ledger: Ledger, resources: Resources, on: OnProgress
 ) -> None:
-    """Delete the predictions of grid points that lost and make those that an earlier run did not save."""
+    """Delete the predictions of grid points that lost and make those that an earlier run did not save.
+
+    Warns when networks that are trained again for it are not those of the ledger to the last bit, as on
+    another machine.
+    """
     directory = resources.predictions
     chosen = job.chosen(ledger)
     for fit in set(job.grid_fits()) - set(chosen):
@@ -139,8 +145,19 @@ def _keep_predictions_that_count(
         lost = [fit for fit in chosen if not job.prediction_path(directory, split, fit).exists()]
         stacks = _stacks(job, data, [split], lost, resources.max_bytes)
         with contextlib.closing(_trained(stacks, resources, on)) as finished:
-            for stack, results, _ in finished:
+            for stack, results, seconds in finished:
+                again = stack.records(results, seconds, resources.origin)
+                if any(_main_scores(record) != _main_scores(ledger[record.key]) for record in again):
+                    warnings.warn(
+                        f"{job.model} on {job.label}: the networks trained again for --save-predictions "
+                        f"score otherwise than those in the ledger, test part {split.test}",
+                        stacklevel=2,
+                    )
                 stack.save(results, directory)
+
+
+def _main_scores(record: FitRecord) -> tuple[float, float]:
+    return record.validation_score, record.scores[record.primary]
 
 
 class _RowsInUse:
@@ -201,9 +218,7 @@ class _Stack:
         score = self.data.validation_score(self.split.valid)
         return [FitResult(float(np.float32(score(v))), 0, 0, v, t) for v, t in zip(*logits, strict=True)]
 
-    def records(
-        self, results: Sequence[FitResult], seconds: float, versions: dict[str, str]
-    ) -> list[FitRecord]:
+    def records(self, results: Sequence[FitResult], seconds: float, origin: Origin) -> list[FitRecord]:
         """Return the ledger's lines; `seconds` is what the whole stack took."""
         job, keys = self.job, [self.job.key(self.split, fit) for fit in self.fits]
         flops = [self._flops(fit[1], r.epochs) for fit, r in zip(self.fits, results, strict=True)]
@@ -216,7 +231,7 @@ class _Stack:
             "stack": hashlib.sha256(repr(keys).encode()).hexdigest()[:16],
             "stack_size": len(keys),
             "stack_seconds": round(seconds, 3),
-            "versions": versions,
+            **asdict(origin),
             "finished": datetime.now(UTC).isoformat(timespec="seconds"),
         }
         scored = [self._finite_scores(result) for result in results]

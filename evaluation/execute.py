@@ -6,10 +6,11 @@ import shutil
 import sys
 import warnings
 from collections.abc import Iterator, Sequence
-from dataclasses import asdict, replace
+from dataclasses import asdict
 from pathlib import Path
 from typing import Any
 
+import torch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
@@ -19,10 +20,10 @@ from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, ModelSpec, torch_device
 from evaluation.job import Job
 from evaluation.plan import ModelCard, Session, column, short_name
-from evaluation.provenance import hardware, versions, write_run_file
+from evaluation.provenance import hardware, origin, write_run_file
 from evaluation.store import EmbeddingTime, summed
 from evaluation.tables import screen, write_tables
-from tasks import TaskError
+from tasks import TaskError, is_resampled
 
 FRAMES_PER_SECOND = 25
 """Timestamp embeddings as dense as modules usually have them: one every 40 or 50 ms."""
@@ -41,15 +42,15 @@ def execute(session: Session) -> None:
     options.directory.mkdir(parents=True, exist_ok=True)
     _check_disk(session)
     predictions = options.directory if options.save_predictions else None
-    resources = Resources(torch_device(options.device), options.max_bytes, predictions)
+    device = torch_device(options.device)
+    resources = Resources(device, options.max_bytes, predictions, origin(device))
     with _exclusive(options.directory):
         if not options.resume:
-            _set_aside(session.ledger.path)
-            _set_aside(session.ledger.details_path)
+            _set_aside(session.ledger.path, session.ledger.details_path)
         session.ledger.open_for_writing()
         _write_provenance(session)
-        for _, cards in itertools.groupby(session.cards, lambda card: replace(card.spec, layer="")):
-            _do_model(session, list(cards), resources)
+        for cards in session.cards_by_model():
+            _do_model(session, cards, resources)
 
 
 def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources) -> None:
@@ -74,9 +75,7 @@ def finish(session: Session) -> str:
 
 
 def _embed_missing(session: Session, spec: ModelSpec, jobs: Sequence[Job]) -> None:
-    waiting: dict[str, list[Job]] = {}
-    for job in _waiting(jobs):
-        waiting.setdefault(job.task.name, []).append(job)
+    waiting = waiting_by_task(jobs)
     if not waiting:
         return
     with warnings.catch_warnings():
@@ -91,6 +90,14 @@ def _embed_missing(session: Session, spec: ModelSpec, jobs: Sequence[Job]) -> No
             tqdm(total=clips, desc=title, unit="clip", leave=False, disable=None) as bar,
         ):
             embed_task(model, task, entries, session.options.cache, advance=bar.update, warn=_say)
+
+
+def waiting_by_task(jobs: Sequence[Job]) -> dict[str, list[Job]]:
+    """Return what is not embedded yet: per task one job for each model and layer."""
+    waiting: dict[str, list[Job]] = {}
+    for job in _waiting(jobs):
+        waiting.setdefault(job.task.name, []).append(job)
+    return waiting
 
 
 def _waiting(jobs: Sequence[Job]) -> list[Job]:
@@ -112,7 +119,7 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
             bar.set_postfix_str(what, refresh=False)
             bar.update(fits)
 
-        run_job(job, session.ledger, resources, versions(), on)
+        run_job(job, session.ledger, resources, on)
     seeds = job.seed_scores(session.ledger)
     mean = sum(column(job).scale(score) for score in seeds) / len(seeds)
     _say(f"{job.model}  {column(job).short}  {job.primary} {mean:.1f}")
@@ -124,8 +131,20 @@ def _noted(session: Session, job: Job) -> Iterator[None]:
     try:
         yield
     except (EvaluationError, TaskError) as error:
-        session.failures.append(f"{job.model} on {job.label}: {error}")
-        _say(f"failed: {session.failures[-1]}")
+        sentence = str(error)
+    except (MemoryError, RuntimeError) as error:
+        if not _is_out_of_memory(error):
+            raise
+        sentence = "the memory does not suffice; lower --max-memory, or train elsewhere with --device"
+    else:
+        return
+    session.failures.append(f"{job.model} on {job.label}: {sentence}")
+    _say(f"failed: {session.failures[-1]}")
+
+
+def _is_out_of_memory(error: Exception) -> bool:
+    """Whether numpy, a GPU or torch's allocator on a CPU, which has no exception of its own, ran out."""
+    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
 
 
 @contextlib.contextmanager
@@ -146,8 +165,8 @@ def _exclusive(directory: Path) -> Iterator[None]:
 
 def _check_disk(session: Session) -> None:
     """Raise EvaluationError when the embeddings and resampled clips to be made would not fit on the disk."""
-    needed = bytes_needed(session.jobs)
     cache = session.options.cache
+    needed = bytes_needed(session.jobs, cache)
     cache.mkdir(parents=True, exist_ok=True)
     free = shutil.disk_usage(cache).free
     if needed > free:
@@ -157,10 +176,10 @@ def _check_disk(session: Session) -> None:
         )
 
 
-def bytes_needed(jobs: Sequence[Job]) -> float:
-    """Return how many bytes the embeddings and resampled clips take that are still to be made."""
+def bytes_needed(jobs: Sequence[Job], cache: Path) -> float:
+    """Return how many bytes the embeddings and resampled clips take that `cache` does not hold yet."""
     waiting = _waiting(jobs)
-    audio = {(job.task.name, job.entry.identity["sample_rate"]): _new_audio(job) for job in waiting}
+    audio = {(job.task.name, job.entry.identity["sample_rate"]): _new_audio(job, cache) for job in waiting}
     return sum(map(_new_embeddings, waiting)) + sum(audio.values())
 
 
@@ -174,10 +193,11 @@ def _new_embeddings(job: Job) -> float:
     return 4 * identity["dim"] * rows
 
 
-def _new_audio(job: Job) -> float:
-    """Return the bytes of the task's clips at a rate that its directory lacks."""
+def _new_audio(job: Job, cache: Path) -> float:
+    """Return the bytes of the task's clips at a rate that neither its directory nor the cache has."""
     rate, source = job.entry.identity["sample_rate"], job.entry.identity["source_rate"]
-    return 0 if rate == source else _audio_bytes(job) * rate / source
+    there = rate == source or is_resampled(job.task, rate, cache / "audio", job.entry.identity["task_digest"])
+    return 0 if there else _audio_bytes(job) * rate / source
 
 
 def _audio_bytes(job: Job) -> int:
@@ -191,13 +211,16 @@ def _audio_bytes(job: Job) -> int:
     return sum(path.stat().st_size for path in paths)
 
 
-def _set_aside(ledger: Path) -> None:
-    """Rename an existing ledger to the first free ledger.<n>.jsonl."""
-    numbers = itertools.count(1)
-    if ledger.exists():
-        ledger.rename(
-            next(old for n in numbers if not (old := ledger.with_name(f"ledger.{n}.jsonl")).exists())
-        )
+def _set_aside(*files: Path) -> None:
+    """Rename those of the files that exist to <name>.<n>.jsonl, with the first n that is free for all."""
+
+    def aside(file: Path, number: int) -> Path:
+        return file.with_name(f"{file.stem}.{number}{file.suffix}")
+
+    free = next(n for n in itertools.count(1) if not any(aside(file, n).exists() for file in files))
+    for file in files:
+        if file.exists():
+            file.rename(aside(file, free))
 
 
 def _write_provenance(session: Session) -> None:

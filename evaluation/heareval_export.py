@@ -84,6 +84,9 @@ def export_run(session: Session, directory: Path) -> list[Path]:
         folder = Path(directory) / model_folder(job.model) / job.task.name
         write_embeddings(job, folder)
         written.append(folder)
+        for scores in seed_score_files(folder):  # of seeds that this run may not have
+            scores.with_name(PREDICTED).unlink(missing_ok=True)
+            scores.unlink()
         for fit in job.chosen(session.ledger):
             write_scores(job, fit, session.ledger, Path(directory))
     return written

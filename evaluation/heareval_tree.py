@@ -8,7 +8,7 @@ the rows must be those that the order gives them.
 
 import hashlib
 import itertools
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -46,13 +46,14 @@ class Imported:
     entry: StoreEntry
 
 
-def import_tree(directory: Path, cache: Path) -> list[Imported]:
+def import_tree(directory: Path, cache: Path, tasks: Collection[str] | None = None) -> list[Imported]:
     """Bring every task folder at, in, or two levels below `directory` into the store below `cache`.
 
-    What the store has already is checked but not written again. Raises EvaluationError or TaskError, naming
+    `tasks` are the names of the folders that are wanted, None for all. What the store has already is
+    checked but not written again. Raises EvaluationError or TaskError, naming
     the file, when nothing is found, or something is missing, damaged or does not belong together.
     """
-    folders = find_trees(directory)
+    folders = [folder for folder in find_trees(directory) if tasks is None or folder.name in tasks]
     bar = tqdm(folders, desc="import", unit="task", leave=False, delay=1, disable=None)
     imported = [_import_task(folder, cache / "embeddings") for folder in bar]
     first: dict[str, Task] = {}

@@ -12,6 +12,7 @@ import numpy as np
 import soundfile
 from jaxtyping import Float
 
+from evaluation.details import read_predictions
 from evaluation.job import prediction_path
 from evaluation.tables import Results
 
@@ -89,10 +90,10 @@ def _read(
         for key in (fold.key for fold in fits.folds if fits.task == task):
             paths = (prediction_path(directory, fits.model, task, key) for directory in run_directories)
             if path := next((path for path in paths if path.exists()), None):
-                with np.load(path) as arrays:
-                    labels = tuple(map(str, arrays["labels"]))
-                    _, clips = models.setdefault(fits.model, (labels, {}))
-                    _add(clips, key.test, arrays)
+                arrays = read_predictions(path)
+                labels = tuple(map(str, arrays["labels"]))
+                _, clips = models.setdefault(fits.model, (labels, {}))
+                _add(clips, key.test, arrays)
     return models
 
 

@@ -213,12 +213,24 @@ def _provenance(path: Path, run: Mapping[str, Any]) -> Provenance:
         ("Versions", versions),
         ("Git revision", run["git_revision"] or "not a checkout"),
         ("Hardware", hardware),
+        *_other_origins(run, records),
         ("Protocol", f"preset {run['preset']}, head {run['head']}, seeds {run['n_seeds']}"),
         *_costs(records),
         ("Embedding", _embedding(run)),
     ]
     facts += [("Failed", failure) for failure in run["failures"]]
     return Provenance(path.resolve().name, facts, _model_hashes(run), _task_hashes(run))
+
+
+def _other_origins(run: Mapping[str, Any], records: Sequence[FitRecord]) -> list[tuple[str, str]]:
+    """Return how many fits were trained with other versions, code or hardware than the last command."""
+    last = run["versions"], run["git_revision"], run["hardware"]
+    origins = ((record.versions, record.git_revision, record.hardware) for record in records)
+    others = sum(bool(origin[2]) and origin != last for origin in origins)
+    if not others:
+        return []
+    where = "as their lines in the ledger say"
+    return [("Other origins", f"{others} fits: other versions, code or hardware, {where}")]
 
 
 def _costs(records: Sequence[FitRecord]) -> list[tuple[str, str]]:

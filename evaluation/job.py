@@ -15,6 +15,9 @@ from tasks import Task
 
 SeededFit = tuple[int, Config]
 
+FOLDER_LENGTH = 80
+"""Characters of a model's name in a folder's: with path and options it may be longer than systems allow."""
+
 
 @dataclass(frozen=True)
 class Job:
@@ -119,6 +122,8 @@ class Job:
 def prediction_path(directory: Path, model: str, label: str, key: FitKey) -> Path:
     """Return where the predictions of one fit are saved; `label` is the job's."""
     folder = re.sub(r"[^\w.-]+", "_", model)
+    if len(folder) > FOLDER_LENGTH:
+        folder = f"{folder[:FOLDER_LENGTH]}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
     point = hashlib.sha256(key.config.encode()).hexdigest()[:8]
     name = f"{key.test}-seed{key.seed}-{point}.npz"
     return directory / "predictions" / folder / f"{label}-{key.embedding[:8]}" / name

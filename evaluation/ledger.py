@@ -29,6 +29,15 @@ class FitKey:
 
 
 @dataclass(frozen=True)
+class Origin:
+    """What a fit was trained with: versions of packages, revision of the checkout, hardware and threads."""
+
+    versions: Mapping[str, str] = field(default_factory=dict)
+    git_revision: str | None = None
+    hardware: Mapping[str, Any] = field(default_factory=dict)
+
+
+@dataclass(frozen=True)
 class FitRecord:
     """One line of the ledger.
 
@@ -38,7 +47,8 @@ class FitRecord:
     `stack_size` networks that trained together, `stack_seconds` is their wall time, divided by the number of
     stacks that trained beside each other; `seconds` is this fit's share of it by arithmetic, `flops`.
     `postprocessing` is what was chosen for events, else empty.
-    `test_loss` is what training minimises, on the test part; None in ledgers that do not have it.
+    `test_loss` is what training minimises, on the test part. It and what stands last, see `Origin`, is
+    missing in older ledgers.
     """
 
     key: FitKey
@@ -56,10 +66,12 @@ class FitRecord:
     stack_seconds: float
     seconds: float
     flops: float
-    versions: dict[str, str]
+    versions: Mapping[str, str]
     finished: str
     postprocessing: dict[str, float] = field(default_factory=dict)
     test_loss: float | None = None
+    git_revision: str | None = None
+    hardware: Mapping[str, Any] = field(default_factory=dict)
 
 
 class Ledger:

@@ -3,9 +3,10 @@
 `python -m evaluation.plan` takes the arguments of `evaluation.run` and also says what the run will take.
 """
 
+import itertools
 import sys
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 
 from evaluation.embed import is_embedded, store_entry
@@ -67,6 +68,11 @@ class Session:
     ledger: Ledger
     failures: list[str] = field(default_factory=list)
 
+    def cards_by_model(self) -> list[list[ModelCard]]:
+        """Return the cards of each model together: its layers are embedded in one pass."""
+        whole = itertools.groupby(self.cards, lambda card: replace(card.spec, layer=""))
+        return [list(cards) for _, cards in whole]
+
     def results(self) -> Results:
         """Return what is finished, ready for the tables."""
         return assemble(self.frame(), self.ledger)
@@ -104,11 +110,15 @@ def _planned(job: Job) -> PlannedJob:
 
 def short_name(task: Task) -> str:
     """Return the short name of one of HEAR's tasks ("ESC-50-part", "NS-50h"), else the directory's name."""
-    name, base = task.metadata.task_name, task.metadata.base_name
+    return short_name_of(task.metadata) or task.name
+
+
+def short_name_of(metadata: TaskMetadata) -> str:
+    """Return the short name of one of HEAR's tasks from its metadata, "" for any other."""
     for info in HEAR19_TASKS:
-        if stands_for(task.metadata, info):
-            return info.short_name + name.removeprefix(base)
-    return task.name
+        if stands_for(metadata, info):
+            return info.short_name + metadata.task_name.removeprefix(metadata.base_name)
+    return ""
 
 
 def column(job: Job) -> Column:
@@ -180,8 +190,9 @@ def _budget_notes(budgets: Sequence[float]) -> list[str]:
     if tuple(budgets) == (100.0,):
         return []
     note = (
-        "@N%: trained on N % of every class's training clips, at least one; the same ones for every seed and "
-        "model, smaller budgets within larger ones; validation and test parts are whole."
+        "@N%: trained on N % of every class's training clips, at least one, and more of classes that share "
+        "clips with others; the same ones for every seed and model, smaller budgets within larger ones; "
+        "validation and test parts are whole."
     )
     if len(budgets) > 1:
         note += f" Average and s(m) are over the columns with the largest budget, {max(budgets):g} %."

@@ -7,23 +7,25 @@ so training has a shortest and a longest time.
 
 import argparse
 import contextlib
+import itertools
 import os
 import shutil
 import sys
 import time
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass, replace
 from datetime import timedelta
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import torch
 
 from evaluation.arguments import options_from, parser
 from evaluation.command import run_command
-from evaluation.embed import is_embedded
-from evaluation.execute import FRAMES_PER_SECOND, bytes_needed
+from evaluation.errors import EvaluationError
+from evaluation.execute import FRAMES_PER_SECOND, bytes_needed, waiting_by_task
 from evaluation.hear_module import HearModel, torch_device
 from evaluation.job import Job
 from evaluation.metrics import METRICS
@@ -59,24 +61,30 @@ def estimates(session: Session, seconds: float) -> list[Estimate]:
     """
     share = seconds / 2 / max(1, len(session.cards))
     found = []
-    for card in session.cards:
-        jobs = [job for job in session.jobs if job.model == card.spec.label]
-        embedding = _embedding_seconds(session, card, jobs, share)
-        shortest, longest = _training_seconds(session, jobs, share)
-        found.append(Estimate(card.spec.label, embedding, shortest, longest))
+    for cards in session.cards_by_model():
+        jobs = [[job for job in session.jobs if job.model == card.spec.label] for card in cards]
+        embedding = _embedding_seconds(session, cards, list(itertools.chain(*jobs)), share * len(cards))
+        for card, own in zip(cards, jobs, strict=True):
+            shortest, longest = _training_seconds(session, own, share)
+            found.append(Estimate(card.spec.label, embedding, shortest, longest))
+            embedding = 0.0  # all layers come of one pass
     return found
 
 
-def _embedding_seconds(session: Session, card: ModelCard, jobs: Sequence[Job], share: float) -> float:
-    """Embed a batch of every task that is not embedded, as many as the time allows, and extrapolate."""
-    waiting = [
-        job for job in {job.entry.key: job for job in jobs}.values() if not is_embedded(job.entry, job.task)
-    ]
+def _embedding_seconds(
+    session: Session, cards: Sequence[ModelCard], jobs: Sequence[Job], share: float
+) -> float:
+    """Embed a batch of every task that is not embedded, as many as the time allows, and extrapolate.
+
+    `cards` are the layers of one model. Raises EvaluationError when it cannot embed even one clip.
+    """
+    waiting = [jobs[0] for jobs in waiting_by_task(jobs).values()]
     if not waiting:
         return 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
-        model = HearModel(card.spec, session.options.device)
+        model = HearModel(cards[0].spec, session.options.device)
+    layers = [card.spec.layer for card in cards]
     sound = {job.entry.key: _sound_seconds(job.task, job.entry.identity["source_rate"]) for job in waiting}
     rates: dict[str, float] = {}
     start = time.perf_counter()
@@ -84,14 +92,31 @@ def _embedding_seconds(session: Session, card: ModelCard, jobs: Sequence[Job], s
         if number and time.perf_counter() - start > share:
             break
         audio = _real_batch(job, model.sample_rate)
-        embed = model.timestamp_embeddings if _is_event(job) else model.scene_embeddings
+        embed = model.layer_timestamp_embeddings if _is_event(job) else model.layer_scene_embeddings
         if not number:
-            embed(audio[:1])  # what happens only once is not extrapolated
-        begin = time.perf_counter()
-        embed(audio)
-        rates[job.entry.key] = (time.perf_counter() - begin) / (audio.size / model.sample_rate)
+            _seconds(embed, audio[:1], layers)  # what happens only once is not extrapolated
+        try:
+            taken = _seconds(embed, audio, layers)
+        except EvaluationError:  # the run goes on with single clips, too
+            audio = audio[:1]
+            taken = _seconds(embed, audio, layers)
+        rates[job.entry.key] = taken / (audio.size / model.sample_rate)
     mean = sum(rates.values()) / len(rates)
     return sum(rates.get(key, mean) * of_task for key, of_task in sound.items())
+
+
+def _seconds(
+    embed: Callable[[np.ndarray, Sequence[str]], Any], audio: np.ndarray, layers: Sequence[str]
+) -> float:
+    begin = time.perf_counter()
+    try:
+        embed(audio, layers)
+    except Exception as error:  # somebody else's code
+        words = f"{type(error).__name__}: {' '.join(str(error).split())}"
+        raise EvaluationError(
+            f"the model failed on {len(audio)} clips of {audio.shape[1]} samples: {words}"
+        ) from error
+    return time.perf_counter() - begin
 
 
 def _is_event(job: Job) -> bool:
@@ -197,7 +222,7 @@ def _multi_hot(target: torch.Tensor, n_labels: int) -> np.ndarray:
 def disk_line(session: Session) -> tuple[bool, str]:
     """Return whether the disk suffices for what is to be embedded and resampled, and the sentence."""
     imported = bool(session.options.imported)
-    needed = 0.0 if imported else bytes_needed(session.jobs)
+    needed = 0.0 if imported else bytes_needed(session.jobs, session.options.cache)
     there = next(path for path in (session.options.cache, *session.options.cache.parents) if path.exists())
     free = shutil.disk_usage(there).free
     enough = needed <= free

@@ -1,5 +1,6 @@
 """What a run was made with: command, versions, git revision, hardware."""
 
+import functools
 import json
 import os
 import platform
@@ -14,6 +15,7 @@ import torch
 
 from evaluation.errors import EvaluationError
 from evaluation.files import write_atomically
+from evaluation.ledger import Origin
 
 PACKAGES = ("hear-mwmae", "torch", "numpy", "scipy", "soundfile", "soxr")
 
@@ -29,8 +31,12 @@ def versions() -> dict[str, str]:
     return found
 
 
+@functools.cache
 def git_revision() -> str | None:
-    """Return the revision of the checkout that this package is part of, with "+changes" when it has any."""
+    """Return the revision of the checkout that this package is part of, with "+changes" when it has any.
+
+    It is that of the first call: later commits are not what this process runs.
+    """
     here = Path(__file__).resolve().parent
     try:
         revision = _git(here, "rev-parse", "HEAD")
@@ -56,6 +62,11 @@ def hardware(device: torch.device) -> dict[str, Any]:
     if device.type == "cuda":
         found["accelerator"] = torch.cuda.get_device_name(device)
     return found
+
+
+def origin(device: torch.device) -> Origin:
+    """Return what this process trains with."""
+    return Origin(versions(), git_revision(), hardware(device))
 
 
 def write_run_file(path: Path, content: Mapping[str, Any]) -> None:

@@ -1,11 +1,11 @@
 """Is a run what its files say? `python -m evaluation.verify RUN` checks hashes and retrains a few fits.
 
 A fit is a function of embeddings, labels, grid point and seed, so training it again must give the ledger's
-numbers: to the last bit on the same machine with the same versions and number of threads, which is set as it
-was. Elsewhere sums are rounded in another order, which grows while a network trains; there validation and
-primary score may differ by 1/sqrt(n), n being the clips of the smaller part (an earlier engine, with other
-sums for one and two threads, differed by at most 0.69/sqrt(n) on 60 fits of the sample tasks). The stored
-embeddings are taken as they stand.
+numbers: to the last bit on the same CPU with the same versions and number of threads, which is set as it
+was. Elsewhere, and on a GPU, sums are rounded in another order, which grows while a network trains; there
+validation and primary score may differ by 1/sqrt(n), n being the clips of the smaller part (an earlier
+engine, with other sums for one and two threads, differed by at most 0.69/sqrt(n) on 60 fits of the sample
+tasks). The stored embeddings are taken as they stand.
 """
 
 import argparse
@@ -16,7 +16,7 @@ import sys
 import tempfile
 import warnings
 from collections import Counter
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -37,7 +37,7 @@ from evaluation.store import StoreEntry
 from tasks import TaskError, read_labels, read_task, task_digest
 
 MAX_BYTES = 1.5e9
-"""Memory of the networks that train together, as in a run; no result depends on it."""
+"""Memory of the networks that train together, as in a run; on a CPU no result depends on it."""
 
 _OWN = ("model", "label", "budget", "directory", "synthetic", "embedding_time")
 """What run.json says of a job besides the identity of its embeddings."""
@@ -163,7 +163,7 @@ def _trained(job: _Sample, device: torch.device) -> list[FitRecord]:
     """Train the fits into a ledger of their own, which is thrown away."""
     with tempfile.TemporaryDirectory() as folder:
         ledger = Ledger(Path(folder) / LEDGER_FILE)
-        run_job(job, ledger, Resources(device, MAX_BYTES), {}, lambda fits, what: None)
+        run_job(job, ledger, Resources(device, MAX_BYTES), lambda fits, what: None)
         return list(ledger.records.values())
 
 
@@ -191,16 +191,27 @@ def _compare_fit(name: str, before: FitRecord, now: FitRecord, tolerance: float)
     return Finding("equal", where + (f": within {largest:.2g}" if largest else ""))
 
 
-def difference_of_machines(run: Mapping[str, Any]) -> str:
-    """Return in words what is not as it was when the run was made, "" when numbers must be equal."""
-    now = {**hardware(torch_device(run["hardware"]["device"])), **versions()}
-    before = {**run["hardware"], **run["versions"]}
-    changed = [name for name in {**before, **now} if before.get(name) != now.get(name)]
-    return ", ".join(f"{name} {before.get(name)} then, {now.get(name)} now" for name in sorted(changed))
+def difference_of_machines(run: Mapping[str, Any], records: Iterable[FitRecord]) -> str:
+    """Return in words what is not as it was when these fits were made, "" when numbers must be equal.
+
+    On a GPU sums depend on how many networks train together, which are others here.
+    """
+    device = torch_device(run["hardware"]["device"])
+    now = {**hardware(device), **versions()}
+    changed = {}
+    for record in records:
+        before = {**(record.hardware or run["hardware"]), **record.versions}
+        changed |= {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
+    words = [f"{name} {changed[name]} then, {now.get(name)} now" for name in sorted(changed)]
+    if device.type != "cpu":
+        words.append("the networks that train together on the GPU")
+    return ", ".join(words)
 
 
 def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
-    """Check hashes and a sample of fits, say what is found and return whether nothing differs.
+    """Check hashes and a sample of fits and say what is found.
+
+    Returns whether nothing differs and every fit of the sample could be trained again.
 
     Raises EvaluationError when the folder is no run's or no fit is finished.
     """
@@ -216,20 +227,21 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
         counts = _tell(check_hashes(directory), say)
         chosen = sample_fits(ledger, frame, fits, seed)
         drawn = sum(map(len, chosen.values()))
-        changed = difference_of_machines(run)
+        changed = difference_of_machines(run, (ledger[key] for keys in chosen.values() for key in keys))
         say(f"\nFits trained again: {drawn} of {finished}, drawn with seed {seed}.")
         if changed:
             say(f"Mode: TOLERANT. Not as it was: {changed}. Scores may differ by 1/sqrt(number of clips).")
         else:
             say("Mode: exact. Machine, versions and threads are as they were: every number must be equal.")
-        counts += _tell(check_fits(directory, chosen, exact=not changed), say)
+        trained = _tell(check_fits(directory, chosen, exact=not changed), say)
     finally:
         torch.set_num_threads(threads)
+    counts += trained
     mode = "Within the tolerance" if changed else "To the last bit"
     say(
         f"\n{mode}: {counts['equal']} equal, {counts['differs']} differ, {counts['not checked']} not checked."
     )
-    return not counts["differs"]
+    return not counts["differs"] and not trained["not checked"]
 
 
 def _tell(findings: Iterator[Finding], say: Say) -> Counter[str]:
@@ -241,11 +253,12 @@ def _tell(findings: Iterator[Finding], say: Say) -> Counter[str]:
 
 
 def main(argv: Sequence[str] | None = None) -> int:
-    """Run the command; return 0, 1 when something differs, 2 for a mistake, 130 after Ctrl-C."""
+    """Run the command; return 0, 1 when something differs or is gone, 2 for a mistake, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
         prog="python -m evaluation.verify",
         description="Check a run: the hashes in run.json against models, tasks and store, and a random "
-        "sample of finished fits by training them again. The exit status is 1 when anything differs. "
+        "sample of finished fits by training them again. The exit status is 1 when anything differs or a "
+        "fit of the sample could not be trained again. "
         "One altered fit among M is found with a chance of N / M.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run: its folder, or its name in results/")

@@ -252,6 +252,10 @@ def metadata_faults(raw: Mapping[str, Any]) -> Iterator[tuple[str, str]]:
     duration = raw.get("sample_duration")
     if duration is not None and (not _is_number(duration) or duration <= 0):
         yield "sample_duration", f"sample_duration is {duration!r}; it must be seconds above 0, or null."
+    params = raw.get("evaluation_params", {})
+    if not isinstance(params, dict) or not isinstance(params.get("task_specific_param_grid") or {}, dict):
+        text = f"evaluation_params is {params!r}; it must be an object, and so must its"
+        yield "evaluation_params", f"{text} task_specific_param_grid."
     if _is_list_of_names(raw.get("splits")):
         yield from _splits_faults(raw["splits"], raw.get("split_mode"), raw.get("nfolds"))
 

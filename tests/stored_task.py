@@ -71,7 +71,7 @@ def run(
     job = Job("model", task, entry, preset.for_task(task.metadata), seeds, budget)
     ledger = Ledger(directory / "ledger.jsonl")
     resources = Resources(torch.device("cpu"), 1e9, predictions)
-    run_job(job, ledger, resources, {}, lambda fits, what: None)
+    run_job(job, ledger, resources, lambda fits, what: None)
     return job, ledger
 
 

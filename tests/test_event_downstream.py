@@ -122,7 +122,7 @@ def test_a_task_that_selects_on_the_loss_like_maestro(tmp_path: Path) -> None:
     )
     preset = preset_named("mwmae").changed({"hidden_dim": 32, "lr": 1e-2}).for_task(task.metadata)
     job, ledger = Job("m", task, entry, preset, 2), Ledger(tmp_path / "ledger.jsonl")
-    run_job(job, ledger, Resources(torch.device("cpu"), 1e9), {}, lambda fits, what: None)
+    run_job(job, ledger, Resources(torch.device("cpu"), 1e9), lambda fits, what: None)
     records = list(ledger.records.values())
     assert len(records) == 2 * (2 + 2)
     assert {(r.monitor, r.epochs) for r in records} == {("loss", 20)}
@@ -159,7 +159,7 @@ def test_a_check_at_which_nothing_is_detected_does_not_end_the_training(
     numbers = {"max_epochs": 10, "check_val_every_n_epoch": 1, "batch_size": 64, "lr": 3e-4}
     job = Job("m", task, entry, preset_named("quick").changed(numbers), 1)
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    run_job(job, ledger, Resources(torch.device("cpu"), 1e9), {}, lambda fits, what: None)
+    run_job(job, ledger, Resources(torch.device("cpu"), 1e9), lambda fits, what: None)
     (record,) = ledger.records.values()
     assert record.epochs == 10
     assert record.validation_score == pytest.approx(max(checks[1:10]))
@@ -175,9 +175,9 @@ def test_the_room_that_frames_need_is_known_before_they_are_made(tmp_path: Path)
     model = HearModel(ModelSpec("hear_mwmae.mw_mae_t"), "cpu")
     entry = store_entry(model, task, tmp_path)
     job = Job("m", task, entry, preset_named("quick"), 1)
-    expected = bytes_needed([job])
+    expected = bytes_needed([job], tmp_path)
     embed_task(model, task, [entry], tmp_path, advance=lambda n: None, warn=pytest.fail)
     written = sum(path.stat().st_size for path in entry.path.glob("*.npy"))
     # Every clip has one more frame than seconds would have, and every file a header.
     assert written == pytest.approx(expected, rel=0.02)
-    assert bytes_needed([job]) == 0
+    assert bytes_needed([job], tmp_path) == 0

@@ -65,7 +65,7 @@ def golden_job(tree: Path, directory: Path, preset: str, seeds: int) -> Job:
 
 def our_scores(job: Job, directory: Path) -> Interval:
     ledger = Ledger(directory / "ledger.jsonl")
-    run_job(job, ledger, Resources(torch.device("cpu"), 1.5e9), {}, lambda fits, what: None)
+    run_job(job, ledger, Resources(torch.device("cpu"), 1.5e9), lambda fits, what: None)
     return t_interval(job.seed_scores(ledger))
 
 
@@ -92,7 +92,7 @@ def test_the_benchmarks_grid_scores_as_the_original_did(shared: Path, tmp_path: 
     """One seed of the original, 42, is there, and one of ours; each drew its own 8 of the 16 points."""
     job = golden_job(shared / "golden_heareval" / "spoken_digit", tmp_path, "hear2021", 1)
     ledger = Ledger(tmp_path / "ledger.jsonl")
-    run_job(job, ledger, Resources(torch.device("cpu"), 1.5e9), {}, lambda fits, what: None)
+    run_job(job, ledger, Resources(torch.device("cpu"), 1.5e9), lambda fits, what: None)
     assert their_score(shared, "upstream_seed42") == pytest.approx(0.96)
     # Measured: 0.958. Three seeds gave 0.954 with a standard deviation of 0.006, which theirs will have too.
     assert job.seed_scores(ledger) == [pytest.approx(0.96, abs=0.015)]

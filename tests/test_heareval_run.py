@@ -89,6 +89,16 @@ def test_tasks_are_chosen_by_name(tmp_path: Path, capsys: pytest.CaptureFixture)
     assert "two-v1-full: 36 clips" in out
     assert "one-v1-full" not in out
     assert "imported embeddings, 8-d; embedded: 1 of 1 tasks" in out
+    (tmp_path / "in" / "model" / "one-v1-full" / "train.embeddings.npy").unlink()
+    assert run_import(tmp_path / "in", tmp_path, "--plan-only", "--tasks", "two-v1-full") == 0
+
+
+def test_an_export_with_fewer_seeds_leaves_none_of_the_earlier(tmp_path: Path) -> None:
+    tree = make_tree(tmp_path / "in" / "model" / "task", clips=20)
+    assert run_import(tree, tmp_path / "a", "--export-heareval", str(tmp_path / "out")) == 0
+    assert run_import(tree, tmp_path / "b", "--export-heareval", str(tmp_path / "out"), "--seeds", "1") == 0
+    found = [path.parents[1].name for path in (tmp_path / "out").rglob("test.predicted-scores.json")]
+    assert found == ["model_r1_00"]
 
 
 @pytest.mark.parametrize(

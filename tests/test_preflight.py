@@ -75,6 +75,22 @@ def test_embedding_time_goes_with_the_sound(line: list[str], monkeypatch: pytest
     assert found.embedding == pytest.approx(1.0 / (12 * 0.25) * sound), "one tick for 12 clips"
 
 
+def test_layers_are_embedded_in_one_pass(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(preflight, "_training_seconds", lambda *_: (0.0, 0.0))
+    place = line.index("band_energy")
+    options, _ = options_from(
+        parser().parse_args([*line[:place], "layered", *line[place + 1 :], "--layers", "all"])
+    )
+    first, *others = preflight.estimates(prepare(options), 2.0)
+    assert first.embedding > 0
+    assert [other.embedding for other in others] == [0.0, 0.0]
+
+
+def test_a_module_for_single_clips_is_measured_too(line: list[str]) -> None:
+    place = line.index("band_energy")
+    assert main([*line[:place], "one_by_one", *line[place + 1 :], "--preset", "quick"]) == 0
+
+
 def test_what_is_done_takes_no_more_time(line: list[str], capsys: pytest.CaptureFixture) -> None:
     assert run_main([*line, "--preset", "quick"]) == 0
     capsys.readouterr()

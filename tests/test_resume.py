@@ -132,6 +132,7 @@ def test_no_resume_sets_the_old_ledger_aside_once_it_works(
     assert (run / "ledger.jsonl").read_text() == first
     assert main([*line, "--no-resume"]) == 0
     assert (run / "ledger.1.jsonl").read_text() == first
+    assert (run / "details.1.jsonl").exists()
     assert len(ledger_lines(run)) == 2
 
     def interrupt(*_: object) -> None:

@@ -10,11 +10,13 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+import torch
 from event_task import make_event_task
 from run_helpers import MODELS, ROOT, TWO, arguments, ledger_lines, scores
 from tiny_task import make_task
 
 from evaluation import execute
+from evaluation.job import Job
 from evaluation.run import main
 
 
@@ -230,6 +232,40 @@ def test_all_leaves_out_what_is_broken_and_says_so(tmp_path: Path, capsys: pytes
     assert "task_metadata.json is not valid JSON" in shown.err
     assert "Failed: " in (tmp_path / "default" / "tables" / "table.md").read_text()
     assert main([*line, "--tasks", "tiny"]) == 0, "a broken neighbour is not this task's business"
+
+
+def test_a_task_whose_own_grid_is_unknown_does_not_stop_the_others(
+    tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000, clips=6)
+    own = {"task_specific_param_grid": {"speed": [1]}}
+    make_task(tmp_path / "tasks" / "odd-v1-full", rate=16000, task_name="odd", evaluation_params=own)
+    line = arguments(tmp_path / "tasks", tmp_path, "--preset", "mwmae", "--plan-only")
+    assert main([*line, "--tasks", "all"]) == 0
+    assert "left out: odd: task_specific_param_grid" in capsys.readouterr().out
+    assert main([*line, "--tasks", "odd"]) == 2
+    assert "odd: task_specific_param_grid: the classifier has no option 'speed'" in capsys.readouterr().err
+
+
+def test_too_little_memory_fails_one_job_and_the_others_go_on(
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    for name in ("large", "tiny"):
+        make_task(tmp_path / "tasks" / f"{name}-v1-full", rate=16000, clips=6, task_name=name)
+    train = execute.run_job
+
+    def limited(job: Job, *others: object) -> None:
+        if job.task.metadata.task_name == "large":
+            raise torch.OutOfMemoryError("CUDA out of memory")
+        train(job, *others)
+
+    monkeypatch.setattr(execute, "run_job", limited)
+    line = arguments(tmp_path / "tasks", tmp_path, "--preset", "quick", models=("band_energy",))
+    assert main(line) == 1
+    assert "on large-v1-full: the memory does not suffice; lower --max-memory" in capsys.readouterr().err
+    fits = ledger_lines(tmp_path / "default")
+    assert {fit["task"] for fit in fits} == {"tiny-v1-full"}
+    assert all(fit["hardware"]["device"] == "cpu" and "git_revision" in fit for fit in fits)
 
 
 def test_two_tasks_of_one_name_are_refused(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

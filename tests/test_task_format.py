@@ -189,6 +189,11 @@ BAD_TASKS = {
     ),
     "split outside the folder": (metadata_change(splits=["../train", "valid", "test"]), "splits"),
     "no score": (metadata_change(evaluation=[]), "evaluation"),
+    "parameters that are none": (metadata_change(evaluation_params=None), "evaluation_params is None"),
+    "a grid that is none": (
+        metadata_change(evaluation_params={"task_specific_param_grid": [1]}),
+        "task_specific_param_grid",
+    ),
     "negative duration": (metadata_change(sample_duration=-1), "sample_duration"),
     "field missing": (
         lambda r: edit(r / "task_metadata.json", lambda m: m.pop("evaluation")),

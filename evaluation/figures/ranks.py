@@ -19,6 +19,7 @@ from evaluation.figures.style import (
     new_figure,
     width_for,
 )
+from evaluation.significance import ALPHA
 
 NAME = "critical_difference"
 ABOVE = 3.4
@@ -43,10 +44,10 @@ def critical_difference(ranks: Ranks | None, naming: Naming) -> list[Drawing | L
         ]
     caption = (
         f"Mean ranks over {ranks.n_tasks} tasks, 1 is best. Bars join models that differ by less than "
-        f"Nemenyi's critical difference at 0.05 (CD, {ranks.critical_difference:.2f} ranks)."
+        f"Nemenyi's critical difference at {ALPHA:g} (CD, {ranks.critical_difference:.2f} ranks)."
     )
     if ranks.friedman_p is not None:
-        verdict = "rejects" if ranks.friedman_p < 0.05 else "does not reject"
+        verdict = "rejects" if ranks.friedman_p < ALPHA else "does not reject"
         caption += f" Friedman's test {verdict} that all models are alike (p = {ranks.friedman_p:.2g})."
     return [Drawing(NAME, caption, _figure(ranks, naming))]
 
