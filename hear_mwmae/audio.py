@@ -1,5 +1,6 @@
 """Sound files of any rate, length and channel count as mono waveforms at the rate of a model."""
 
+import os
 from collections.abc import Iterable
 from pathlib import Path
 
@@ -36,6 +37,11 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     return list(found)
 
 
+def printable(name: str | Path) -> str:
+    r"""Return a file's name as text that any file can hold; bytes of it that are no UTF-8 become \xNN."""
+    return os.fsencode(name).decode("utf-8", "backslashreplace")
+
+
 def read_audio(path: Path, sample_rate: int) -> Float[np.ndarray, " samples"]:
     """Decode a file, average its channels, and resample it with soxr's high quality, part by part.
 
@@ -52,6 +58,8 @@ def read_audio(path: Path, sample_rate: int) -> Float[np.ndarray, " samples"]:
                     raise UserError(f"{path}: holds NaN or infinite samples.")
                 parts.append(resampler.resample_chunk(mono))
                 mono = _next_mono(file)
+    except UnicodeEncodeError:
+        raise UserError(f"{printable(path)}: the file's name is no UTF-8 text; rename the file.") from None
     except (OSError, soundfile.SoundFileError) as error:
         raise UserError(f"{path}: cannot be decoded as sound ({error}).") from None
     if len(first) == 0:

@@ -16,7 +16,7 @@ from hear_mwmae.audio import find_audio, read_audio
 from hear_mwmae.config import NAMED_MODELS, named_model
 from hear_mwmae.convert import convert_checkpoint, decoder_shapes, encoder_shapes
 from hear_mwmae.embedding import PRECISIONS, TIMESTAMPS, EmbeddingModel
-from hear_mwmae.errors import UserError
+from hear_mwmae.errors import UserError, first_line
 from hear_mwmae.frontend import HOP_MS
 from hear_mwmae.loading import load_model
 from hear_mwmae.outputs import Output, check_output, open_output
@@ -175,7 +175,7 @@ def _device(name: str | None) -> torch.device:
         device = torch.device(name or ("cuda" if torch.cuda.is_available() else "cpu"))
         torch.empty(1, device=device)
     except (RuntimeError, AssertionError) as error:
-        raise UserError(f"--device {name}: cannot be used here ({str(error).splitlines()[0]}).") from None
+        raise UserError(f"--device {name}: cannot be used here ({first_line(error)}).") from None
     return device
 
 

@@ -106,8 +106,11 @@ class ModelConfig:
 
     @property
     def kept_tokens(self) -> int:
-        """Patches that pre-training leaves visible; rounded, as 250 * (1 - 0.8) is 49.99... in floats."""
-        return round(self.tokens * (1 - self.mask_ratio))
+        """Patches that pre-training leaves visible, rounded down.
+
+        In per cent, as in the released code: 250 * (1 - 0.8) is 49.99... in floats.
+        """
+        return int(self.tokens * (100 - 100 * self.mask_ratio) / 100)
 
     @property
     def decoder_tokens(self) -> int:

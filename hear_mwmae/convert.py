@@ -152,11 +152,7 @@ def _own_name(name: str) -> str | None:
         prefix, index, rest = block[1], int(block[2]), block[3]
         table = BIAS_TABLE.fullmatch(rest)
         if table:
-            return (
-                f"{prefix}.blocks.{index}.attention.bias_tables.{int(table[1])}"
-                if prefix == "decoder"
-                else None
-            )
+            return f"{prefix}.blocks.{index}.attention.bias_tables.{int(table[1])}"
         own, prefix = _with_leaf(BLOCK_NAMES, rest), f"{prefix}.blocks.{index}."
     elif (own := _with_leaf(ENCODER_NAMES, name)) is not None:
         prefix = ENCODER_PREFIX

@@ -6,3 +6,8 @@ class UserError(ValueError):
 
     The command line prints the sentence without a traceback and exits with status 2.
     """
+
+
+def first_line(error: Exception, longest: int = 200) -> str:
+    """Shorten what an exception says for a sentence: its first line, or its type if it says nothing."""
+    return next(iter(str(error).splitlines()), type(error).__name__)[:longest]

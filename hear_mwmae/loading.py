@@ -14,8 +14,10 @@ from hear_mwmae.flax_checkpoint import checkpoint_file
 from hear_mwmae.weights import WEIGHTS_VARIABLE, Weights, build_encoder, find_weights, read_model_file
 
 RANDOM_SEED = 0
-ENCODER_FIELDS = (
+# Those that make it another model; the decoder that it was trained with may have another size.
+IDENTITY = (
     "input_size", "patch_size", "front_end", "width", "depth", "heads", "mlp_ratio", "class_token",
+    "encoder_windows", "decoder_windows",
 )  # fmt: skip
 
 
@@ -80,7 +82,7 @@ def read_weights(path: Path, *, model: str | None = None, heads: int | None = No
         raise UserError(
             f"{file}: says that it has {weights.config.heads} heads, not {heads}; leave heads out."
         )
-    for field in ENCODER_FIELDS if config else ():
+    for field in IDENTITY if config else ():
         found, needed = getattr(weights.config, field), getattr(config, field)
         if found != needed:
             raise UserError(

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from tasks.info import TaskInfo, kfold_metadata
-from tasks.raw import Recording, Say, labelled_by_name
+from tasks.raw import Recording, labelled_by_name
+from tasks.work import Say
 
 _NAME = re.compile(r"\d+__[^_]+__(?P<label>[a-z]+)-\d+")
 

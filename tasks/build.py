@@ -8,7 +8,7 @@ from pathlib import Path
 from tqdm import tqdm
 
 from tasks.beijing_opera import BEIJING_OPERA, list_beijing_opera
-from tasks.command import progress_bar, run_command
+from tasks.command import progress_bar, run_command, sample_rate
 from tasks.crema_d import CREMA_D, list_crema_d
 from tasks.errors import TaskError
 from tasks.esc50 import ESC50, list_esc50
@@ -19,11 +19,10 @@ from tasks.mridangam_tonic import MRIDANGAM_TONIC, list_tonics
 from tasks.nsynth_pitch import NSYNTH_PITCH, list_nsynth
 from tasks.own import DEFAULT_FOLDS, plan_own_task
 from tasks.pipeline import Builder, build_plan, make_plan
-from tasks.raw import Say
 from tasks.speech_commands import SPEECH_COMMANDS, list_speech_commands
 from tasks.spoken_digit import SPOKEN_DIGIT, list_spoken_digit
 from tasks.vox_lingua import VOX_LINGUA, list_vox_lingua
-from tasks.work import Progress
+from tasks.work import Progress, Say
 
 DEFAULT_RATES = (16000, 44100)
 """Sample rates (Hz) that are written unless others are asked for."""
@@ -163,7 +162,7 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument("--out", type=Path, required=True, help="folder to hold the task directory")
     parser.add_argument(
         "--sample-rates",
-        type=_rate,
+        type=sample_rate,
         nargs="+",
         default=DEFAULT_RATES,
         metavar="HZ",
@@ -189,13 +188,6 @@ def _parser() -> argparse.ArgumentParser:
     )
     own.add_argument("--note", metavar="TEXT", help="stands in the metadata and under every table of scores")
     return parser
-
-
-def _rate(text: str) -> int:
-    rate = int(text) if text.isdecimal() else 0
-    if not 1000 <= rate <= 192000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sample rate between 1000 and 192000 Hz")
-    return rate
 
 
 def _count(text: str) -> int:

@@ -1,5 +1,6 @@
 """What the command lines of this package share: a progress bar and failure in one sentence."""
 
+import argparse
 import contextlib
 import sys
 from collections.abc import Callable, Iterator
@@ -22,6 +23,14 @@ def progress_bar(title: str, unit: str) -> Iterator[Progress]:
             bars[0].update(done - bars[0].n)
 
         yield progress
+
+
+def sample_rate(text: str) -> int:
+    """Read an option in Hz."""
+    rate = int(text) if text.isdecimal() else 0
+    if not 1000 <= rate <= 192000:
+        raise argparse.ArgumentTypeError(f"{text!r} is not a sample rate between 1000 and 192000 Hz")
+    return rate
 
 
 def run_command(work: Callable[[], None]) -> int:

@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from tasks.info import TaskInfo, kfold_metadata
-from tasks.raw import Recording, Say, labelled_by_name, labelled_by_tfds
+from tasks.raw import Recording, labelled_by_name, labelled_by_tfds
+from tasks.work import Say
 
 _NAME = re.compile(r"\d{4}_[A-Z]{3}_(?P<label>ANG|DIS|FEA|HAP|NEU|SAD)_[A-Z]{1,2}")
 _NOT_IN_TFDS = {"1006_TIE_NEU_XX", "1013_WSI_DIS_XX", "1017_IWW_FEA_XX", "1040_ITH_SAD_X", "1040_ITH_SAD_XX"}

@@ -41,7 +41,7 @@ def _file_digests(paths: list[Path], memo: Path | None) -> list[str]:
     stats = [os.stat(path) for path in paths]
     states = [[stat.st_size, stat.st_mtime_ns] for stat in stats]
     unread = [i for i, key in enumerate(keys) if remembered.get(key, [])[:2] != states[i]]
-    fresh = dict(zip(unread, run_parallel(_sha256, [paths[i] for i in unread]), strict=True))
+    fresh = dict(zip(unread, run_parallel(file_sha256, [paths[i] for i in unread]), strict=True))
     if memo and fresh:
         now = time.time_ns()
         settled = {i: d for i, d in fresh.items() if now - states[i][1] > _SETTLED_NS}
@@ -49,7 +49,8 @@ def _file_digests(paths: list[Path], memo: Path | None) -> list[str]:
     return [fresh[i] if i in fresh else remembered[key][2] for i, key in enumerate(keys)]
 
 
-def _sha256(path: Path) -> str:
+def file_sha256(path: Path) -> str:
+    """SHA-256 of a file's content."""
     with open(path, "rb") as source:
         return hashlib.file_digest(source, "sha256").hexdigest()
 

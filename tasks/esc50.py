@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tasks.errors import TaskError
 from tasks.info import FIVE_FOLDS, TaskInfo, kfold_metadata
-from tasks.raw import Recording, Say, read_rows, sounds_below
+from tasks.raw import Recording, read_rows, sounds_below
+from tasks.work import Say
 
 ESC50 = TaskInfo(
     short_name="ESC-50",

@@ -14,13 +14,14 @@ import pooch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from tasks.command import progress_bar, run_command
+from tasks.command import progress_bar, run_command, sample_rate
 from tasks.download import BytesDone, bytes_present, downloading
 from tasks.errors import TaskError
 from tasks.fetch_plan import ARCHIVES_FOLDER, Source, Step, count_tasks, plan, say_plan, select
-from tasks.install import Origin, Rates, Say, add_rates, findings, install_task
+from tasks.install import Origin, Rates, add_rates, findings, install_task
 from tasks.lock import LOCK_FILE, TASKS_FOLDER, differences, read_lock
 from tasks.paper import PAPER_TASKS
+from tasks.work import Say
 from tasks.zenodo import RECORD, SERVER, RemoteArchive
 
 
@@ -189,7 +190,7 @@ def _parser() -> argparse.ArgumentParser:
     add("--verify", action="store_true", help="read every installed file again and name those that differ")
     add(
         "--sample-rate",
-        type=_rate,
+        type=sample_rate,
         nargs="+",
         default=[16000],
         metavar="HZ",
@@ -212,13 +213,6 @@ def _parser() -> argparse.ArgumentParser:
         help="server with URL/api/records/ID and URL/records/ID/files/NAME (default: %(default)s)",
     )
     return parser
-
-
-def _rate(text: str) -> int:
-    rate = int(text) if text.isdecimal() else 0
-    if not 1000 <= rate <= 192000:
-        raise argparse.ArgumentTypeError(f"{text!r} is not a sample rate between 1000 and 192000 Hz")
-    return rate
 
 
 _EPILOG = f"""\

@@ -1,7 +1,7 @@
 """What a fetch would do: from names to archives, sizes, and what is there already."""
 
 import shutil
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -13,12 +13,11 @@ from tasks.info import TaskInfo
 from tasks.install import Rates
 from tasks.lock import LOCK_FILE, TASKS_FOLDER, LockedTask, list_files, read_lock
 from tasks.paper import HEAR19_TASKS, PAPER_TASKS
+from tasks.work import Say
 from tasks.zenodo import RECORD, SERVER, RemoteArchive, read_record
 
 ARCHIVES_FOLDER = "archives"
 _SOURCE_RATE = 48000
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)

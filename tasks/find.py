@@ -53,7 +53,7 @@ def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
 def _as_path(directory: Path) -> str:
     """Write a path so that it cannot be taken for a task's name."""
     text = str(directory)
-    return text if os.sep in text else f".{os.sep}{text}"
+    return text if _has_slash(text) else f".{os.sep}{text}"
 
 
 def _paper_rank(path: Path) -> int:
@@ -70,7 +70,12 @@ def _metadata(path: Path) -> TaskMetadata | None:
 
 
 def _is_path(name: str) -> bool:
-    return os.sep in name and (Path(name) / METADATA_FILE).is_file()
+    return _has_slash(name) and (Path(name) / METADATA_FILE).is_file()
+
+
+def _has_slash(text: str) -> bool:
+    # On Windows people write either.
+    return "/" in text or os.sep in text
 
 
 def _group(name: str, directory: Path) -> list[Path]:

@@ -53,7 +53,10 @@ def grouped_folds(
     for key in sorted(labels):
         members[groups[key]].append(key)
     held = {g: Counter(label for key in keys for label in labels[key]) for g, keys in members.items()}
-    having = {label: [g for g in sorted(held) if label in held[g]] for g in held for label in held[g]}
+    having: dict[str, list[str]] = defaultdict(list)
+    for group in sorted(held):
+        for label in held[group]:
+            having[label].append(group)
     _check_groups(having, nfolds)
     counts: list[Counter[str]] = [Counter() for _ in range(nfolds)]
     parts: list[list[str]] = [[] for _ in range(nfolds)]

@@ -5,7 +5,8 @@ from pathlib import Path
 from tasks.errors import TaskError
 from tasks.folds import permuted
 from tasks.info import MULTILABEL_SCORES, TaskInfo, split_metadata
-from tasks.raw import Recording, Say, find_one, read_rows
+from tasks.raw import Recording, find_one, read_rows
+from tasks.work import Say
 
 FSD50K = TaskInfo(
     short_name="F50K",

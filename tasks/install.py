@@ -3,23 +3,20 @@
 import contextlib
 import dataclasses
 import shutil
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
 
 from tasks.archive import Limits, unpack_task
-from tasks.audio import is_silent, read_clip, resample, write_clip
 from tasks.errors import TaskError
 from tasks.format import Task, read_task
 from tasks.info import TaskInfo
 from tasks.lock import TASKS_FOLDER, LockedTask, hash_files, read_lock, write_lock
-from tasks.resample import source_rate
-from tasks.work import Progress, new_directory, run_parallel
+from tasks.resample import source_rate, write_rates
+from tasks.work import Progress, Say, new_directory
 
 _SLACK = 4
 """An archive may unpack to so many times what its clips and hours lead one to expect."""
-
-Say = Callable[[str], None]
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -60,7 +57,7 @@ def install_task(
         others = unpack_task(archive, name, folder, _limits(info))
         task = read_task(folder)
         absent = {rate: folder / str(rate) for rate in rates.wanted if rate not in task.sample_rates}
-        silent = _write_rates(task, max(task.sample_rates), absent, progress)
+        silent = write_rates(task, max(task.sample_rates), absent, progress)
         kept = _drop_source(task, rates)
         entry = LockedTask(
             source=origin.source,
@@ -92,7 +89,7 @@ def add_rates(
     for rate in (rate for rate in wanted if rate not in task.sample_rates):
         source = source_rate(task.sample_rates, rate)
         with new_directory(target / str(rate)) as folder:
-            _write_rates(task, source, {rate: folder}, progress)
+            write_rates(task, source, {rate: folder}, progress)
             locked = read_lock(directory)
             files = {**locked[name].files, **{f"{rate}/{p}": sha for p, sha in hash_files(folder).items()}}
             locked[name] = dataclasses.replace(locked[name], files=files)
@@ -135,23 +132,6 @@ def _limits(info: TaskInfo | None) -> Limits:
         return Limits()
     sound = int(info.hours * 3600 * 48000 * 2)
     return Limits(files=_SLACK * info.clips + 1000, bytes=_SLACK * sound + (1 << 28))
-
-
-def _write_rates(task: Task, source: int, folders: Mapping[int, Path], progress: Progress | None) -> int:
-    """Resample every clip from `source` Hz into the folder of each rate; return how many are silent."""
-    for folder in folders.values():
-        for split in task.clips:
-            (folder / split).mkdir(parents=True)
-
-    def one(clip: tuple[str, str]) -> bool:
-        split, file = clip
-        audio = read_clip(task.audio_path(split, file, source), source)
-        for rate, folder in folders.items():
-            write_clip(folder / split / file, resample(audio, source, rate), rate)
-        return is_silent(audio)
-
-    every = [(split, clip.file) for split, clips in task.clips.items() for clip in clips]
-    return sum(run_parallel(one, every, progress=progress))
 
 
 def _drop_source(task: Task, rates: Rates) -> list[int]:

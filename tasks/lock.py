@@ -1,13 +1,13 @@
 """`tasks.lock.json`: what was installed, and the SHA-256 of every file of it."""
 
 import dataclasses
-import hashlib
 import json
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
+from tasks.digest import file_sha256
 from tasks.errors import TaskError
 from tasks.work import Progress, run_parallel
 
@@ -79,7 +79,7 @@ def hash_files(folder: Path, *, progress: Progress | None = None) -> dict[str, s
     """Path below `folder` (with "/", sorted) -> SHA-256, of every file there, over all cores."""
     names = sorted(list_files(folder))
     return dict(
-        zip(names, run_parallel(lambda n: _sha256(folder / n), names, progress=progress), strict=True)
+        zip(names, run_parallel(lambda n: file_sha256(folder / n), names, progress=progress), strict=True)
     )
 
 
@@ -104,13 +104,8 @@ def differences(
     expected = {f"{name}/{file}": sha for name in names for file, sha in locked[name].files.items()}
     present = {f"{name}/{file}" for name in names for file in list_files(root / name)}
     both = sorted(present & expected.keys())
-    found = run_parallel(lambda path: _sha256(root / path), both, progress=progress)
+    found = run_parallel(lambda path: file_sha256(root / path), both, progress=progress)
     kinds = {path: "missing" for path in expected.keys() - present}
     kinds |= {path: "extra" for path in present - expected.keys()}
     kinds |= {path: "changed" for path, sha in zip(both, found, strict=True) if sha != expected[path]}
     return [Difference(kinds[path], f"{TASKS_FOLDER}/{path}") for path in sorted(kinds)]
-
-
-def _sha256(path: Path) -> str:
-    with open(path, "rb") as source:
-        return hashlib.file_digest(source, "sha256").hexdigest()

@@ -5,7 +5,8 @@ from pathlib import Path
 
 from tasks.errors import TaskError
 from tasks.info import TRAIN_VALID_TEST, TaskInfo, split_metadata
-from tasks.raw import Recording, Say, find_one
+from tasks.raw import Recording, find_one
+from tasks.work import Say
 
 NSYNTH_PITCH = TaskInfo(
     short_name="NS-5h",

@@ -14,8 +14,8 @@ from tasks.errors import TaskError
 from tasks.folds import new_folds, subsampled
 from tasks.format import BUILD_NOTES, Clip, TaskMetadata, read_task, write_task
 from tasks.info import MAX_SECONDS, TaskInfo
-from tasks.raw import Recording, Say
-from tasks.work import Progress, new_directory, run_parallel
+from tasks.raw import Recording
+from tasks.work import Progress, Say, new_directory, run_parallel
 
 Splits = Mapping[str, tuple[Recording, ...]]
 
@@ -82,8 +82,11 @@ class Plan:
         empty = [split for split, members in splits.items() if not members]
         if empty:
             raise TaskError(f"without the bad recordings {empty[0]} is empty; restore them.")
-        left_out = f"left out {len(bad)} recordings that could not be read"
-        return dataclasses.replace(self, splits=splits, is_part=True, notes=(*self.notes, left_out))
+        notes = [*self.notes, f"left out {len(bad)} recordings that could not be read"]
+        _note_lacking(splits, notes.append)
+        if self.is_own and len(notes) > len(self.notes) + 1:
+            raise TaskError(f"without the bad recordings {notes[-1]}; restore them.")
+        return dataclasses.replace(self, splits=splits, is_part=True, notes=tuple(dict.fromkeys(notes)))
 
 
 def build_plan(

@@ -2,10 +2,10 @@
 
 import dataclasses
 import hashlib
-from collections.abc import Iterable
+from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tasks.audio import read_clip, resample, write_clip
+from tasks.audio import is_silent, read_clip, resample, write_clip
 from tasks.digest import task_digest
 from tasks.format import Task
 from tasks.work import Progress, new_directory, run_parallel
@@ -33,7 +33,7 @@ def resample_task(
     target = _folder(task, sample_rate, cache, task_digest(task, rate, memo=cache / "digests.json"))
     if not target.is_dir():
         with new_directory(target) as folder:
-            _resample_clips(task, rate, sample_rate, folder, progress)
+            write_rates(task, rate, {sample_rate: folder / str(sample_rate)}, progress)
     return dataclasses.replace(task, audio_root=target)
 
 
@@ -48,17 +48,18 @@ def _folder(task: Task, sample_rate: int, cache: Path, digest: str) -> Path:
     return cache / f"{task.name}-{sample_rate}-{key}"
 
 
-def _resample_clips(
-    task: Task, from_rate: int, to_rate: int, folder: Path, progress: Progress | None
-) -> None:
-    out = dataclasses.replace(task, audio_root=folder)
-    for split in task.clips:
-        (folder / str(to_rate) / split).mkdir(parents=True)
+def write_rates(task: Task, source: int, folders: Mapping[int, Path], progress: Progress | None) -> int:
+    """Resample every clip from `source` Hz into the folder of each rate; return how many are silent."""
+    for folder in folders.values():
+        for split in task.clips:
+            (folder / split).mkdir(parents=True)
 
-    def one(clip: tuple[str, str]) -> None:
-        audio = read_clip(task.audio_path(*clip, from_rate), from_rate)
-        write_clip(out.audio_path(*clip, to_rate), resample(audio, from_rate, to_rate), to_rate)
+    def one(clip: tuple[str, str]) -> bool:
+        split, file = clip
+        audio = read_clip(task.audio_path(split, file, source), source)
+        for rate, folder in folders.items():
+            write_clip(folder / split / file, resample(audio, source, rate), rate)
+        return is_silent(audio)
 
-    run_parallel(
-        one, [(split, c.file) for split, clips in task.clips.items() for c in clips], progress=progress
-    )
+    every = [(split, clip.file) for split, clips in task.clips.items() for clip in clips]
+    return sum(run_parallel(one, every, progress=progress))

@@ -4,7 +4,8 @@ from pathlib import Path
 
 from tasks.errors import TaskError
 from tasks.info import TaskInfo, split_metadata
-from tasks.raw import Recording, Say, find_one, sound_length
+from tasks.raw import Recording, find_one, sound_length
+from tasks.work import Say
 
 SPEECH_COMMANDS = TaskInfo(
     short_name="SC-5h",

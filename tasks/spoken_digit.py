@@ -4,7 +4,8 @@ import re
 from pathlib import Path
 
 from tasks.info import TaskInfo, kfold_metadata
-from tasks.raw import Recording, Say, labelled_by_name, labelled_by_tfds
+from tasks.raw import Recording, labelled_by_name, labelled_by_tfds
+from tasks.work import Say
 
 _NAME = re.compile(r"(?P<label>\d)_[^_]+_\d+")
 

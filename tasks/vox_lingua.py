@@ -4,7 +4,8 @@ from collections import Counter
 from pathlib import Path
 
 from tasks.info import TaskInfo, kfold_metadata
-from tasks.raw import Recording, Say, sounds_below
+from tasks.raw import Recording, sounds_below
+from tasks.work import Say
 
 _LANGUAGES = 10
 

@@ -15,6 +15,9 @@ from tasks.errors import TaskError
 Progress = Callable[[int, int], None]
 """Called with (items done, items in all) after every item."""
 
+Say = Callable[[str], None]
+"""Takes one sentence for the user."""
+
 Item = TypeVar("Item")
 Result = TypeVar("Result")
 
@@ -42,7 +45,8 @@ def run_parallel(
 def new_directory(target: Path | str) -> Iterator[Path]:
     """Yield a temporary sibling directory that becomes `target` when the block ends well.
 
-    After an exception (Ctrl-C too) nothing is left; what a killed process left is removed by the next one.
+    After an exception (Ctrl-C too) nothing is left; what a killed process left is removed by the next one
+    (but on Windows, where it stays).
     If another process made `target` meanwhile, that one stays. Raises TaskError when the disk refuses.
     """
     target = Path(target)
@@ -89,6 +93,8 @@ def _remove_abandoned(parent: Path, prefix: str) -> None:
 
 
 def _is_running(pid: int) -> bool:
+    if os.name == "nt":
+        return True  # There os.kill(pid, 0) is no question, it sends Ctrl-C.
     try:
         os.kill(pid, 0)
     except ProcessLookupError:

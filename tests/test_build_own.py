@@ -208,6 +208,20 @@ def test_a_recording_that_cannot_be_read_stops_the_build_or_is_left_out(tmp_path
     assert problems(path) == []
 
 
+def test_what_is_left_out_must_leave_every_label_in_every_split(tmp_path):
+    rows = speakers("a", "b", "c")
+    table, raw = make_own(tmp_path, rows)
+    lost = rows[0]["label"]
+    bad = [row for row in rows if row["fold"] == rows[0]["fold"] and row["label"] == lost]
+    for row in bad:
+        (raw / row["filename"]).write_bytes(b"no sound")
+    with pytest.raises(
+        tasks.TaskError, match=r"without the bad recordings fold0. has no clip of 1 of 2 class"
+    ):
+        build_own_task(table, raw, tmp_path / "out", sample_rates=[RATE], skip_bad=len(bad))
+    assert not (tmp_path / "out").exists()
+
+
 def changed(where: int = 0, **values: str):
     """Spoil a value of a good table of speakers."""
 

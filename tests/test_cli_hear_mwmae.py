@@ -1,6 +1,7 @@
 """The command `hear-mwmae`, from real sound files to files of embeddings."""
 
 import json
+import os
 import subprocess
 import sys
 from pathlib import Path
@@ -64,6 +65,18 @@ def test_scenes_of_a_folder(sounds: Path, weights: str, tmp_path: Path) -> None:
         torch.testing.assert_close(
             torch.from_numpy(row), model.scene_embeddings([clip])[0], atol=1e-5, rtol=0
         )
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="file names are text there")
+def test_a_name_that_is_no_text_is_named_before_anything_is_done(
+    weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = tmp_path / os.fsdecode(b"caf\xe9.wav")
+    with sound.open("wb") as file:
+        soundfile.write(file, np.full(8000, 0.1), 16000, format="WAV")
+    assert embed(sound, "--weights", weights, "--out", tmp_path / "x.npz") == 2
+    assert "caf\\xe9.wav: the file's name is no UTF-8 text; rename" in capsys.readouterr().err
+    assert not (tmp_path / "x.npz").exists()
 
 
 def test_show_tells_shape_and_origin(weights: str, capsys: pytest.CaptureFixture) -> None:

@@ -251,7 +251,7 @@ def test_a_disk_that_fills_up_is_one_sentence_and_can_go_on(tmp_path, esc, monke
                 run(record, tmp_path)
         assert_nothing_visible(tmp_path)
         with monkeypatch.context() as patch:
-            patch.setattr("tasks.install.write_clip", full)
+            patch.setattr("tasks.resample.write_clip", full)
             with pytest.raises(tasks.TaskError, match=r"cannot write .*No space left.*make room"):
                 run(record, tmp_path)
         assert not list((tmp_path / "tasks").iterdir())

@@ -77,7 +77,7 @@ def test_a_missing_rate_is_made_once_from_the_nearest_and_cached(tmp_path, monke
     source = tasks.read_clip(task.audio_path("valid", "valid-2.wav", 48000), 48000)
     clip = tasks.read_clip(made.audio_path("valid", "valid-2.wav", 16000), 16000)
     np.testing.assert_allclose(clip, resample(source, 48000, 16000), atol=0.51 / 32768)
-    monkeypatch.setattr(resample_module, "_resample_clips", None)
+    monkeypatch.setattr(resample_module, "write_rates", None)
     assert tasks.resample_task(task, 16000, tmp_path / "cache") == made
 
 

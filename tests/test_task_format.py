@@ -396,8 +396,8 @@ def test_digest_depends_on_content_and_on_nothing_else(tiny, tmp_path):
 
 def test_digest_memo_saves_reading_but_never_hides_a_change(tiny, tmp_path, monkeypatch):
     task, memo, read = tasks.read_task(tiny), tmp_path / "memo" / "digests.json", []
-    original = digest._sha256
-    monkeypatch.setattr(digest, "_sha256", lambda path: (read.append(path), original(path))[1])
+    original = digest.file_sha256
+    monkeypatch.setattr(digest, "file_sha256", lambda path: (read.append(path), original(path))[1])
     monkeypatch.setattr(digest, "_SETTLED_NS", -1)
     first = tasks.task_digest(task, 48000, memo)
     assert len(read) == 17

@@ -156,6 +156,10 @@ def test_a_file_of_another_model_is_refused_by_name(tmp_path: Path) -> None:
     with pytest.raises(UserError, match="class_token True where mw_mae_t has False"):
         mw_mae_t.load_model(str(path))
     assert from_checkpoint.load_model(str(path)).config.class_token
+    for windows in ((), (2, 2, 10, 25, 50, 125, 0, 0)):
+        write_model_file(path, named_weights(dataclasses.replace(TINY, decoder_windows=windows)))
+        with pytest.raises(UserError, match=r"decoder_windows .* where mw_mae_t has \(2, 5, 10,"):
+            mw_mae_t.load_model(str(path))
 
 
 def test_a_smaller_decoder_is_no_other_model(tmp_path: Path) -> None:

@@ -11,9 +11,9 @@ from pathlib import Path
 
 from hear_mwmae.config import NAMED_MODELS, ModelConfig, named_model, with_paper_windows
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.settings import PRECISIONS, TrainConfig
+from hear_mwmae.pretrain.needed import missing_package
+from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS, TrainConfig
 
-NEEDED = ("jax", "optax", "orbax", "grain", "tensorboardX", "matplotlib")
 PROGRAM = "python -m hear_mwmae.pretrain"
 HELP = f"""Train an MAE or MW-MAE on prepared data (see `{PROGRAM}.prepare --help`), or go on with a run.
 
@@ -49,9 +49,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         print(f"pretrain: {error}", file=sys.stderr)
         return 2
     except ModuleNotFoundError as error:
-        if error.name not in NEEDED:
-            raise
-        print(f'pretrain: needs {error.name}: pip install "hear-mwmae[pretrain]".', file=sys.stderr)
+        print(f"pretrain: {missing_package(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("pretrain: stopped before the training began. Run the same command to start.", file=sys.stderr)
@@ -175,7 +173,11 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         ("--beta1", float, "of AdamW"),
         ("--beta2", float, "of AdamW"),
         ("--clip-norm", float, "largest norm of the gradient; 0: no limit"),
-        ("--accumulation-steps", int, "take a batch in so many parts, to save memory"),
+        (
+            "--accumulation-steps",
+            int,
+            "take a batch in so many parts, to save memory; a run may go on with others",
+        ),
         ("--crops-per-clip", int, "crops taken each time a clip is read"),
         ("--data-fraction", float, "share of the clips to train on"),
         ("--seed", int, "of parameters, order, crops and masks"),
@@ -201,7 +203,7 @@ def _add_run_options(group: argparse._ArgumentGroup) -> None:
                        help="keep one checkpoint in so many epochs for good")  # fmt: skip
     group.add_argument("--remat", action="store_true", help="less memory, more time")
     group.add_argument("--fsdp", action="store_true", help="split parameters and moments over the devices")
-    group.add_argument("--kernel", choices=("xla", "cudnn"), default="xla", help="of global attention heads")
+    group.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="of global attention heads")
     group.add_argument("--wandb", default="", metavar="PROJECT", help="log to Weights & Biases too")
 
 

@@ -16,10 +16,10 @@ from hear_mwmae.pretrain.configs import find_run
 from hear_mwmae.pretrain.cost import train_flops_per_crop
 from hear_mwmae.pretrain.data_sets import load_data_sets
 from hear_mwmae.pretrain.loader import BatchIterator, training_batches
-from hear_mwmae.pretrain.settings import PRECISIONS, TrainConfig
+from hear_mwmae.pretrain.memory import memory_advice
+from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS, TrainConfig
 from hear_mwmae.pretrain.step import check_batch, place_batch
 from hear_mwmae.pretrain.timing import Machine, StepOptions, start_training, this_machine
-from hear_mwmae.pretrain.windows import KERNELS
 
 PROGRAM = "python -m hear_mwmae.pretrain.bench"
 
@@ -74,7 +74,8 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{train.batch_size} crops a step, {train.precision}, data workers: {options.workers}")
     print(f"{'':12}{'crops/s':>10}{'ms a step':>12}{'TFLOP/s':>10}{'of peak':>9}", flush=True)
     alone = []
-    with contextlib.closing(_batches(train, options)) as batches:
+    advice = memory_advice(train, remat=options.remat, fsdp=options.fsdp, parts=False)
+    with advice, contextlib.closing(_batches(train, options)) as batches:
         training = start_training(train, step_options)
         noise = training.random_batch()
         alone.append(training.seconds_per_step(lambda: noise, options.steps))

@@ -19,7 +19,7 @@ import numpy as np
 import orbax.checkpoint as ocp
 from orbax.checkpoint import checkpoint_managers as policies
 
-from hear_mwmae.errors import UserError
+from hear_mwmae.errors import UserError, first_line
 from hear_mwmae.pretrain.hosts import gather_json, on_any_host
 from hear_mwmae.pretrain.manifest import file_sha256
 from hear_mwmae.pretrain.settings import TrainConfig
@@ -30,7 +30,6 @@ CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
 KEPT = 3
-LONGEST_PROBLEM = 200
 # Free space that a checkpoint needs, in its arrays' size.
 ROOM = 1.1
 SEAL_FILE = "sha256.json"
@@ -48,7 +47,7 @@ class Restored:
 
 
 class Checkpoints:
-    """The checkpoints of one run: the last three, and for good one in `keep_every` steps if not 0.
+    """The checkpoints of one run: the last three, and for good the one nearest to every `keep_every` steps.
 
     Use it as a context: leaving it waits until what is being written is complete.
 
@@ -61,7 +60,7 @@ class Checkpoints:
         self._folder = (workdir / CHECKPOINTS).resolve()
         kept = [policies.LatestN(KEPT)]
         if keep_every:
-            kept.append(policies.EveryNSteps(keep_every))
+            kept.append(policies.EveryNStepsClosest(keep_every))
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy(kept),
             cleanup_tmp_directories=True,
@@ -110,7 +109,7 @@ class Checkpoints:
         """Find a full disk before half a checkpoint is on it."""
         needed = sum(leaf.nbytes for leaf in jax.tree.leaves((state.params, state.opt_state)))
         free = shutil.disk_usage(self._folder).free
-        if free < ROOM * needed:
+        if on_any_host(free < ROOM * needed):
             raise UserError(
                 f"{self._folder}: a checkpoint takes {needed / 1e6:.0f} MB and only {free / 1e6:.0f} MB are "
                 "free; the one before is kept. Make room, and run the same command to go on."
@@ -136,10 +135,9 @@ class Checkpoints:
     def _unwritable(self, error: Exception) -> Exception:
         if isinstance(error, jax.errors.JaxRuntimeError):
             return error
-        reason = str(error).splitlines()[0][:LONGEST_PROBLEM]
         return UserError(
-            f"{self._folder}: a checkpoint cannot be written ({reason}); run the same command to go on from "
-            "the one before."
+            f"{self._folder}: a checkpoint cannot be written ({first_line(error)}); run the same command to "
+            "go on from the one before."
         )
 
     def restore(self, like: TrainState) -> Restored | None:
@@ -154,12 +152,11 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         problem = ""
         for position, step in enumerate(steps):
-            restored, new_problem = _attempt(
-                self._folder / str(step), partial(self._restore_step, step, like)
-            )
-            if on_any_host(restored is None):
-                restored = None
-            if restored is not None:
+            restored, new_problem = None, find_damage(self._folder / str(step))
+            # All hosts read or none does: reading waits for the others.
+            if not on_any_host(bool(new_problem)):
+                restored, new_problem = _attempt(partial(self._restore_step, step, like))
+            if not on_any_host(restored is None):
                 self._set_aside(steps[:position], problem)
                 return restored
             problem = new_problem or "as another host found"
@@ -239,7 +236,9 @@ def read_config(workdir: Path) -> tuple[TrainConfig, str]:
 
 def _check_same_run(workdir: Path, config: TrainConfig, data_hash: str) -> None:
     stored, stored_hash = read_config(workdir)
-    difference = _first_difference(dataclasses.asdict(stored), dataclasses.asdict(config))
+    # What is out of memory must be able to go on in smaller parts.
+    may_change = {"accumulation_steps": config.accumulation_steps}
+    difference = _first_difference(dataclasses.asdict(stored) | may_change, dataclasses.asdict(config))
     if difference:
         name, before, now = difference
         raise UserError(
@@ -276,24 +275,23 @@ def restore_params(workdir: Path, step: int | None = None) -> tuple[dict, int]:
         wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
         raise UserError(f"{folder}: there is {wanted}; found {', '.join(map(str, steps)) or 'none'}.")
     step = steps[-1] if step is None else step
-    params, problem = _attempt(folder / str(step), partial(_read_params, folder.resolve(), step))
+    params, problem = None, find_damage(folder / str(step))
+    if not problem:
+        params, problem = _attempt(partial(_read_params, folder.resolve(), step))
     if params is None:
         raise UserError(f"{folder / str(step)}: this checkpoint cannot be read ({problem}).")
     return params, step
 
 
-def _attempt(folder: Path, read: Callable[[], Result]) -> tuple[Result | None, str]:
+def _attempt(read: Callable[[], Result]) -> tuple[Result | None, str]:
     """Return what was read of a checkpoint and "", or None and why it cannot be read."""
-    if problem := find_damage(folder):
-        return None, problem
     try:
         return read(), ""
     # What is wrong with an intact file can surface as nearly any exception of the layers that read it.
     except Exception as error:
         if isinstance(error, UserError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
             raise
-        reason = str(error).partition(". See full")[0] or type(error).__name__
-    return None, reason.splitlines()[0][:LONGEST_PROBLEM]
+        return None, first_line(error).partition(". See full")[0]
 
 
 def seal(folder: Path) -> None:

@@ -6,7 +6,7 @@ import jax
 import numpy as np
 from jax.experimental import multihost_utils
 
-from hear_mwmae.errors import UserError
+from hear_mwmae.errors import UserError, first_line
 
 
 def join_hosts(
@@ -33,9 +33,10 @@ def join_hosts(
     try:
         jax.distributed.initialize(coordinator or None, processes, process_id)
     except (RuntimeError, ValueError) as error:
-        reason = str(error).splitlines()[0]
         remedy = "check the address and the count" if coordinator else "name them with --coordinator"
-        raise UserError(f"The processes of this run did not find each other ({reason}): {remedy}.") from None
+        raise UserError(
+            f"The processes of this run did not find each other ({first_line(error)}): {remedy}."
+        ) from None
 
 
 def on_any_host(flag: bool) -> bool:

@@ -24,7 +24,7 @@ from hear_mwmae.pretrain.log_mel import STD_OFFSET
 from hear_mwmae.pretrain.manifest import Manifest, read_index, read_manifest
 from hear_mwmae.pretrain.records import DecodedClip, ShardReader
 from hear_mwmae.pretrain.shared_memory import check_shared_memory, start_quiet_tracker
-from hear_mwmae.pretrain.worker import start_worker
+from hear_mwmae.pretrain.worker import start_reader
 
 # Streams of random numbers of one seed.
 ORDER_STREAM, CROP_STREAM = 0, 1
@@ -316,7 +316,7 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
     With worker processes the arrays live in shared memory.
 
     Raises:
-        UserError: there is too little of it.
+        UserError: there is too little of it, or a worker process was ended.
     """
 
     def __init__(self, source: _BatchSource, *, workers: int = 0, threads: int | None = None) -> None:
@@ -330,7 +330,15 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
 
     def __next__(self) -> Float[np.ndarray, "crops frames bands"]:
         self.start_prefetch()
-        batch = next(self._batches)
+        try:
+            batch = next(self._batches)
+        except RuntimeError as error:
+            if "Worker process was terminated" not in str(error):
+                raise
+            raise UserError(
+                "A process that reads the data was ended, perhaps for want of memory. Run the same command, "
+                "with fewer --workers, to go on from the last checkpoint."
+            ) from None
         self._step += 1
         return batch
 
@@ -351,7 +359,7 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
             start_quiet_tracker()
         # Worker w of W takes the batches w, w + W, ...: whole batches, so that their content stays the same.
         processes = grain.MultiprocessingOptions(num_workers=self._workers)
-        return dataset.mp_prefetch(processes, worker_init_fn=start_worker)
+        return dataset.mp_prefetch(processes, worker_init_fn=start_reader)
 
     def get_state(self) -> dict[str, int]:
         """Return the number of the next batch as `{"step": ...}`."""

@@ -60,13 +60,11 @@ def hann_window() -> Float[np.ndarray, " samples"]:
     return np.float32(0.5) - np.float32(0.5) * cosine
 
 
-def frame_count(samples: int) -> int:
-    """Frames of a clip of `samples` samples; shorter clips are filled up to `SHORTEST_CLIP` with silence."""
-    return 1 + max(samples, SHORTEST_CLIP) // HOP_LENGTH
-
-
 def log_mel(audio: Float[np.ndarray, " samples"]) -> Float[np.ndarray, "frames bands"]:
-    """Return log(mel power + float32 epsilon) of a waveform at 16 kHz, any length >= 1; a frame per 10 ms."""
+    """Return log(mel power + float32 epsilon) of a waveform at 16 kHz, any length >= 1; a frame per 10 ms.
+
+    What is shorter than `SHORTEST_CLIP` is filled up with silence.
+    """
     audio = np.pad(np.asarray(audio, np.float32), (0, max(0, SHORTEST_CLIP - len(audio))))
     padded = np.pad(audio, FRAME_LENGTH // 2, mode="reflect")
     frames = np.lib.stride_tricks.sliding_window_view(padded, FRAME_LENGTH)[::HOP_LENGTH]

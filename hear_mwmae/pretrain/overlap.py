@@ -34,6 +34,7 @@ from hear_mwmae.audio import find_audio, read_audio
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.log_mel import BANDS, HOP_MS, SAMPLE_RATE, log_mel
 from hear_mwmae.pretrain.manifest import read_index, read_manifest
+from hear_mwmae.pretrain.needed import missing_package
 from hear_mwmae.pretrain.records import ShardReader
 
 # Up to 3.5 kHz: what remains of a copy that went through a telephone's rate or a thrifty codec.
@@ -331,6 +332,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
     except UserError as error:
         print(f"overlap: {error}", file=sys.stderr)
         return 2
+    except ModuleNotFoundError as error:
+        print(f"overlap: {missing_package(error)}", file=sys.stderr)
+        return 2
     except KeyboardInterrupt:
         print("overlap: stopped; run the same command to start again.", file=sys.stderr)
         return 130
@@ -352,8 +356,9 @@ def _overlap(options: argparse.Namespace) -> int:
     )
     if left_out:
         print("left out:", ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items())))
-    quantiles = np.quantile([match.evidence for match in matches], QUANTILES)
-    print("evidence:", ", ".join(f"{q:.1%} up to {e:.2f}" for q, e in zip(QUANTILES, quantiles, strict=True)))
+    if matches:
+        levels = zip(QUANTILES, np.quantile([match.evidence for match in matches], QUANTILES), strict=True)
+        print("evidence:", ", ".join(f"{share:.1%} up to {level:.2f}" for share, level in levels))
     for match in matches[: options.top]:
         print(
             f"{match.evidence:6.2f} (correlation {match.correlation:.3f} over {match.chunk_s:.2f} s): "

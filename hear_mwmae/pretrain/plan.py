@@ -8,6 +8,7 @@ import dataclasses
 import jax
 
 from hear_mwmae.pretrain.cost import TrainingMemory, parameter_count, train_flops_per_crop, training_memory
+from hear_mwmae.pretrain.memory import memory_advice
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.step import check_batch
 from hear_mwmae.pretrain.timing import WARM_UP_STEPS, Machine, StepOptions, start_training, this_machine
@@ -36,7 +37,7 @@ def print_plan(
         remat, fsdp, kernel: as in training.
 
     Raises:
-        UserError: the clips do not fill a batch, or the devices cannot share it.
+        UserError: the clips do not fill a batch, or the devices cannot share it or lack the memory.
     """
     options = StepOptions(remat, fsdp, kernel)
     steps = train.total_steps(train.steps_per_epoch(clips))
@@ -97,9 +98,10 @@ def _print_duration(train: TrainConfig, steps: int, machine: Machine, options: S
     if measured is None:
         _print_line("speed", "not measured: by the estimate not even the smallest batch fits the memory")
         return
-    training = start_training(measured, options)
-    batch = training.random_batch()
-    seconds = training.seconds_per_step(lambda: batch, TIMED_STEPS)
+    with memory_advice(measured, remat=options.remat, fsdp=options.fsdp):
+        training = start_training(measured, options)
+        batch = training.random_batch()
+        seconds = training.seconds_per_step(lambda: batch, TIMED_STEPS)
     crops_per_second = measured.batch_size / seconds
     _print_line("speed", f"{crops_per_second:.4g} crops/s, {seconds:.3g} s a step of {measured.batch_size},")
     if measured != train:

@@ -26,6 +26,7 @@ from hear_mwmae.pretrain.manifest import (
     read_manifest,
     verify,
 )
+from hear_mwmae.pretrain.needed import missing_package
 from hear_mwmae.pretrain.records import EncodedClip
 from hear_mwmae.pretrain.shards import ShardSequence
 from hear_mwmae.pretrain.sources import InputsHash, Source, Unreadable, encode_source, find_sources
@@ -62,6 +63,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
         return _verify(options.verify) if options.verify else _prepare(options)
     except UserError as error:
         print(f"prepare: {error}", file=sys.stderr)
+        return 2
+    except ModuleNotFoundError as error:
+        print(f"prepare: {missing_package(error)}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
         print("prepare: stopped; run the same command again to continue.", file=sys.stderr)
@@ -255,9 +259,11 @@ def _finished_earlier(out: Path, sources: Sequence[Source], options: Options, *,
             f"{out}: was prepared from other files or with other options; give another --out, or delete "
             "the folder to prepare it again."
         )
-    if manifest.unreadable:
-        lines = (out / UNREADABLE_FILE).read_text(encoding="utf-8").splitlines()
-        _refuse([tuple(line.split("\t", 1)) for line in lines], strict=strict)
+    if strict and manifest.unreadable:
+        raise UserError(
+            f"{out}: was prepared without {manifest.unreadable} files or records that could not be read "
+            f"({UNREADABLE_FILE} lists them): repair or remove them, or leave out --strict."
+        )
     return manifest
 
 

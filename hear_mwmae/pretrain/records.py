@@ -10,13 +10,17 @@ import struct
 import threading
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
-from array_record.python.array_record_module import ArrayRecordReader, ArrayRecordWriter
 from jaxtyping import Float, Float16
 
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.log_mel import mean_and_std
+
+# Else imported where a shard is opened, so that a command without the package can say what it needs.
+if TYPE_CHECKING:
+    from array_record.python.array_record_module import ArrayRecordReader
 
 TRAILER = struct.Struct("<IHHff")
 # Log-mels shrink by 17 % under zstd, and a random read of ten seconds then takes 183 us instead of 44.
@@ -97,6 +101,8 @@ class ShardWriter:
     """Writes the records of one shard."""
 
     def __init__(self, path: Path) -> None:
+        from array_record.python.array_record_module import ArrayRecordWriter
+
         self._writer = ArrayRecordWriter(str(path), WRITER_OPTIONS)
 
     def write(self, record: bytes) -> None:
@@ -150,13 +156,15 @@ class ShardReader:
             )
         return clip
 
-    def _reader(self, shard: int) -> ArrayRecordReader:
+    def _reader(self, shard: int) -> "ArrayRecordReader":
         with self._lock:
             if shard not in self._readers:
                 self._readers[shard] = self._new_reader(shard)
             return self._readers[shard]
 
-    def _new_reader(self, shard: int) -> ArrayRecordReader:
+    def _new_reader(self, shard: int) -> "ArrayRecordReader":
+        from array_record.python.array_record_module import ArrayRecordReader
+
         path = self._paths[shard]
         try:
             # The reader of a file that cannot be opened says nothing and holds no records.

@@ -6,12 +6,14 @@ over devices (logs, checkpoints, pictures, worker processes) is no part of it.
 
 import dataclasses
 import json
+import math
 from dataclasses import dataclass
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.errors import UserError
 
 PRECISIONS = ("bfloat16", "float32")
+KERNELS = ("xla", "cudnn")
 BASE_BATCH = 256
 
 
@@ -40,7 +42,8 @@ class TrainConfig:
     clip_norm: float = 0.0
     """Largest norm of the whole gradient; 0 for no limit."""
     accumulation_steps: int = 1
-    """Parts that a batch is taken in, one after another, to save memory; the update is the same."""
+    """Parts that a batch is taken in, one after another, to save memory; the update is the same but for the
+    order of its sums, so a run may go on with another number."""
     crops_per_clip: int = 1
     """Crops taken from a clip each time that it is decoded."""
     data_fraction: float = 1.0
@@ -57,8 +60,8 @@ class TrainConfig:
     def _problem(self) -> str:
         if min(self.batch_size, self.accumulation_steps, self.crops_per_clip) < 1:
             return "batch_size, accumulation_steps and crops_per_clip must be at least 1"
-        if self.epochs <= 0:
-            return f"epochs {self.epochs:g} is not above 0"
+        if not 0 < self.epochs < math.inf:
+            return f"epochs {self.epochs:g} is not a number above 0"
         if not 0 <= self.warmup_epochs <= self.epochs:
             return f"warmup_epochs {self.warmup_epochs:g} is not between 0 and the {self.epochs:g} epochs"
         if self.batch_size % (self.accumulation_steps * self.crops_per_clip):

@@ -12,7 +12,7 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hear_mwmae.audio import find_audio, read_audio
+from hear_mwmae.audio import find_audio, printable, read_audio
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.log_mel import SAMPLE_RATE, log_mel
 from hear_mwmae.pretrain.manifest import Options
@@ -113,9 +113,7 @@ def _listed_in_csv(table: Path) -> tuple[list[Path], Path]:
 
 def _source(clip_id: str, path: Path) -> Source:
     status = path.stat()
-    # Names need not be text on every system.
-    text = os.fsencode(clip_id).decode("utf-8", "backslashreplace")
-    return Source(text.translate(LINE_BREAKS), path, status.st_size, status.st_mtime_ns)
+    return Source(printable(clip_id).translate(LINE_BREAKS), path, status.st_size, status.st_mtime_ns)
 
 
 class InputsHash:
@@ -139,6 +137,9 @@ def encode_source(source: Source, options: Options) -> list[EncodedClip | Unread
     read = {"audio": _log_mels_of_audio, "tfrecord": _log_mels_of_records, "images": _image}[options.inputs]
     try:
         for clip_id, spectrogram in read(source, options):
+            if isinstance(spectrogram, ValueError):
+                outcomes.append(Unreadable(clip_id, str(spectrogram)))
+                continue
             try:
                 outcomes.append(encode_clip(clip_id, spectrogram))
             except UserError as error:
@@ -167,7 +168,7 @@ def cut(audio: Float[np.ndarray, " samples"], clip_seconds: float) -> list[Float
 
 def _log_mels_of_records(
     source: Source, _: Options
-) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"]]]:
+) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"] | ValueError]]:
     for number, spectrogram in enumerate(read_log_mels(source.path)):
         yield f"{source.id}#{number}", spectrogram
 

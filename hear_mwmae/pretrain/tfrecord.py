@@ -22,15 +22,20 @@ FLOAT32 = 1
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
-def read_log_mels(path: Path) -> Iterator[Float[np.ndarray, "frames bands"]]:
-    """Yield the log-mel spectrogram of every record of a file.
+def read_log_mels(path: Path) -> Iterator[Float[np.ndarray, "frames bands"] | ValueError]:
+    """Yield the log-mel spectrogram of every record of a file, or what is wrong with the record.
 
     Raises:
-        ValueError: a file or a record that does not follow the layout; the records before it have been given.
+        ValueError: a file that does not follow the layout; the records before that place have been given.
         OSError: the file cannot be read.
     """
     for record in _records(_inflated(path)):
-        yield _log_mel(record)
+        try:
+            log_mel = _log_mel(record)
+        except ValueError as error:
+            yield error
+        else:
+            yield log_mel
 
 
 def _inflated(path: Path) -> Iterator[bytes]:

@@ -21,6 +21,7 @@ from hear_mwmae.pretrain.hosts import on_any_host
 from hear_mwmae.pretrain.interruption import InterruptedRun, StopRequest
 from hear_mwmae.pretrain.loader import BatchIterator, training_batches
 from hear_mwmae.pretrain.logs import Logs, Throughput
+from hear_mwmae.pretrain.memory import memory_advice
 from hear_mwmae.pretrain.picture import CLIPS, Pictures
 from hear_mwmae.pretrain.provenance import add_start
 from hear_mwmae.pretrain.settings import TrainConfig
@@ -85,12 +86,9 @@ def train(config: TrainConfig, options: RunOptions) -> None:
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
+        stack.enter_context(memory_advice(config, remat=options.remat, fsdp=options.fsdp))
         try:
             Trainer(config, options, stop, stack).run()
-        except jax.errors.JaxRuntimeError as error:
-            if "RESOURCE_EXHAUSTED" not in str(error):
-                raise
-            raise out_of_memory(config, options) from error
         except OSError as error:
             raise UserError(
                 f"{error.filename or options.workdir}: {error.strerror or error}. Run the same command to go "
@@ -276,14 +274,3 @@ class Trainer:
         if jax.process_count() > 1 and not self._due(self.options.log_every):
             return False
         return on_any_host(bool(self._stop.signal))
-
-
-def out_of_memory(config: TrainConfig, options: RunOptions) -> UserError:
-    """Return the sentence that says which options lower the memory of a run, those not used yet."""
-    remedies = [f"raise --accumulation-steps (now {config.accumulation_steps}; the same update)"]
-    if not options.remat:
-        remedies.append("give --remat (slower, the same update)")
-    if not options.fsdp and jax.device_count() > 1:
-        remedies.append("give --fsdp (splits the parameters over the devices)")
-    remedies.append(f"or lower --batch-size (now {config.batch_size}; another run)")
-    return UserError(f"The memory of the device does not suffice: {', '.join(remedies)}.")

@@ -15,7 +15,6 @@ from jaxtyping import Array, Float
 
 BiasTables = Mapping[str, Float[Array, " offsets"]]
 """Learned biases by head index, as text; a table of a head of window w has 2 w - 1 entries."""
-KERNELS = ("xla", "cudnn")
 
 
 def multi_window_attention(

@@ -1,6 +1,8 @@
 """Batches: against the plain way of making them, for any hosts and workers, and after a restart."""
 
+import contextlib
 import hashlib
+import multiprocessing
 import shutil
 import subprocess
 import sys
@@ -292,6 +294,23 @@ def test_too_little_shared_memory_is_a_sentence(clips: ClipSet, monkeypatch: pyt
     with pytest.raises(UserError, match=r"2 processes .* need 1 MB .* 0 MB are free: lower --workers"):
         training_batches(clips, frames=FRAMES, batch_size=4, workers=2)
     training_batches(clips, frames=FRAMES, batch_size=4).close()
+
+
+def test_a_sigterm_to_all_processes_leaves_the_workers_to_the_run(clips: ClipSet) -> None:
+    with contextlib.closing(training_batches(clips, frames=FRAMES, batch_size=4, workers=1)) as batches:
+        next(batches)
+        for worker in multiprocessing.active_children():
+            worker.terminate()
+        assert len(take(batches, 200)) == 200
+
+
+def test_a_worker_that_is_killed_is_one_sentence(clips: ClipSet) -> None:
+    with contextlib.closing(training_batches(clips, frames=FRAMES, batch_size=4, workers=1)) as batches:
+        next(batches)
+        for worker in multiprocessing.active_children():
+            worker.kill()
+        with pytest.raises(UserError, match="A process that reads the data was ended"):
+            take(batches, 1000)
 
 
 def test_workers_end_with_a_killed_process(folder: Path) -> None:

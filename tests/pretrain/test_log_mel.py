@@ -8,7 +8,7 @@ import torch
 
 from hear_mwmae import frontend
 from hear_mwmae.pretrain import log_mel as numpy_front_end
-from hear_mwmae.pretrain.log_mel import frame_count, hann_window, log_mel, mel_filter_bank, standardise
+from hear_mwmae.pretrain.log_mel import hann_window, log_mel, mel_filter_bank, standardise
 
 
 def golden(shared: Path) -> dict[str, np.ndarray]:
@@ -65,9 +65,10 @@ def test_silence_is_the_released_constant(shared: Path) -> None:
 def test_log_mel_of_any_length_equals_the_torch_front_end(samples: int) -> None:
     audio = np.random.default_rng(samples).normal(0, 0.1, samples).astype(np.float32)
     found = log_mel(audio)
-    assert found.shape == (frame_count(samples), 80)
+    expected = torch_log_mel(audio)
+    assert found.shape == expected.shape
     # Seen: 1.5e-5.
-    assert np.abs(found - torch_log_mel(audio)).max() < 5e-5
+    assert np.abs(found - expected).max() < 5e-5
 
 
 def test_blocks_do_not_show(monkeypatch: pytest.MonkeyPatch) -> None:

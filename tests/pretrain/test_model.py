@@ -137,10 +137,12 @@ def test_every_sample_has_a_mask_of_its_own_and_keeps_a_fifth() -> None:
     assert np.array_equal(restored[restored >= 0], np.nonzero(mask.masked == 0)[1])
 
 
-def test_kept_tokens_are_rounded() -> None:
+def test_kept_tokens_are_rounded_down_but_not_by_floating_point() -> None:
     grids = {(4, 16): 50, (8, 16): 25, (4, 8): 100, (5, 5): 128, (8, 8): 50}
     kept = {patch: dataclasses.replace(SMALL, patch_size=patch).kept_tokens for patch in grids}
     assert kept == grids
+    ratios = {0.2: 200, 0.3: 175, 0.7: 75, 0.75: 62, 0.85: 37, 0.9: 25}
+    assert {ratio: dataclasses.replace(SMALL, mask_ratio=ratio).kept_tokens for ratio in ratios} == ratios
 
 
 VARIANTS = {

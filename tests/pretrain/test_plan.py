@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax
 import pytest
 
 from hear_mwmae.config import ModelConfig
@@ -53,6 +54,18 @@ def test_a_plan_without_measurement_tells_no_duration(capsys: pytest.CaptureFixt
     assert plan["steps"] == "198,400 of 1024 crops, 1,984 an epoch of 2,032,320 clips"
     assert plan["operations"].startswith("7.50e+18")
     assert plan.keys().isdisjoint({"speed", "duration"})
+
+
+def test_a_plan_whose_measurement_is_out_of_memory_says_what_helps(
+    monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    def fail(*_: object) -> None:
+        raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
+
+    monkeypatch.setattr("hear_mwmae.pretrain.plan.start_training", fail)
+    with pytest.raises(UserError, match=r"--accumulation-steps \(now 1.*or give --remat"):
+        print_plan(SMALL, 9)
+    assert "memory" in lines_of(capsys.readouterr().out)
 
 
 def test_too_few_clips_have_no_plan() -> None:

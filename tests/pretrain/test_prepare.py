@@ -223,6 +223,17 @@ def test_an_unfinished_folder_goes_on_only_behind_unchanged_files(tmp_path: Path
     assert prepare([sounds], out, options=options, workers=1).clips == 5
 
 
+def test_a_package_that_is_missing_is_named(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in [name for name in sys.modules if name.startswith("array_record")]:
+        monkeypatch.delitem(sys.modules, name)
+    monkeypatch.setitem(sys.modules, "array_record", None)
+    command = [str(write_tones(tmp_path / "sounds", [0.2])), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert main(command) == 2
+    assert "prepare: needs array_record" in capsys.readouterr().err
+
+
 def test_strict_stops_at_the_first_unreadable_file(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -238,7 +249,7 @@ def test_strict_stops_at_the_first_unreadable_file(
     assert main(command) == 0
     assert "continuing behind 1 finished shards" in capsys.readouterr().err
     assert main([*command, "--strict"]) == 2
-    assert capsys.readouterr().err.startswith("prepare: 003.wav: cannot be decoded")
+    assert "was prepared without 2 files or records" in capsys.readouterr().err
     assert read_manifest(out).unreadable == 2
     second = (out / "unreadable.txt").read_text(encoding="utf-8").splitlines()[1]
     assert second.startswith("004\\n\\u2028.wav\t")

@@ -1,11 +1,14 @@
 """TFRecord files against what TensorFlow wrote, and damaged in many ways."""
 
+import re
 import zlib
 from pathlib import Path
 
 import numpy as np
 import pytest
 
+from hear_mwmae.pretrain.manifest import Options
+from hear_mwmae.pretrain.sources import Unreadable, encode_source, find_sources
 from hear_mwmae.pretrain.tfrecord import _masked_crc32c, read_log_mels
 
 
@@ -91,10 +94,16 @@ def test_labels_are_neither_needed_nor_in_the_way(tmp_path: Path) -> None:
 )
 def test_unsuitable_records_are_named(tmp_path: Path, record: bytes, reason: str) -> None:
     good = example(audio=byte_strings(tensor(LOG_MEL)))
-    records = read_log_mels(write(tmp_path / "a.tfrec", good, record))
-    assert np.array_equal(next(records), LOG_MEL)
-    with pytest.raises(ValueError, match=reason):
-        next(records)
+    path = write(tmp_path / "a.tfrec", good, record, good)
+    first, bad, last = read_log_mels(path)
+    assert np.array_equal(first, LOG_MEL)
+    assert isinstance(bad, ValueError)
+    assert re.search(reason, str(bad))
+    assert np.array_equal(last, LOG_MEL)
+    outcomes = encode_source(*find_sources([path], "tfrecord"), Options("tfrecord"))
+    assert [outcome.id for outcome in outcomes] == ["a.tfrec#0", "a.tfrec#1", "a.tfrec#2"]
+    assert outcomes[1] == Unreadable("a.tfrec#1", str(bad))
+    assert not isinstance(outcomes[2], Unreadable)
 
 
 def test_damaged_files_are_named(tmp_path: Path) -> None:

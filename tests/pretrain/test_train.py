@@ -145,6 +145,22 @@ def test_a_signal_ends_the_run_after_its_step(
     assert_equal_params(tmp_path, whole_run)
 
 
+def test_a_run_out_of_memory_goes_on_in_smaller_parts(
+    data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    stopped_run(data, tmp_path, monkeypatch)
+    train(dataclasses.replace(CONFIG, accumulation_steps=2), RunOptions(data, tmp_path, **FINE))
+    assert restore_params(tmp_path)[1] == STEPS
+
+
+def test_checkpoints_nearest_to_whole_epochs_are_kept(data: Path, tmp_path: Path) -> None:
+    options = RunOptions(data, tmp_path, checkpoint_every=3, keep_every_epochs=1, picture_every=0)
+    train(dataclasses.replace(CONFIG, epochs=6), options)
+    kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
+    # Four steps an epoch; the last three are kept anyway.
+    assert kept == [3, 9, 12, 15, 18, 21, 24]
+
+
 def stopped_run(data: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Leave a run after step 5, with checkpoints of steps 2, 4 and 5."""
     with monkeypatch.context() as patch:

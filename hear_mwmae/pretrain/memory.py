@@ -1,0 +1,32 @@
+"""What is said where the memory of a device does not suffice."""
+
+import contextlib
+from collections.abc import Iterator
+
+import jax
+
+from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.settings import TrainConfig
+
+
+@contextlib.contextmanager
+def memory_advice(config: TrainConfig, *, remat: bool, fsdp: bool, parts: bool = True) -> Iterator[None]:
+    """Say for a device out of memory which options help, those not used yet; `parts`: a batch can be cut.
+
+    Raises:
+        UserError: in place of the device's error.
+    """
+    try:
+        yield
+    except jax.errors.JaxRuntimeError as error:
+        if "RESOURCE_EXHAUSTED" not in str(error):
+            raise
+        remedies = []
+        if parts:
+            remedies.append(f"raise --accumulation-steps (now {config.accumulation_steps}; the same update)")
+        if not remat:
+            remedies.append("give --remat (slower, the same update)")
+        if not fsdp and jax.device_count() > 1:
+            remedies.append("give --fsdp (splits the parameters over the devices)")
+        remedies.append(f"lower --batch-size (now {config.batch_size}; another run)")
+        raise UserError(f"The memory of the device does not suffice: {', or '.join(remedies)}.") from error
