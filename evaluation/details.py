@@ -57,11 +57,18 @@ def _rounded(values: Float[np.ndarray, "classes"]) -> list[float]:
     return [round(float(value), 6) for value in values]
 
 
+PREDICTED = ("target", "scores", "labels", "files")
+"""Arrays that every file of predictions has."""
+
+
 def read_predictions(path: Path) -> dict[str, np.ndarray]:
     """Return the arrays of a file that `save_predictions` wrote; raise EvaluationError when it is damaged."""
     try:
         with open(path, "rb") as file, np.load(file) as saved:
-            return {name: saved[name] for name in saved.files}
+            arrays = {name: saved[name] for name in saved.files}
+        if missing := [name for name in PREDICTED if name not in arrays]:
+            raise ValueError(f"no {missing[0]} in it")
+        return arrays
     except (OSError, ValueError, EOFError, zipfile.BadZipFile, zlib.error) as error:
         raise EvaluationError(
             f"{path} is damaged ({error}); delete it and run the run's command again to make it anew"

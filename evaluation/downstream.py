@@ -63,9 +63,9 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, on: OnProgress) -> N
         lacking = [replace(s, fits=fits) for s, fits in zip(stacks, missing, strict=True) if fits]
         with contextlib.closing(_trained(lacking, resources, on)) as finished:
             for stack, results, seconds in finished:
-                ledger.append(stack.records(results, seconds, resources.origin), stack.details(results))
                 if resources.predictions:
                     stack.save(results, resources.predictions)
+                ledger.append(stack.records(results, seconds, resources.origin), stack.details(results))
     if resources.predictions:
         _keep_predictions_that_count(job, data, ledger, resources, on)
 

@@ -25,6 +25,9 @@ from evaluation.store import EmbeddingTime, summed
 from evaluation.tables import screen, write_tables
 from tasks import TaskError, is_resampled
 
+OUT_OF_MEMORY = ("out of memory", "can't allocate memory", "not enough memory", "ALLOC_FAILED")
+"""What torch and CUDA say without an exception of their own."""
+
 FRAMES_PER_SECOND = 25
 """Timestamp embeddings as dense as modules usually have them: one every 40 or 50 ms."""
 
@@ -60,7 +63,7 @@ def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources
     for jobs in own:
         for number, job in enumerate(jobs, 1):
             if is_embedded(job.entry, job.task):
-                with _noted(session, job):
+                with _noted(session, job, "lower --max-memory, or train elsewhere with --device"):
                     _train_missing(session, job, resources, f"{number}/{len(jobs)}")
 
 
@@ -78,18 +81,23 @@ def _embed_missing(session: Session, spec: ModelSpec, jobs: Sequence[Job]) -> No
     waiting = waiting_by_task(jobs)
     if not waiting:
         return
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
-        model = HearModel(spec, session.options.device)
+    model = None
     for number, layers in enumerate(waiting.values(), 1):
         task, entries = layers[0].task, [job.entry for job in layers]
         clips = sum(len(part) for part in task.clips.values())
         title = f"embed {number}/{len(waiting)} {short_name(task)}"
         with (
-            _noted(session, layers[0]),
+            _noted(session, layers[0], "give it fewer or shorter clips, or embed elsewhere with --device"),
             tqdm(total=clips, desc=title, unit="clip", leave=False, disable=None) as bar,
         ):
+            model = model or _load(spec, session.options.device)
             embed_task(model, task, entries, session.options.cache, advance=bar.update, warn=_say)
+
+
+def _load(spec: ModelSpec, device: torch.device) -> HearModel:
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
+        return HearModel(spec, device)
 
 
 def waiting_by_task(jobs: Sequence[Job]) -> dict[str, list[Job]]:
@@ -126,8 +134,11 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
 
 
 @contextlib.contextmanager
-def _noted(session: Session, job: Job) -> Iterator[None]:
-    """Let the other jobs go on after a mistake in this one; it is said at once and kept in run.json."""
+def _noted(session: Session, job: Job, remedy: str) -> Iterator[None]:
+    """Let the other jobs go on after a mistake in this one; it is said at once and kept in run.json.
+
+    `remedy` is for want of memory.
+    """
     try:
         yield
     except (EvaluationError, TaskError) as error:
@@ -135,7 +146,7 @@ def _noted(session: Session, job: Job) -> Iterator[None]:
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        sentence = "the memory does not suffice; lower --max-memory, or train elsewhere with --device"
+        sentence = f"the memory does not suffice; {remedy}"
     else:
         return
     session.failures.append(f"{job.model} on {job.label}: {sentence}")
@@ -144,7 +155,9 @@ def _noted(session: Session, job: Job) -> Iterator[None]:
 
 def _is_out_of_memory(error: Exception) -> bool:
     """Whether numpy, a GPU or torch's allocator on a CPU, which has no exception of its own, ran out."""
-    return isinstance(error, MemoryError | torch.OutOfMemoryError) or "can't allocate memory" in str(error)
+    if isinstance(error, MemoryError | torch.OutOfMemoryError):
+        return True
+    return any(words in str(error) for words in OUT_OF_MEMORY)
 
 
 @contextlib.contextmanager

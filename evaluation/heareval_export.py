@@ -84,11 +84,12 @@ def export_run(session: Session, directory: Path) -> list[Path]:
         folder = Path(directory) / model_folder(job.model) / job.task.name
         write_embeddings(job, folder)
         written.append(folder)
-        for scores in seed_score_files(folder):  # of seeds that this run may not have
-            scores.with_name(PREDICTED).unlink(missing_ok=True)
-            scores.unlink()
-        for fit in job.chosen(session.ledger):
-            write_scores(job, fit, session.ledger, Path(directory))
+        scores = [
+            write_scores(job, fit, session.ledger, Path(directory)) for fit in job.chosen(session.ledger)
+        ]
+        for stale in set(seed_score_files(folder)).difference(scores) if any(scores) else ():
+            stale.with_name(PREDICTED).unlink(missing_ok=True)  # of a seed that this run does not have
+            stale.unlink()
     return written
 
 
@@ -147,11 +148,11 @@ def _write_labels(folder: Path, split: str, labels: Sequence[list[Label]]) -> No
     (folder / labels_file(split)).write_bytes(pickle.dumps(list(labels), protocol=4))
 
 
-def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> None:
-    """Write the scores of one seed, if all its splits are finished."""
+def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> Path | None:
+    """Write the scores of one seed, if all its splits are finished; return their file."""
     keys = {split.test: job.key(split, fit) for split in job.splits}
     if not all(key in ledger for key in keys.values()):
-        return
+        return None
     records = {test: ledger[key] for test, key in keys.items()}
     folder = directory / seed_folder(job.model, fit[0]) / job.task.name
     folder.mkdir(parents=True, exist_ok=True)
@@ -166,6 +167,7 @@ def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> N
         "seed": fit[0],
     }
     _write_json(folder / PREDICTED, done)
+    return folder / SCORES
 
 
 def predicted_scores(job: Job, fit: SeededFit, records: Mapping[str, FitRecord]) -> dict[str, Any]:

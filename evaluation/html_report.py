@@ -223,14 +223,15 @@ def _provenance(path: Path, run: Mapping[str, Any]) -> Provenance:
 
 
 def _other_origins(run: Mapping[str, Any], records: Sequence[FitRecord]) -> list[tuple[str, str]]:
-    """Return how many fits were trained with other versions, code or hardware than the last command."""
-    last = run["versions"], run["git_revision"], run["hardware"]
-    origins = ((record.versions, record.git_revision, record.hardware) for record in records)
-    others = sum(bool(origin[2]) and origin != last for origin in origins)
-    if not others:
-        return []
-    where = "as their lines in the ledger say"
-    return [("Other origins", f"{others} fits: other versions, code or hardware, {where}")]
+    """Return how many fits were trained elsewhere than the last command, or with another revision."""
+    known = [record for record in records if record.hardware]
+    last = run["versions"], run["hardware"]
+    counts = {
+        "other versions or hardware": sum((r.versions, r.hardware) != last for r in known),
+        "another revision of the code": sum(r.git_revision != run["git_revision"] for r in known),
+    }
+    words = [f"{count} fits with {what}" for what, count in counts.items() if count]
+    return [("Other origins", f"{', '.join(words)}, as their lines in the ledger say")] if words else []
 
 
 def _costs(records: Sequence[FitRecord]) -> list[tuple[str, str]]:

@@ -15,8 +15,8 @@ from tasks import Task
 
 SeededFit = tuple[int, Config]
 
-FOLDER_LENGTH = 80
-"""Characters of a model's name in a folder's: with path and options it may be longer than systems allow."""
+LONGEST_NAME = 255
+"""Bytes of a folder's name that file systems allow; a model's with path and options may have more."""
 
 
 @dataclass(frozen=True)
@@ -122,8 +122,8 @@ class Job:
 def prediction_path(directory: Path, model: str, label: str, key: FitKey) -> Path:
     """Return where the predictions of one fit are saved; `label` is the job's."""
     folder = re.sub(r"[^\w.-]+", "_", model)
-    if len(folder) > FOLDER_LENGTH:
-        folder = f"{folder[:FOLDER_LENGTH]}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+    if len(folder.encode()) > LONGEST_NAME:
+        folder = f"{folder[:60]}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
     point = hashlib.sha256(key.config.encode()).hexdigest()[:8]
     name = f"{key.test}-seed{key.seed}-{point}.npz"
     return directory / "predictions" / folder / f"{label}-{key.embedding[:8]}" / name

@@ -57,13 +57,18 @@ class Estimate:
 def estimates(session: Session, seconds: float) -> list[Estimate]:
     """Measure what is still to be done of every model for about so many seconds, and extrapolate.
 
-    Raises TaskError for a clip that cannot be read and EvaluationError for a model that cannot be loaded.
+    A model that cannot be loaded or that fails is added to the session's failures, and the others go on.
+    Raises TaskError for a clip that cannot be read.
     """
     share = seconds / 2 / max(1, len(session.cards))
     found = []
     for cards in session.cards_by_model():
         jobs = [[job for job in session.jobs if job.model == card.spec.label] for card in cards]
-        embedding = _embedding_seconds(session, cards, list(itertools.chain(*jobs)), share * len(cards))
+        try:
+            embedding = _embedding_seconds(session, cards, list(itertools.chain(*jobs)), share * len(cards))
+        except EvaluationError as error:
+            session.failures.append(f"{cards[0].spec.label}: {error}")
+            continue
         for card, own in zip(cards, jobs, strict=True):
             shortest, longest = _training_seconds(session, own, share)
             found.append(Estimate(card.spec.label, embedding, shortest, longest))

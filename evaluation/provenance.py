@@ -17,6 +17,7 @@ from evaluation.errors import EvaluationError
 from evaluation.files import write_atomically
 from evaluation.ledger import Origin
 
+ROOMS = ("evaluation", "hear_mwmae", "tasks")
 PACKAGES = ("hear-mwmae", "torch", "numpy", "scipy", "soundfile", "soxr")
 
 
@@ -33,14 +34,15 @@ def versions() -> dict[str, str]:
 
 @functools.cache
 def git_revision() -> str | None:
-    """Return the revision of the checkout that this package is part of, with "+changes" when it has any.
+    """Return the revision of the checkout that these packages are in, with "+changes" when they have any.
 
     It is that of the first call: later commits are not what this process runs.
     """
     here = Path(__file__).resolve().parent
     try:
         revision = _git(here, "rev-parse", "HEAD")
-        return revision + ("+changes" if _git(here, "status", "--porcelain", "--untracked-files=no") else "")
+        changes = _git(here.parent, "status", "--porcelain", "--untracked-files=no", "--", *ROOMS)
+        return revision + ("+changes" if changes else "")
     except (OSError, subprocess.CalledProcessError):
         return None
 

@@ -113,25 +113,31 @@ def sample_fits(ledger: Ledger, frame: Frame, fits: int, seed: int) -> dict[int,
     return chosen
 
 
-def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]], *, exact: bool) -> Iterator[Finding]:
-    """Train these fits again and compare them with the ledger.
+def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Iterator[Finding]:
+    """Train these fits again, with as many threads as then, and compare them with the ledger.
 
-    `exact` wants every number equal, epochs included; otherwise validation and primary score may differ as
-    the module says.
+    Of a fit of this machine every number must be equal, epochs included; of another, validation and primary
+    score may differ as the module says.
     """
     run, ledger = read_run_file(directory), Ledger(directory / LEDGER_FILE)
-    device = torch_device(run["hardware"]["device"])
     for place, keys in chosen.items():
         fields = run["jobs"][place]
         name = f"{fields['model']} on {fields['label']}"
-        try:
-            for part in sorted({key.test for key in keys}):
-                job = _job(run, fields, part, [key for key in keys if key.test == part])
-                tolerance = 0.0 if exact else _tolerance(job)
-                for record in _trained(job, device):
+        for part, elsewhere, threads in sorted({_kind(run, ledger[key]) for key in keys}):
+            alike = [key for key in keys if _kind(run, ledger[key]) == (part, elsewhere, threads)]
+            try:
+                job = _job(run, fields, part, alike)
+                tolerance = _tolerance(job) if elsewhere else 0.0
+                for record in _trained(job, torch_device(run["hardware"]["device"]), threads):
                     yield _compare_fit(name, ledger[record.key], record, tolerance)
-        except (EvaluationError, TaskError) as error:
-            yield Finding("not checked", f"{name}: {error}")
+            except (EvaluationError, TaskError) as error:
+                yield Finding("not checked", f"{name}: {error}")
+
+
+def _kind(run: Mapping[str, Any], record: FitRecord) -> tuple[str, bool, int]:
+    """Return test part, whether it was trained elsewhere, and threads: what fits have in common."""
+    threads = (record.hardware or run["hardware"])["torch_threads"]
+    return record.key.test, bool(difference_of_machines(run, [record])), threads
 
 
 @dataclass(frozen=True)
@@ -159,12 +165,17 @@ def _job(run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Seq
     return _Sample(fields["model"], task, entry, preset, 1, fields["budget"], part, fits)
 
 
-def _trained(job: _Sample, device: torch.device) -> list[FitRecord]:
+def _trained(job: _Sample, device: torch.device, threads: int) -> list[FitRecord]:
     """Train the fits into a ledger of their own, which is thrown away."""
-    with tempfile.TemporaryDirectory() as folder:
-        ledger = Ledger(Path(folder) / LEDGER_FILE)
-        run_job(job, ledger, Resources(device, MAX_BYTES), lambda fits, what: None)
-        return list(ledger.records.values())
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            ledger = Ledger(Path(folder) / LEDGER_FILE)
+            run_job(job, ledger, Resources(device, MAX_BYTES), lambda fits, what: None)
+            return list(ledger.records.values())
+    finally:
+        torch.set_num_threads(before)
 
 
 def _tolerance(job: _Sample) -> float:
@@ -194,13 +205,15 @@ def _compare_fit(name: str, before: FitRecord, now: FitRecord, tolerance: float)
 def difference_of_machines(run: Mapping[str, Any], records: Iterable[FitRecord]) -> str:
     """Return in words what is not as it was when these fits were made, "" when numbers must be equal.
 
-    On a GPU sums depend on how many networks train together, which are others here.
+    Threads are set as they were. On a GPU sums depend on how many networks train together, which are others
+    here.
     """
     device = torch_device(run["hardware"]["device"])
     now = {**hardware(device), **versions()}
     changed = {}
     for record in records:
         before = {**(record.hardware or run["hardware"]), **record.versions}
+        now["torch_threads"] = before["torch_threads"]
         changed |= {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
     words = [f"{name} {changed[name]} then, {now.get(name)} now" for name in sorted(changed)]
     if device.type != "cpu":
@@ -220,24 +233,22 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
     finished = sum(len(job.planned(ledger)) for job in frame.jobs)
     if not finished:
         raise EvaluationError(f"{directory} has no finished fit to verify; run its command first")
-    threads = torch.get_num_threads()
-    torch.set_num_threads(run["hardware"]["torch_threads"])
-    try:
-        say("Hashes of run.json beside what is there now:")
-        counts = _tell(check_hashes(directory), say)
-        chosen = sample_fits(ledger, frame, fits, seed)
-        drawn = sum(map(len, chosen.values()))
-        changed = difference_of_machines(run, (ledger[key] for keys in chosen.values() for key in keys))
-        say(f"\nFits trained again: {drawn} of {finished}, drawn with seed {seed}.")
-        if changed:
-            say(f"Mode: TOLERANT. Not as it was: {changed}. Scores may differ by 1/sqrt(number of clips).")
-        else:
-            say("Mode: exact. Machine, versions and threads are as they were: every number must be equal.")
-        trained = _tell(check_fits(directory, chosen, exact=not changed), say)
-    finally:
-        torch.set_num_threads(threads)
+    say("Hashes of run.json beside what is there now:")
+    counts = _tell(check_hashes(directory), say)
+    chosen = sample_fits(ledger, frame, fits, seed)
+    drawn = [ledger[key] for keys in chosen.values() for key in keys]
+    elsewhere = [record for record in drawn if difference_of_machines(run, [record])]
+    say(f"\nFits trained again: {len(drawn)} of {finished}, drawn with seed {seed}.")
+    if len(elsewhere) < len(drawn):
+        which = f" for {len(drawn) - len(elsewhere)} fits" if elsewhere else ""
+        say(f"Mode: exact{which}. Machine, versions and threads are as then: every number must be equal.")
+    if elsewhere:
+        which = f" for {len(elsewhere)} fits" if len(elsewhere) < len(drawn) else ""
+        changed = difference_of_machines(run, elsewhere)
+        say(f"Mode: TOLERANT{which}. Not as it was: {changed}. Scores may differ by 1/sqrt(number of clips).")
+    trained = _tell(check_fits(directory, chosen), say)
     counts += trained
-    mode = "Within the tolerance" if changed else "To the last bit"
+    mode = "Within the tolerance" if elsewhere else "To the last bit"
     say(
         f"\n{mode}: {counts['equal']} equal, {counts['differs']} differ, {counts['not checked']} not checked."
     )

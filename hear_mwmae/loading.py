@@ -14,7 +14,7 @@ from hear_mwmae.flax_checkpoint import checkpoint_file
 from hear_mwmae.weights import WEIGHTS_VARIABLE, Weights, build_encoder, find_weights, read_model_file
 
 RANDOM_SEED = 0
-# Those that make it another model; the decoder that it was trained with may have another size.
+# What makes it another model, also the windows that it was trained with; the decoder's size does not.
 IDENTITY = (
     "input_size", "patch_size", "front_end", "width", "depth", "heads", "mlp_ratio", "class_token",
     "encoder_windows", "decoder_windows",
@@ -87,7 +87,8 @@ def read_weights(path: Path, *, model: str | None = None, heads: int | None = No
         if found != needed:
             raise UserError(
                 f"{file}: holds a model with {field} {found} where {model} has {needed}; load it with the "
-                "module of the model that it is, or with hear_mwmae.from_checkpoint."
+                "module of the model that it is, with hear_mwmae.from_checkpoint, or, converted from a "
+                f"checkpoint that does not tell, convert it again with --model {model}."
             )
     return weights
 

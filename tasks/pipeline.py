@@ -5,7 +5,7 @@ as HEAR's preprocessing does.
 """
 
 import dataclasses
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -84,8 +84,10 @@ class Plan:
             raise TaskError(f"without the bad recordings {empty[0]} is empty; restore them.")
         notes = [*self.notes, f"left out {len(bad)} recordings that could not be read"]
         _note_lacking(splits, notes.append)
-        if self.is_own and len(notes) > len(self.notes) + 1:
-            raise TaskError(f"without the bad recordings {notes[-1]}; restore them.")
+        if self.is_own and any(_labels(splits[s]) != _labels(self.splits[s]) for s in splits):
+            raise TaskError(
+                "without the bad recordings a split lacks a label, which it must not; restore them."
+            )
         return dataclasses.replace(self, splits=splits, is_part=True, notes=tuple(dict.fromkeys(notes)))
 
 
@@ -198,7 +200,7 @@ def _new_folds(
 
 def _with_common_labels(given: Splits, note: Say) -> Splits:
     """The given folds without the labels that some fold lacks, for HEAR wants every label in every split."""
-    held = {fold: {label for r in members for label in r.labels} for fold, members in given.items()}
+    held = {fold: _labels(members) for fold, members in given.items()}
     common = set.intersection(*held.values())
     if not common:
         note("kept all clips although no class occurs in all folds")
@@ -210,8 +212,12 @@ def _with_common_labels(given: Splits, note: Say) -> Splits:
     return {fold: tuple(r for r in rs if common.issuperset(r.labels)) for fold, rs in given.items()}
 
 
+def _labels(recordings: Iterable[Recording]) -> set[str]:
+    return {label for r in recordings for label in r.labels}
+
+
 def _note_lacking(given: Splits, note: Say) -> None:
-    held = {split: {label for r in members for label in r.labels} for split, members in given.items()}
+    held = {split: _labels(members) for split, members in given.items()}
     every = set.union(*held.values())
     for split, labels in held.items():
         if every - labels:

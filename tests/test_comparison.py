@@ -179,6 +179,10 @@ def test_saved_predictions_give_intervals_over_clips(
     assert "mAP of a resample tends to be higher" in text
     assert compare(made).clips == []
     damaged = next(run.glob("predictions/**/*.npz"))
+    with np.load(damaged) as saved:
+        np.savez(damaged, **{name: saved[name] for name in saved.files if name != "target"})
+    with pytest.raises(EvaluationError, match=r"is damaged \(no target in it\)"):
+        compare(made, [run])
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(EvaluationError, match="is damaged"):
         compare(made, [run])

@@ -15,8 +15,8 @@ from stored_task import LABELS, QUICK, cycle, run, stored_task
 
 from evaluation import downstream
 from evaluation.cost import network_bytes
-from evaluation.job import Job
-from evaluation.ledger import FitRecord
+from evaluation.job import Job, prediction_path
+from evaluation.ledger import FitKey, FitRecord
 from evaluation.probe import Trained
 from evaluation.protocol import ProbeConfig, config_key, preset_named
 from evaluation.statistics import over_folds
@@ -29,6 +29,15 @@ FOLDS = {f"fold0{i}": cycle(9) for i in range(4)}
 
 def configs(records: list[FitRecord]) -> list[dict]:
     return [json.loads(record.key.config) for record in records]
+
+
+def test_only_names_that_no_folder_can_have_are_shortened(tmp_path: Path) -> None:
+    key = FitKey("e" * 64, "test", "{}", 0, 100)
+    long, longer = ("model@" + "x" * length for length in (249, 250))
+    assert prediction_path(tmp_path, long, "task", key).parts[-3] == long.replace("@", "_")
+    folder = prediction_path(tmp_path, longer, "task", key).parts[-3]
+    assert len(folder) < 80
+    assert folder != prediction_path(tmp_path, longer + "x", "task", key).parts[-3]
 
 
 def test_every_seed_has_its_own_eight_of_the_benchmarks_grid(

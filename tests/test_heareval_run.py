@@ -11,6 +11,7 @@ import pytest
 from heareval_trees import make_event_tree, make_tree
 from run_helpers import MODELS, arguments, scores
 
+from evaluation import execute
 from evaluation.run import main
 
 FAST = ("--preset", "quick", "--device", "cpu", "--seeds", "2")
@@ -99,6 +100,21 @@ def test_an_export_with_fewer_seeds_leaves_none_of_the_earlier(tmp_path: Path) -
     assert run_import(tree, tmp_path / "b", "--export-heareval", str(tmp_path / "out"), "--seeds", "1") == 0
     found = [path.parents[1].name for path in (tmp_path / "out").rglob("test.predicted-scores.json")]
     assert found == ["model_r1_00"]
+
+
+def test_an_export_without_a_finished_seed_leaves_the_earlier_ones(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    def fail(*_: object) -> None:
+        raise MemoryError
+
+    tree = make_tree(tmp_path / "in" / "model" / "task", clips=20)
+    assert run_import(tree, tmp_path / "a", "--export-heareval", str(tmp_path / "out")) == 0
+    before = sorted((tmp_path / "out").rglob("test.predicted-scores.json"))
+    monkeypatch.setattr(execute, "run_job", fail)
+    assert run_import(tree, tmp_path / "b", "--export-heareval", str(tmp_path / "out")) == 1
+    assert sorted((tmp_path / "out").rglob("test.predicted-scores.json")) == before
+    assert len(before) == 2
 
 
 @pytest.mark.parametrize(

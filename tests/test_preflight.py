@@ -91,6 +91,18 @@ def test_a_module_for_single_clips_is_measured_too(line: list[str]) -> None:
     assert main([*line[:place], "one_by_one", *line[place + 1 :], "--preset", "quick"]) == 0
 
 
+def test_a_model_that_fails_is_named_and_the_others_are_measured(
+    line: list[str], capsys: pytest.CaptureFixture
+) -> None:
+    place = line.index("band_energy")
+    options = ["--model-options", 'faulty={"fault": "crash"}']
+    assert main([*line[:place], "faulty", *line[place:], *options, "--preset", "quick"]) == 1
+    shown = capsys.readouterr()
+    assert "failed: faulty" in shown.err
+    assert "RuntimeError: kernel too large" in shown.err
+    assert "band_energy: embedding 0:00:" in shown.out
+
+
 def test_what_is_done_takes_no_more_time(line: list[str], capsys: pytest.CaptureFixture) -> None:
     assert run_main([*line, "--preset", "quick"]) == 0
     capsys.readouterr()

@@ -247,8 +247,18 @@ def test_a_task_whose_own_grid_is_unknown_does_not_stop_the_others(
     assert "odd: task_specific_param_grid: the classifier has no option 'speed'" in capsys.readouterr().err
 
 
+@pytest.mark.parametrize(
+    "error",
+    [
+        torch.OutOfMemoryError("CUDA out of memory"),
+        MemoryError(),
+        RuntimeError("CUDA error: out of memory"),
+        RuntimeError("CUBLAS_STATUS_ALLOC_FAILED when calling cublasCreate"),
+        RuntimeError("DefaultCPUAllocator: not enough memory: you tried to allocate 1 bytes."),
+    ],
+)
 def test_too_little_memory_fails_one_job_and_the_others_go_on(
-    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch
+    tmp_path: Path, capsys: pytest.CaptureFixture, monkeypatch: pytest.MonkeyPatch, error: Exception
 ) -> None:
     for name in ("large", "tiny"):
         make_task(tmp_path / "tasks" / f"{name}-v1-full", rate=16000, clips=6, task_name=name)
@@ -256,7 +266,7 @@ def test_too_little_memory_fails_one_job_and_the_others_go_on(
 
     def limited(job: Job, *others: object) -> None:
         if job.task.metadata.task_name == "large":
-            raise torch.OutOfMemoryError("CUDA out of memory")
+            raise error
         train(job, *others)
 
     monkeypatch.setattr(execute, "run_job", limited)

@@ -105,13 +105,33 @@ def test_elsewhere_a_tolerance_is_stated_and_holds(run: Path, capsys: pytest.Cap
     alter(run, lambda record: shift(record, 0.2))
     assert main([str(run), *ALL]) == 0
     shown = capsys.readouterr().out
-    assert "Mode: TOLERANT. Not as it was: torch 1.0 then" in shown
+    assert "Mode: TOLERANT for 1 fits. Not as it was: torch 1.0 then" in shown
+    assert f"Mode: exact for {len(ledger_lines(run)) - 1} fits." in shown
     assert "Within the tolerance: " in shown
     assert "may differ by 1/sqrt(number of clips)" in shown
     assert "within 0.2" in shown
     alter(run, lambda record: shift(record, 0.2))
     assert main([str(run), *ALL]) == 1, "9 clips allow 0.33"
     assert "0.33 is allowed" in capsys.readouterr().out
+
+
+def test_a_fit_from_elsewhere_makes_no_other_tolerant(run: Path, capsys: pytest.CaptureFixture) -> None:
+    alter(run, lambda record: record["versions"].update(torch="1.0"))
+    alter(run, lambda record: record.update(validation_score=record["validation_score"] + 1e-9), -1)
+    assert main([str(run), *ALL]) == 1
+    assert ", 1 differ, 0 not checked" in capsys.readouterr().out
+
+
+def test_threads_are_those_of_the_fit_not_of_the_last_command(
+    run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    alter(
+        run, lambda record: record["hardware"].update(torch_threads=record["hardware"]["torch_threads"] + 1)
+    )
+    assert main([str(run), *ALL]) == 0
+    shown = capsys.readouterr().out
+    assert "Mode: exact." in shown
+    assert "TOLERANT" not in shown
 
 
 def test_changed_labels_and_weights_are_found(

@@ -46,6 +46,19 @@ class Restored:
     step: int
 
 
+class _Milestones(policies.EveryNStepsClosest):
+    """Keeps the checkpoint nearest to every multiple of so many steps, 0 excepted."""
+
+    def should_preserve(
+        self, checkpoints: Sequence[policies.PolicyCheckpointInfo], *, context: policies.PreservationContext
+    ) -> list[bool]:
+        nearest = super().should_preserve(checkpoints, context=context)
+        return [
+            kept and round(checkpoint.step / self.interval_steps) > 0
+            for kept, checkpoint in zip(nearest, checkpoints, strict=True)
+        ]
+
+
 class Checkpoints:
     """The checkpoints of one run: the last three, and for good the one nearest to every `keep_every` steps.
 
@@ -60,7 +73,7 @@ class Checkpoints:
         self._folder = (workdir / CHECKPOINTS).resolve()
         kept = [policies.LatestN(KEPT)]
         if keep_every:
-            kept.append(policies.EveryNStepsClosest(keep_every))
+            kept.append(_Milestones(keep_every))
         options = ocp.CheckpointManagerOptions(
             preservation_policy=policies.AnyPreservationPolicy(kept),
             cleanup_tmp_directories=True,

@@ -11,7 +11,7 @@ from hear_mwmae.pretrain.settings import TrainConfig
 
 @contextlib.contextmanager
 def memory_advice(config: TrainConfig, *, remat: bool, fsdp: bool, parts: bool = True) -> Iterator[None]:
-    """Say for a device out of memory which options help, those not used yet; `parts`: a batch can be cut.
+    """Say for a device out of memory which options help, those not used yet; `parts`: a batch may be cut.
 
     Raises:
         UserError: in place of the device's error.
@@ -22,7 +22,8 @@ def memory_advice(config: TrainConfig, *, remat: bool, fsdp: bool, parts: bool =
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         remedies = []
-        if parts:
+        smallest = config.accumulation_steps * config.crops_per_clip * jax.device_count()
+        if parts and config.batch_size > smallest:
             remedies.append(f"raise --accumulation-steps (now {config.accumulation_steps}; the same update)")
         if not remat:
             remedies.append("give --remat (slower, the same update)")

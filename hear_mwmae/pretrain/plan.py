@@ -98,7 +98,7 @@ def _print_duration(train: TrainConfig, steps: int, machine: Machine, options: S
     if measured is None:
         _print_line("speed", "not measured: by the estimate not even the smallest batch fits the memory")
         return
-    with memory_advice(measured, remat=options.remat, fsdp=options.fsdp):
+    with memory_advice(train, remat=options.remat, fsdp=options.fsdp):
         training = start_training(measured, options)
         batch = training.random_batch()
         seconds = training.seconds_per_step(lambda: batch, TIMED_STEPS)

@@ -32,8 +32,9 @@ def read_log_mels(path: Path) -> Iterator[Float[np.ndarray, "frames bands"] | Va
     for record in _records(_inflated(path)):
         try:
             log_mel = _log_mel(record)
-        except ValueError as error:
-            yield error
+        # A field of another kind than is due has the wrong type, too.
+        except (ValueError, TypeError) as error:
+            yield ValueError(str(error))
         else:
             yield log_mel
 

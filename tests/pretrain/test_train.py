@@ -154,11 +154,11 @@ def test_a_run_out_of_memory_goes_on_in_smaller_parts(
 
 
 def test_checkpoints_nearest_to_whole_epochs_are_kept(data: Path, tmp_path: Path) -> None:
-    options = RunOptions(data, tmp_path, checkpoint_every=3, keep_every_epochs=1, picture_every=0)
-    train(dataclasses.replace(CONFIG, epochs=6), options)
+    options = RunOptions(data, tmp_path, checkpoint_every=3, keep_every_epochs=2, picture_every=0)
+    train(dataclasses.replace(CONFIG, epochs=9), options)
     kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
-    # Four steps an epoch; the last three are kept anyway.
-    assert kept == [3, 9, 12, 15, 18, 21, 24]
+    # Nearest to 8, 16, 24 and 32 steps; the last three are kept anyway.
+    assert kept == [9, 15, 24, 30, 33, 36]
 
 
 def stopped_run(data: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> None:
