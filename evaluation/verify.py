@@ -123,8 +123,10 @@ def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Itera
     for place, keys in chosen.items():
         fields = run["jobs"][place]
         name = f"{fields['model']} on {fields['label']}"
-        for part, elsewhere, threads in sorted({_kind(run, ledger[key]) for key in keys}):
-            alike = [key for key in keys if _kind(run, ledger[key]) == (part, elsewhere, threads)]
+        kinds: dict[tuple[str, bool, int], list[FitKey]] = {}
+        for key in keys:
+            kinds.setdefault(_kind(run, ledger[key]), []).append(key)
+        for (part, elsewhere, threads), alike in sorted(kinds.items()):
             try:
                 job = _job(run, fields, part, alike)
                 tolerance = _tolerance(job) if elsewhere else 0.0

@@ -84,9 +84,11 @@ class Plan:
             raise TaskError(f"without the bad recordings {empty[0]} is empty; restore them.")
         notes = [*self.notes, f"left out {len(bad)} recordings that could not be read"]
         _note_lacking(splits, notes.append)
-        if self.is_own and any(_labels(splits[s]) != _labels(self.splits[s]) for s in splits):
+        lost = [(s, label) for s in splits for label in sorted(_labels(self.splits[s]) - _labels(splits[s]))]
+        if self.is_own and lost:
+            split, label = lost[0]
             raise TaskError(
-                "without the bad recordings a split lacks a label, which it must not; restore them."
+                f"without the bad recordings {split} has none with the label {label!r}; restore them."
             )
         return dataclasses.replace(self, splits=splits, is_part=True, notes=tuple(dict.fromkeys(notes)))
 

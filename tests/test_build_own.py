@@ -215,7 +215,7 @@ def test_what_is_left_out_must_leave_every_label_in_every_split(tmp_path, folds)
     bad = [row for row in rows if row["fold"] in folds and row["label"] == "no"]
     for row in bad:
         (raw / row["filename"]).write_bytes(b"no sound")
-    with pytest.raises(tasks.TaskError, match="without the bad recordings a split lacks a label"):
+    with pytest.raises(tasks.TaskError, match="bad recordings fold00 has none with the label 'no'; restore"):
         build_own_task(table, raw, tmp_path / "out", sample_rates=[RATE], skip_bad=len(bad))
     assert not (tmp_path / "out").exists()
 
