@@ -1,25 +1,12 @@
-"""What the command lines here share: a mistake is one sentence on the error stream, never a traceback."""
+"""The ending of the command lines here: that of `tasks`, for the mistakes of both packages."""
 
-import sys
 from collections.abc import Callable
 
 from evaluation.errors import EvaluationError
 from tasks import TaskError
+from tasks.command import run_command as _run_command
 
 
-def run_command(work: Callable[[], int], stopped: str = "stopped; nothing was changed.") -> int:
-    """Run `work` and return its exit status; 2 for a mistake or a refusing disk, 130 after Ctrl-C.
-
-    `stopped` is what Ctrl-C says.
-    """
-    try:
-        return work()
-    except (EvaluationError, TaskError) as error:
-        print(f"error: {error}", file=sys.stderr)
-    except OSError as error:
-        where = f" ({error.filename})" if error.filename else ""
-        print(f"error: {error.strerror or error}{where}", file=sys.stderr)
-    except KeyboardInterrupt:
-        print(f"\n{stopped}", file=sys.stderr)
-        return 130
-    return 2
+def run_command(work: Callable[[], int | None], stopped: str = "stopped; nothing was changed.") -> int:
+    """Run all of a command and return its exit status; `stopped` is what Ctrl-C and SIGTERM say."""
+    return _run_command(work, stopped, (EvaluationError, TaskError))
