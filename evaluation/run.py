@@ -3,22 +3,25 @@
 import errno
 import shlex
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
 from evaluation.arguments import options_from, parser
+from evaluation.command import run_command
 from evaluation.errors import EvaluationError
 from evaluation.execute import execute, finish
 from evaluation.heareval_export import export_run
 from evaluation.plan import plan_text, prepare
-from tasks import TaskError
+from tasks.names import printable
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 1 when a job failed, 2 for a mistake, 130 after Ctrl-C."""
+    return run_command(lambda: _run(argv), f"Stopped; what was finished is kept. To go on: {_command(argv)}")
+
+
+def _run(argv: Sequence[str] | None) -> int:
     arguments = parser().parse_args(argv)
-    warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
     try:
         options, broken = options_from(arguments)
         session = prepare(options)
@@ -38,17 +41,10 @@ def main(argv: Sequence[str] | None = None) -> int:
         if arguments.export_heareval:
             export_run(session, arguments.export_heareval)
             print(f"heareval tree: {arguments.export_heareval}")
-    except (EvaluationError, TaskError) as error:
-        print(f"error: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(f"\nStopped; what was finished is kept. To go on: {_command(argv)}", file=sys.stderr)
-        return 130
     except OSError as error:
-        print(f"error: {_disk_sentence(error, argv)}", file=sys.stderr)
-        return 2
+        raise EvaluationError(_disk_sentence(error, argv)) from error
     for failure in unsaid:
-        print(f"failed: {failure}", file=sys.stderr)
+        print(printable(f"failed: {failure}"), file=sys.stderr)
     if said := len(session.failures) - len(unsaid):
         print(f"{said} failed while it ran, as said above and in run.json", file=sys.stderr)
     return 1 if session.failures else 0
