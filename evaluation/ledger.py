@@ -3,14 +3,22 @@
 What is long (per-class scores, the confusion matrix) stands beside it in `details.jsonl`, one line per fit.
 """
 
+import contextlib
 import json
 import os
+import warnings
 from collections.abc import Iterable, Mapping
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
 
+from evaluation.details import details_misfit
 from evaluation.errors import EvaluationError
+from evaluation.files import Lines, append, ends_whole, read_lines, set_aside, write_atomically
+from evaluation.shapes import misfit
+from tasks import TaskError
+from tasks.json_files import parse_json
+from tasks.names import printable
 
 
 @dataclass(frozen=True)
@@ -74,39 +82,44 @@ class FitRecord:
     hardware: Mapping[str, Any] = field(default_factory=dict)
 
 
+_START = b'{"key": {"embedding": '
+"""How every line of a ledger and of its details begins."""
+
+
 class Ledger:
     """The fits of one run directory. Reading it changes nothing; one process at a time may write."""
 
     def __init__(self, path: Path):
         self.path = path
         self.records: dict[FitKey, FitRecord] = {}
-        self._load(self._whole_lines())
+        self._load(self._read()[1])
 
     def open_for_writing(self) -> None:
         """Read again what is there by now, and cut off what was torn when a process died.
 
         That is a torn last line, and a last stack of which not all fits were written: it is trained again
-        as a whole, so that its scores do not depend on where the process died.
+        as a whole, so that its scores do not depend on where the process died. A file that is not as it was
+        written, in line ends or encoding, say, is kept beside and written anew with all that can be read.
         """
-        lines = self._whole_lines()
-        if lines:
-            last = _parsed(lines[-1], len(lines), self.path)
-            size = sum(_parsed(line, 0, self.path).stack == last.stack for line in lines[-last.stack_size :])
+        lines, records = self._read()
+        if records:
+            last = records[-1]
+            size = sum(record.stack == last.stack for record in records[-last.stack_size :])
             if size < last.stack_size:
-                lines = lines[:-size]
-        length = sum(map(len, lines))
-        if self.path.exists() and self.path.stat().st_size > length:
-            os.truncate(self.path, length)
-        self._load(lines)
+                records = records[:-size]
+        details = read_lines(self.details_path, _START)
+        _mend(self.path, lines, len(records))
+        _mend(self.details_path, details, len(details.whole))
+        self._load(records)
 
-    def _whole_lines(self) -> list[bytes]:
-        content = self.path.read_bytes() if self.path.exists() else b""
-        return content[: content.rfind(b"\n") + 1].splitlines(keepends=True)
+    def _read(self) -> tuple[Lines, list[FitRecord]]:
+        lines = read_lines(self.path, _START)
+        numbered = zip(lines.whole, lines.numbers, strict=True)
+        return lines, [_parsed(line, number, self.path) for line, number in numbered]
 
-    def _load(self, lines: Iterable[bytes]) -> None:
+    def _load(self, records: Iterable[FitRecord]) -> None:
         self.records = {}
-        for number, line in enumerate(lines, 1):
-            record = _parsed(line, number, self.path)
+        for record in records:
             self.records.setdefault(record.key, record)
 
     def __contains__(self, key: FitKey) -> bool:
@@ -125,59 +138,122 @@ class Ledger:
     ) -> None:
         """Write the records that are not there yet, and return only when they are on the disk.
 
-        Details go first: a record always has them, and details without a record are written over.
+        Details go first: a record always has them, and details without a record are written over. Raises
+        OSError when the disk refuses; the file has then no part of the records.
         """
+        if not ends_whole(self.path):
+            self.open_for_writing()
         fresh = [record for record in records if record.key not in self.records]
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if details:
             lines = ({"key": asdict(r.key), **details[r.key]} for r in fresh if r.key in details)
-            _append(self.details_path, "".join(map(_line, lines)), mend=True)
-        _append(self.path, "".join(_line(asdict(record)) for record in fresh))
+            append(self.details_path, "".join(map(_line, lines)))
+        append(self.path, "".join(_line(asdict(record)) for record in fresh))
         self.records.update((record.key, record) for record in fresh)
 
     def details(self) -> dict[FitKey, dict[str, Any]]:
-        """Read the details of the fits that the ledger holds; of a fit trained twice, those of the last."""
-        found = {}
-        content = self.details_path.read_bytes() if self.details_path.exists() else b""
-        for line in content.splitlines():
-            try:
-                fields = json.loads(line)
-                key = FitKey(**fields.pop("key"))
-            except (ValueError, TypeError, KeyError, AttributeError):
-                continue  # torn when a process died; its fit is not in the ledger
-            if key in self.records:
-                found[key] = fields
+        """Read the details of the fits that the ledger holds; of a fit trained twice, those of the last.
+
+        What is no JSON was torn when a process died, and its fit is not in the ledger. Raises
+        EvaluationError, naming the line, where the details of a fit have another shape than they should.
+        """
+        found, numbers = {}, {}
+        lines = read_lines(self.details_path, _START)
+        for line, number in zip(lines.whole, lines.numbers, strict=True):
+            with contextlib.suppress(TaskError):
+                fields = parse_json(line, str(self.details_path))
+                if misfit(fields, {"key": KEY_SHAPE}):
+                    continue
+                key = _key(fields.pop("key"))
+                if key in self.records:
+                    found[key] = fields
+                    numbers[key] = number
+        for key, fields in found.items():
+            if reason := details_misfit(fields):
+                raise EvaluationError(
+                    f"{self.details_path}, line {numbers[key]} is not what this version writes "
+                    f"({printable(reason)}); "
+                    "remove that line, or train again with --no-resume"
+                )
         return found
 
 
-def _append(path: Path, text: str, *, mend: bool = False) -> None:
-    """Append and return when it is on the disk; `mend` ends a line that was torn when a process died."""
-    with open(path, "a+b") as file:
-        end = file.seek(0, os.SEEK_END)
-        if mend and end:
-            file.seek(end - 1)
-            text = text if file.read(1) == b"\n" else "\n" + text
-        file.write(text.encode())
-        file.flush()
-        os.fsync(file.fileno())
+def _mend(path: Path, lines: Lines, kept: int) -> None:
+    """Leave the first `kept` lines of a file, as their writer would have them.
+
+    When more changes than that a torn last line goes, the file is kept as it was and that is said.
+    """
+    content = b"".join(line + b"\n" for line in lines.whole[:kept])
+    if not lines.plain:
+        aside = set_aside(path)
+        write_atomically(path, content)
+        warnings.warn(
+            f"{path} is not as it was written: another program has changed it, or a failure of the disk or "
+            f"of power has; it is kept as {aside.name}, and the {kept} lines of it that can be read are used",
+            stacklevel=3,
+        )
+    elif path.exists() and path.stat().st_size > len(content):
+        os.truncate(path, len(content))
+
+
+KEY_SHAPE = {"embedding": str, "test": str, "config": str, "seed": int, "budget?": float}
+RECORD_SHAPE = {
+    "key": KEY_SHAPE,
+    **dict.fromkeys(("model", "task", "preset", "primary", "monitor", "stack", "finished"), str),
+    **dict.fromkeys(("epoch", "epochs", "stack_size"), int),
+    **dict.fromkeys(("validation_score", "stack_seconds", "seconds", "flops"), float),
+    "scores": {str: float},
+    "versions": {str: str},
+    "postprocessing?": {str: float},
+    "test_loss?": (float, None),
+    "git_revision?": (str, None),
+    "hardware?": {str: object},
+}
+MOST_SECONDS = 1e9
+"""No fit takes 30 years."""
 
 
 def _parsed(line: bytes, number: int, path: Path) -> FitRecord:
+    where = f"{path}, line {number}"
     try:
-        return _record(json.loads(line))
-    except (ValueError, TypeError, KeyError, AttributeError) as error:
+        fields = parse_json(line, where)
+        reason = misfit(fields, RECORD_SHAPE) or _nonsense(fields)
+    except TaskError as error:
+        fields, reason = {}, str(error).removeprefix(f"{where} ").rpartition(";")[0]
+    if reason:
         raise EvaluationError(
-            f"{path}, line {number} is not a record of this version; "
+            f"{where} is not a record of this version ({printable(reason)}); "
             "remove that line, or start another run with --run NAME"
-        ) from error
+        )
+    return _record(fields)
+
+
+def _nonsense(fields: Mapping[str, Any]) -> str:
+    """Return what is wrong with a record of the right shape, "" when nothing is."""
+    if unknown := set(fields) - {field.removesuffix("?") for field in RECORD_SHAPE}:
+        return f"{min(unknown)} is unknown"
+    if not 1 <= fields["stack_size"] < 10**6:
+        return f"stack_size is {fields['stack_size']}"
+    if fields["primary"] not in fields["scores"]:
+        return f"scores lacks {fields['primary']}"
+    times = ("seconds", "stack_seconds")
+    return next((f"{t} is {fields[t]}" for t in times if not 0 <= float(fields[t]) < MOST_SECONDS), "")
 
 
 def _record(fields: dict[str, Any]) -> FitRecord:
-    scores = {name: float(score) for name, score in fields["scores"].items()}
-    validation_score = float(fields["validation_score"])
     loss = fields.get("test_loss")
-    numbers = {"validation_score": validation_score, "test_loss": None if loss is None else float(loss)}
-    return FitRecord(**{**fields, **numbers, "key": FitKey(**fields["key"]), "scores": scores})
+    changed = {
+        "key": _key(fields["key"]),
+        "test_loss": None if loss is None else float(loss),
+        **{name: float(fields[name]) for name in ("validation_score", "seconds", "stack_seconds", "flops")},
+        "scores": {name: float(score) for name, score in fields["scores"].items()},
+    }
+    return FitRecord(**{**fields, **changed})
+
+
+def _key(fields: Mapping[str, Any]) -> FitKey:
+    names = [name.removesuffix("?") for name in KEY_SHAPE]
+    return FitKey(**{name: fields[name] for name in names if name in fields})
 
 
 def _line(fields: Mapping[str, Any]) -> str:
