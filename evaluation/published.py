@@ -1,4 +1,4 @@
-"""The published numbers in `results/published`: the MW-MAE paper's tables as they are printed."""
+"""The published numbers in `evaluation/published_tables`: the MW-MAE paper's tables as they are printed."""
 
 import csv
 import math
@@ -55,16 +55,13 @@ class PublishedTable:
 
 
 def published_directory(given: Path | None = None) -> Path:
-    """Return the folder of the published tables: the one given, else that of this checkout.
+    """Return the folder of the published tables: the one given, else that of this package.
 
-    Raises EvaluationError when it is not there: an installed package does not carry the tables.
+    Raises EvaluationError when it is not there.
     """
-    directory = given or Path(__file__).resolve().parents[1] / "results" / "published"
+    directory = given or Path(__file__).resolve().parent / "published_tables"
     if not (directory / "table1.csv").is_file():
-        raise EvaluationError(
-            f"there is no table1.csv in {directory}: the published tables are part of the checkout, "
-            "not of the installed package; say where they are with --published DIR"
-        )
+        raise EvaluationError(f"there is no table1.csv in {directory}: say where it is with --published DIR")
     return directory
 
 

@@ -194,7 +194,7 @@ def parser() -> argparse.ArgumentParser:
         "--published",
         type=Path,
         metavar="DIR",
-        help="folder of the published tables as CSV (default: results/published of this checkout)",
+        help="folder of the published tables as CSV (default: this package's)",
     )
     return result
 
