@@ -5,8 +5,9 @@ import hashlib
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
-from tasks.audio import is_silent, read_clip, resample, write_clip
-from tasks.digest import task_digest
+from tasks.audio import is_silent, naming, read_clip_and_digest, resample, write_clip
+from tasks.digest import ClipDigests, task_digest
+from tasks.errors import TaskError
 from tasks.format import Task
 from tasks.work import Progress, new_directory, run_parallel
 
@@ -25,15 +26,18 @@ def resample_task(
 
     The clips go, over all cores and as 16-bit PCM, into a folder of `cache` whose name holds the digest of
     the task's content; it appears only when complete, and later calls use it as it is. Raises TaskError for
-    the first clip that is bad, or when the disk refuses.
+    the first clip that is bad, when the disk refuses, or when a clip's bytes changed meanwhile.
     """
     if sample_rate in task.sample_rates:
         return task
     rate, cache = source_rate(task.sample_rates, sample_rate), Path(cache)
-    target = _folder(task, sample_rate, cache, task_digest(task, rate, memo=cache / "digests.json"))
+    digest = task_digest(task, rate, memo=cache / "digests.json")
+    target = _folder(task, sample_rate, cache, digest)
     if not target.is_dir():
         with new_directory(target) as folder:
-            write_rates(task, rate, {sample_rate: folder / str(sample_rate)}, progress)
+            _, read = _write(task, rate, {sample_rate: folder / str(sample_rate)}, progress)
+            if task_digest(task, rate, clips=read) != digest:
+                raise TaskError(f"{task.path} changed while it was being resampled; run again.")
     return dataclasses.replace(task, audio_root=target)
 
 
@@ -50,16 +54,27 @@ def _folder(task: Task, sample_rate: int, cache: Path, digest: str) -> Path:
 
 def write_rates(task: Task, source: int, folders: Mapping[int, Path], progress: Progress | None) -> int:
     """Resample every clip from `source` Hz into the folder of each rate; return how many are silent."""
+    return _write(task, source, folders, progress)[0]
+
+
+def _write(
+    task: Task, source: int, folders: Mapping[int, Path], progress: Progress | None
+) -> tuple[int, ClipDigests]:
+    """The same; also the digest of what was read of each clip."""
     for folder in folders.values():
         for split in task.clips:
             (folder / split).mkdir(parents=True)
 
-    def one(clip: tuple[str, str]) -> bool:
+    def one(clip: tuple[str, str]) -> tuple[bool, str]:
         split, file = clip
-        audio = read_clip(task.audio_path(split, file, source), source)
+        path = task.audio_path(split, file, source)
+        audio, digest = read_clip_and_digest(path, source)
         for rate, folder in folders.items():
-            write_clip(folder / split / file, resample(audio, source, rate), rate)
-        return is_silent(audio)
+            with naming(str(path)):
+                made = resample(audio, source, rate)
+            write_clip(folder / split / file, made, rate)
+        return is_silent(audio), digest
 
     every = [(split, clip.file) for split, clips in task.clips.items() for clip in clips]
-    return sum(run_parallel(one, every, progress=progress))
+    done = run_parallel(one, every, progress=progress)
+    return sum(silent for silent, _ in done), dict(zip(every, (d for _, d in done), strict=True))
