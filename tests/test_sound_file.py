@@ -89,7 +89,7 @@ def test_an_mp3_without_an_index_is_read_to_its_end(tmp_path, loud_first):
     without = read_recording(mp3(tmp_path / "b.mp3", audio, index=False))
     assert 0 <= len(without.audio) - len(audio) < 3000, "the encoder's delay and padding are not known"
     assert without.ends_early is None
-    found = np.correlate(without.audio[80000:84000], with_index.audio[80000:82000], "valid")
+    found = np.correlate(without.audio[120000:124000], with_index.audio[120000:122000], "valid")
     delay = np.argmax(found)
     pairs = min(len(audio), len(without.audio) - delay)
     difference = without.audio[delay : delay + pairs] - with_index.audio[:pairs]
@@ -144,7 +144,7 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 
 def test_a_small_file_of_much_silence_is_refused_with_little_memory(tmp_path):
     path = tmp_path / "a.flac"
-    with soundfile.SoundFile(path, "w", 16000, 1, "PCM_16", format="FLAC") as file:
+    with soundfile.SoundFile(path, "w", 16000, 1, "PCM_16", format="FLAC", compression_level=0) as file:
         for _ in range(17):  # 10 KB a minute
             file.write(np.zeros(1 << 24, np.int16))
     assert path.stat().st_size < 3e6
