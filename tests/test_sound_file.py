@@ -145,9 +145,9 @@ print((resource.getrusage(resource.RUSAGE_SELF).ru_maxrss - before) // 1024)
 def test_a_small_file_of_much_silence_is_refused_with_little_memory(tmp_path):
     path = tmp_path / "a.flac"
     with soundfile.SoundFile(path, "w", 16000, 1, "PCM_16", format="FLAC", compression_level=0) as file:
-        for _ in range(17):  # 10 KB a minute
+        for _ in range(17):
             file.write(np.zeros(1 << 24, np.int16))
-    assert path.stat().st_size < 3e6
+    assert path.stat().st_size < 4e6
     command = [sys.executable, "-c", BOMB, str(path)]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True, check=True)
     told, megabytes = done.stdout.splitlines()
