@@ -4,31 +4,38 @@ import argparse
 import json
 import math
 import sys
-import warnings
 from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
 import torch
 from tqdm import tqdm
 
-from hear_mwmae.audio import find_audio, read_audio
+from hear_mwmae.audio import LONGEST_HOURS, find_audio, measure_sound, read_audio
+from hear_mwmae.command import run_command
 from hear_mwmae.config import NAMED_MODELS, named_model
 from hear_mwmae.convert import convert_checkpoint, decoder_shapes, encoder_shapes
 from hear_mwmae.embedding import PRECISIONS, TIMESTAMPS, EmbeddingModel
 from hear_mwmae.errors import UserError, first_line
+from hear_mwmae.files import Signature, name_as_text, signature
 from hear_mwmae.frontend import HOP_MS
 from hear_mwmae.loading import load_model
+from hear_mwmae.model_file import unchanged
+from hear_mwmae.names import printable
 from hear_mwmae.outputs import Output, check_output, open_output
+from hear_mwmae.processor import describe_bf16
 from hear_mwmae.weights import WEIGHTS_VARIABLE, find_weights, read_model_file, user_cache, write_model_file
 
 # Sound per call to the model: enough to fill its batches, little enough to keep in memory.
 SECONDS_AT_ONCE = 120.0
 
-EMBED_HELP = f"""Embed sound files of any length, rate and channel count.
+EMBED_HELP = f"""Embed sound files of up to {LONGEST_HOURS} hours, of any rate and channel count.
 
 One row per file (the mean over time), or with --timestamps one row per patch length of sound (40 ms for 4x16
 models). All files are read once before the work starts, so that a bad one is named before anything is lost.
+Folders are searched at any depth, linked ones too; hidden files, trash and system files are passed over. What
+decodes counts: sound that ends before its header says, and channels that cancel each other, are named.
 
   hear-mwmae embed recordings/ --model mw_mae_b --weights mw_mae_b.safetensors --out scenes.npz
   hear-mwmae embed a.wav b.mp3 --model mw_mae_t --out frames.parquet --timestamps
@@ -44,29 +51,21 @@ CONVERT_HELP = """Convert a checkpoint directory of the released MW-MAE code int
   hear-mwmae convert my_run --heads 6 --out my_run.safetensors
 
 Every parameter's shape is checked. Such a checkpoint does not state the encoder's head count, therefore name
-the model or give the count; a wrong count cannot be noticed and gives wrong embeddings. Optimiser state is
-ignored. Tested on checkpoints that the released code wrote; the authors' own files were not at hand.
+the model or give the count; a wrong count cannot be noticed and gives wrong embeddings. With --decoder its
+head count and the mask ratio must be known too: from config.json beside the checkpoint, the model's name, or
+--decoder-heads and --mask-ratio. Optimiser state is ignored. Tested on checkpoints that the released code
+wrote; the authors' own files were not at hand.
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 (files left out), 2 (a mistake) or 130 (stopped)."""
-    options = _parser().parse_args(arguments)
-    warnings.showwarning = _show_warning
-    try:
+    """Run the command line; return the exit status: 0, 1 (files left out), 2 (a mistake), 130 and others."""
+
+    def work() -> int:
+        options = _parser().parse_args(arguments)
         return options.run(options)
-    except UserError as error:
-        print(f"hear-mwmae: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print(
-            "hear-mwmae: stopped; nothing was written. Run the same command to start again.", file=sys.stderr
-        )
-        return 130
 
-
-def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"hear-mwmae: warning: {message}", file=sys.stderr)
+    return run_command(work, "stopped; nothing was written. Run the same command to start again.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -95,6 +94,12 @@ def _parser() -> argparse.ArgumentParser:
     )
     convert.add_argument("--out", type=Path, required=True, help="model file to write, *.safetensors")
     convert.add_argument("--decoder", action="store_true", help="keep the decoder too")
+    convert.add_argument(
+        "--decoder-heads", type=int, metavar="N", help="its head count, where no config.json lies beside"
+    )
+    convert.add_argument(
+        "--mask-ratio", type=float, metavar="R", help="share of the patches masked in training, likewise"
+    )
     convert.set_defaults(run=run_convert)
     return parser
 
@@ -118,7 +123,8 @@ def _add_embed_options(parser: argparse.ArgumentParser) -> None:
     parser.add_argument("--times", choices=TIMESTAMPS, default="hear",
                         help="spread evenly from 0 as the released code does, or true centres")  # fmt: skip
     parser.add_argument("--precision", choices=PRECISIONS, default="float32",
-                        help="bf16: twice as fast where the processor has it, within 1 %%")  # fmt: skip
+                        help="bf16: within 1 %% of float32, and faster only where the processor has it; "
+                        "`hear-mwmae models` says whether yours does")  # fmt: skip
     parser.add_argument("--device", help="torch device; default: cuda where there is one, else cpu")
     parser.add_argument("--allow-random-init", action="store_true", help="go on without weights (for tests)")
     parser.add_argument(
@@ -149,7 +155,7 @@ def run_embed(options: argparse.Namespace) -> int:
     found = options.weights or find_weights(options.model)
     about = {
         "model": options.model or "",
-        "weights": str(found) if found else "random",
+        "weights": name_as_text(found) if found else "random",
         "precision": options.precision,
     }
     with open_output(options.out, about) as output:
@@ -160,13 +166,17 @@ def run_embed(options: argparse.Namespace) -> int:
             precision=options.precision,
             timestamps=options.times,
         ).to(_device(options.device))
-        seconds, bad = _check_files(files, model.sample_rate)
-        if bad and (not options.skip_bad or not seconds):
+        checked, bad = _check_files(files, model.sample_rate)
+        if bad and (not options.skip_bad or not checked):
             raise UserError(_listing(bad, len(files)) + "\nRepair them, or leave them out with --skip-bad.")
-        _embed_files(seconds, model, output, timestamps=options.timestamps)
-    print(f"{options.out}: {len(seconds)} files, {sum(seconds.values()):.1f} s of sound.")
+        for path, known in checked.items():
+            for remark in known.remarks:
+                print(f"warning: {printable(path)}: {remark}", file=sys.stderr)
+        _embed_files(checked, model, output, timestamps=options.timestamps)
+    seconds = sum(known.seconds for known in checked.values())
+    print(f"{options.out}: {len(checked)} files, {seconds:.1f} s of sound.")
     if bad:
-        print(f"hear-mwmae: {_listing(bad, len(files))}", file=sys.stderr)
+        print(f"warning: {_listing(bad, len(files))}", file=sys.stderr)
     return 1 if bad else 0
 
 
@@ -179,50 +189,73 @@ def _device(name: str | None) -> torch.device:
     return device
 
 
-def _check_files(files: Sequence[Path], sample_rate: int) -> tuple[dict[Path, float], list[str]]:
-    """Decode every file once; return the duration in s of the good ones, and a sentence for each bad one."""
-    seconds, bad = {}, []
+@dataclass(frozen=True)
+class _Checked:
+    """A file that decodes."""
+
+    seconds: float
+    samples: int
+    remarks: tuple[str, ...]
+    signature: Signature
+
+
+def _check_files(files: Sequence[Path], sample_rate: int) -> tuple[dict[Path, _Checked], list[str]]:
+    """Decode every file once; return what is known of the good ones, and a sentence for each bad one."""
+    good, bad = {}, []
     for path in tqdm(files, desc="checking", unit="file", leave=False, disable=None):
         try:
-            seconds[path] = len(read_audio(path, sample_rate)) / sample_rate
+            with unchanged(path):
+                samples, remarks = measure_sound(path, sample_rate)
+                good[path] = _Checked(samples / sample_rate, samples, remarks, signature(path))
         except UserError as error:
             bad.append(str(error))
-    return seconds, bad
+    return good, bad
+
+
+def _read_again(path: Path, known: _Checked, sample_rate: int) -> torch.Tensor:
+    with unchanged(path):
+        samples = read_audio(path, sample_rate)
+        now = signature(path)
+    if now != known.signature or len(samples) != known.samples:
+        raise UserError(
+            f"{printable(path)}: was changed since it was checked; run the same command when it is complete."
+        )
+    return torch.from_numpy(samples)
 
 
 def _listing(bad: Sequence[str], total: int) -> str:
     return "\n  ".join([f"{len(bad)} of {total} files cannot be used:", *bad])
 
 
-def _groups(seconds: dict[Path, float]) -> Iterator[list[Path]]:
+def _groups(checked: dict[Path, _Checked]) -> Iterator[list[Path]]:
     """Files in order, as many at once as fill `SECONDS_AT_ONCE`."""
     group: list[Path] = []
     total = 0.0
-    for path, duration in seconds.items():
-        if group and total + duration > SECONDS_AT_ONCE:
+    for path, known in checked.items():
+        if group and total + known.seconds > SECONDS_AT_ONCE:
             yield group
             group, total = [], 0.0
         group.append(path)
-        total += duration
+        total += known.seconds
     if group:
         yield group
 
 
 def _embed_files(
-    seconds: dict[Path, float], model: EmbeddingModel, output: Output, *, timestamps: bool
+    checked: dict[Path, _Checked], model: EmbeddingModel, output: Output, *, timestamps: bool
 ) -> None:
-    total = sum(seconds.values())
+    total = sum(known.seconds for known in checked.values())
     with tqdm(total=total, desc="embedding", unit="s of sound", unit_scale=True, disable=None) as bar:
-        for group in _groups(seconds):
-            clips = [torch.from_numpy(read_audio(path, model.sample_rate)) for path in group]
+        for group in _groups(checked):
+            clips = [_read_again(path, checked[path], model.sample_rate) for path in group]
             if timestamps:
                 rows, times = model.timestamp_embeddings(clips)
             else:
                 rows, times = model.scene_embeddings(clips).split(1), [None] * len(clips)
             for path, embeddings, at in zip(group, rows, times, strict=True):
-                output.add(str(path), _array(embeddings), None if at is None else _array(at))
+                output.add(name_as_text(path), _array(embeddings), None if at is None else _array(at))
             # The sum of the parts may exceed the total by a rounding error.
-            bar.update(min(sum(seconds[path] for path in group), total - bar.n))
+            bar.update(min(sum(checked[path].seconds for path in group), total - bar.n))
 
 
 def _array(tensor: torch.Tensor) -> np.ndarray:
@@ -249,6 +282,7 @@ def run_models(_: argparse.Namespace) -> int:
     print(
         f"Weights are looked for as <model>.safetensors in ${WEIGHTS_VARIABLE}, the package, {user_cache()}."
     )
+    print(describe_bf16())
     for name, model in NAMED_MODELS.items():
         if model.released_directory:
             print(f"Released by the paper's authors for {name}: {model.released_directory} (see `convert`).")
@@ -269,7 +303,8 @@ def run_show(options: argparse.Namespace) -> int:
         raise UserError(f"There are no weights for {options.model}: name the model file itself.")
     weights = read_model_file(path)
     shape = json.loads(weights.config.to_json())
-    print(json.dumps({"file": str(path), "model": shape, "provenance": weights.provenance}, indent=1))
+    about = {"file": name_as_text(path), "model": shape, "provenance": dict(weights.provenance)}
+    print(json.dumps(about, indent=1))
     return 0
 
 
@@ -280,12 +315,19 @@ def run_convert(options: argparse.Namespace) -> int:
         UserError: bad input; nothing has been written then.
     """
     if options.out.suffix != ".safetensors":
-        raise UserError(f"{options.out}: the name of a model file must end in .safetensors.")
+        raise UserError(f"{printable(options.out)}: the name of a model file must end in .safetensors.")
     if not options.checkpoint.exists():
-        raise UserError(f"{options.checkpoint}: there is no such file or directory; correct the path.")
+        raise UserError(
+            f"{printable(options.checkpoint)}: there is no such file or directory; correct the path."
+        )
     config = named_model(options.model).config if options.model else None
     weights = convert_checkpoint(
-        options.checkpoint, config=config, heads=options.heads, decoder=options.decoder
+        options.checkpoint,
+        config=config,
+        heads=options.heads,
+        decoder=options.decoder,
+        decoder_heads=options.decoder_heads,
+        mask_ratio=options.mask_ratio,
     )
     write_model_file(options.out, weights)
     parameters = sum(tensor.numel() for tensor in weights.tensors.values()) / 1e6
@@ -296,6 +338,12 @@ def run_convert(options: argparse.Namespace) -> int:
         f"patches {config.patch_size[0]}x{config.patch_size[1]}, "
         f"embedding size {config.embedding_size}. Use it as hear_mwmae.from_checkpoint@{options.out}"
     )
+    if assumed := weights.provenance.get("assumed"):
+        listed = ", ".join(f"{field} {value}" for field, value in assumed.items())
+        print(
+            f"warning: nothing tells {listed}: assumed, as the file says. Embeddings do not depend on it.",
+            file=sys.stderr,
+        )
     return 0
 
 

@@ -8,10 +8,19 @@ import json
 from dataclasses import dataclass
 
 from hear_mwmae.errors import UserError
+from hear_mwmae.json_files import parse_json
+from hear_mwmae.names import printable
 
 # "rgb_224": a picture of 224 x 224 pixels, its rows as frames, and as bands red, green, blue of each column.
 FRONT_END_BANDS = {"log_mel_80": 80, "rgb_224": 672}
 POSITION_CODES = ("trained", "fixed")
+# Beyond every model that anybody has trained; a file that says more is wrong, and would fill the memory.
+LARGEST = {
+    "width": 1 << 16, "depth": 1024, "heads": 1024, "mlp_ratio": 64,
+    "decoder_width": 1 << 16, "decoder_depth": 1024, "decoder_heads": 1024,
+}  # fmt: skip
+LONGEST_INPUT = 100_000
+MOST_PARAMETERS = 100_000_000_000
 
 
 @dataclass(frozen=True)
@@ -64,6 +73,11 @@ class ModelConfig:
         numbers = (*self.input_size, *self.patch_size, self.width, self.depth, self.heads, self.mlp_ratio)
         if min(*numbers, self.decoder_width, self.decoder_depth, self.decoder_heads) < 1:
             return "every size, depth and head count must be at least 1"
+        for name, most in LARGEST.items():
+            if getattr(self, name) > most:
+                return f"{name} {getattr(self, name)} is beyond {most}, the most that is built"
+        if self.input_size[0] > LONGEST_INPUT:
+            return f"input_size {self.input_size} is beyond {LONGEST_INPUT} frames, the most that is built"
         if any(size % patch for size, patch in zip(self.input_size, self.patch_size, strict=True)):
             return f"patch_size {self.patch_size} does not tile input_size {self.input_size}"
         if self.width % self.heads or self.decoder_width % self.decoder_heads:
@@ -79,7 +93,19 @@ class ModelConfig:
             return f"mask_ratio {self.mask_ratio} is not between 0 and 1"
         if not 0 < self.kept_tokens < self.tokens:
             return f"mask_ratio {self.mask_ratio} keeps {self.kept_tokens} of {self.tokens} tokens"
+        if self._rough_parameters > MOST_PARAMETERS:
+            return (
+                f"{self._rough_parameters:.1e} parameters are beyond {MOST_PARAMETERS:.0e}, the most that is "
+                "built"
+            )
         return self._problem_of_windows()
+
+    @property
+    def _rough_parameters(self) -> int:
+        """Those of the large matrices."""
+        stacks = ((self.width, self.depth), (self.decoder_width, self.decoder_depth))
+        per_width = 4 + 2 * self.mlp_ratio
+        return sum((per_width * width * depth + self.tokens) * width for width, depth in stacks)
 
     def _problem_of_windows(self) -> str:
         if self.encoder_windows and self.class_token:
@@ -133,24 +159,25 @@ class ModelConfig:
         Raises:
             UserError: not a JSON object, an unknown key, or a value of the wrong type.
         """
-        try:
-            values = json.loads(text)
-        except json.JSONDecodeError as error:
-            raise UserError(f"{source}: the model configuration is not JSON ({error}).") from None
+        values = parse_json(text, f"{source}: the model configuration")
         if not isinstance(values, dict):
             raise UserError(f"{source}: the model configuration is not a JSON object.")
         defaults = {field.name: field.default for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(defaults))
         if unknown:
             raise UserError(
-                f"{source}: unknown key {unknown[0]!r} in the model configuration; "
+                f"{source}: unknown key {printable(unknown[0])!r} in the model configuration; "
                 "it may come from a newer version of this package: update it."
             )
-        return cls(**{key: _typed(key, value, defaults[key], source) for key, value in values.items()})
+        return cls(**{key: typed(key, value, defaults[key], source) for key, value in values.items()})
 
 
-def _typed(key: str, value: object, default: object, source: str) -> object:
-    """Return a JSON value as the type of the field's default, or refuse it."""
+def typed(key: str, value: object, default: object, source: str) -> object:
+    """Return a JSON value as the type of the field's default.
+
+    Raises:
+        UserError: it has another type.
+    """
     if isinstance(default, tuple):
         fits = isinstance(value, list) and all(type(item) is int for item in value)
         fits = fits and (not default or len(value) == len(default))
@@ -161,7 +188,8 @@ def _typed(key: str, value: object, default: object, source: str) -> object:
     else:
         fits = type(value) is type(default)
     if not fits:
-        raise UserError(f"{source}: {key} = {value!r} in the model configuration has the wrong type.")
+        shown = printable(repr(value)[:80])
+        raise UserError(f"{source}: {key} = {shown} in the model configuration has the wrong type.")
     return value
 
 

@@ -5,12 +5,14 @@ from pathlib import Path
 
 import torch
 
+from hear_mwmae import processor
 from hear_mwmae.config import ModelConfig, named_model
 from hear_mwmae.convert import convert_checkpoint
 from hear_mwmae.embedding import EmbeddingModel
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError
 from hear_mwmae.flax_checkpoint import checkpoint_file
+from hear_mwmae.names import printable
 from hear_mwmae.weights import WEIGHTS_VARIABLE, Weights, build_encoder, find_weights, read_model_file
 
 RANDOM_SEED = 0
@@ -38,13 +40,16 @@ def load_model(
             False.
         model: a named model, which the file must fit; None takes the shape that the file states.
         heads: the encoder's head count, which a checkpoint of the released code does not state.
-        precision: "float32", or "bf16" for the encoder's weights and activations.
+        precision: "float32", or "bf16" for the encoder's weights and activations; where the processor
+            emulates that, and there is no GPU, a `SlowPrecisionWarning` says so.
         timestamps: "hear" spreads the columns evenly over the clip, "centre" gives the true middle of each.
 
     Raises:
         UserError: a path that does not exist or does not fit, or neither a path nor a name.
     """
     config = named_model(model).config if model else None
+    if precision == "bf16" and not torch.cuda.is_available() and processor.multiplies_bf16() is False:
+        warnings.warn(processor.describe_bf16(), processor.SlowPrecisionWarning, stacklevel=2)
     if model_file_path:
         path = Path(model_file_path)
     elif model:
@@ -72,7 +77,9 @@ def read_weights(path: Path, *, model: str | None = None, heads: int | None = No
         UserError: nothing there, more than one thing there, or a shape other than that of `model`.
     """
     if not path.exists():
-        raise UserError(f"{path}: there is no such file or directory; correct the path of the weights.")
+        raise UserError(
+            f"{printable(path)}: there is no such file or directory; correct the path of the weights."
+        )
     config = named_model(model).config if model else None
     file = _model_file(path, model) if path.is_dir() else path
     if file is None or file.suffix != ".safetensors":
@@ -80,30 +87,30 @@ def read_weights(path: Path, *, model: str | None = None, heads: int | None = No
     weights = read_model_file(file)
     if heads not in (None, weights.config.heads):
         raise UserError(
-            f"{file}: says that it has {weights.config.heads} heads, not {heads}; leave heads out."
+            f"{printable(file)}: says that it has {weights.config.heads} heads, not {heads}; leave heads out."
         )
     for field in IDENTITY if config else ():
         found, needed = getattr(weights.config, field), getattr(config, field)
         if found != needed:
             raise UserError(
-                f"{file}: holds a model with {field} {found} where {model} has {needed}; load it with the "
-                "module of the model that it is, with hear_mwmae.from_checkpoint, or, converted from a "
-                f"checkpoint that does not tell, convert it again with --model {model}."
+                f"{printable(file)}: holds a model with {field} {found} where {model} has {needed}; load it "
+                "with the module of the model that it is, with hear_mwmae.from_checkpoint, or, converted "
+                f"from a checkpoint that does not tell, convert it again with --model {model}."
             )
     return weights
 
 
 def _model_file(directory: Path, model: str | None) -> Path | None:
     """The model file in a directory: the one of that name or the only one; None for a released checkpoint."""
-    files = sorted(directory.glob("*.safetensors"))
+    files = sorted(file for file in directory.glob("*.safetensors") if not file.name.startswith("."))
     named = [file for file in files if file.stem == model] or files
     if len(named) == 1:
         return named[0]
     if not files and checkpoint_file(directory) is not None:
         return None
     raise UserError(
-        f"{directory}: holds {len(files)} model files and no way to choose; name one *.safetensors file, "
-        "or a directory with checkpoint_<step>."
+        f"{printable(directory)}: holds {len(files)} model files and no way to choose; name one "
+        "*.safetensors file, or a directory with checkpoint_<step>."
     )
 
 

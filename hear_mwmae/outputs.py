@@ -11,7 +11,8 @@ import pyarrow as pa
 import pyarrow.parquet as pq
 from jaxtyping import Float
 
-from hear_mwmae.errors import UserError
+from hear_mwmae.errors import UserError, first_line
+from hear_mwmae.names import printable
 
 
 class Output(ABC):
@@ -49,7 +50,7 @@ class Output(ABC):
                 self._finish()
                 self.temporary.replace(self.path)
         except OSError as problem:
-            raise UserError(f"{self.path}: cannot be written ({problem}).") from None
+            raise UserError(f"{printable(self.path)}: cannot be written ({first_line(problem)}).") from None
         finally:
             self.temporary.unlink(missing_ok=True)
 
@@ -102,7 +103,7 @@ class ParquetOutput(Output):
             self.writer = self.writer or pq.ParquetWriter(self.temporary, table.schema)
             self.writer.write_table(table)
         except OSError as problem:
-            raise UserError(f"{self.path}: cannot be written ({problem}).") from None
+            raise UserError(f"{printable(self.path)}: cannot be written ({first_line(problem)}).") from None
 
     def _finish(self) -> None:
         if self.writer is not None:
@@ -119,9 +120,9 @@ def check_output(path: Path) -> None:
         UserError: another ending than those of `OUTPUTS`, or a folder that does not exist.
     """
     if path.suffix not in OUTPUTS:
-        raise UserError(f"{path}: the name of the output must end in {' or '.join(OUTPUTS)}.")
+        raise UserError(f"{printable(path)}: the name of the output must end in {' or '.join(OUTPUTS)}.")
     if not path.parent.is_dir():
-        raise UserError(f"{path.parent}: there is no such folder; make it, or write elsewhere.")
+        raise UserError(f"{printable(path.parent)}: there is no such folder; make it, or write elsewhere.")
 
 
 def open_output(path: Path, about: Mapping[str, str]) -> Output:

@@ -3,7 +3,6 @@
 Nothing is ever unpickled.
 """
 
-import json
 import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -17,8 +16,16 @@ from torch import Tensor
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.encoder import Encoder
-from hear_mwmae.errors import UserError
-from hear_mwmae.model_file import DECODER_PREFIX, ENCODER_PREFIX, FORMAT, FORMAT_VERSION, save_model_file
+from hear_mwmae.errors import UserError, first_line
+from hear_mwmae.model_file import (
+    DECODER_PREFIX,
+    ENCODER_PREFIX,
+    check_shapes,
+    read_model_header,
+    save_model_file,
+    unchanged,
+)
+from hear_mwmae.names import printable
 
 WEIGHTS_VARIABLE = "HEAR_MWMAE_WEIGHTS"
 
@@ -44,25 +51,30 @@ def write_model_file(path: Path, weights: Weights) -> None:
 
 
 def read_model_file(path: Path, *, decoder: bool = False) -> Weights:
-    """Read a model file: the encoder's parameters, mapped into memory, and on request the decoder's, if any.
+    """Read a model file: the encoder's parameters, and on request the decoder's, if any.
+
+    They are copies: a file that is overwritten later does not change them.
 
     Raises:
-        UserError: not a model file, one of a newer format, or parameters that do not fit its configuration.
+        UserError: not a model file, one of a newer format, parameters that do not fit its configuration or
+            are not finite, or a file that changes meanwhile.
     """
     prefixes = (ENCODER_PREFIX, DECODER_PREFIX) if decoder else (ENCODER_PREFIX,)
     try:
-        with safe_open(path, framework="pt") as file:
-            metadata = file.metadata() or {}
-            tensors = {key: file.get_tensor(key) for key in file.keys() if key.startswith(prefixes)}  # noqa: SIM118
+        with unchanged(path):
+            header = read_model_header(path)
+            with safe_open(path, framework="pt") as file:
+                tensors = {
+                    name: file.get_tensor(name).clone() for name in header.shapes if name.startswith(prefixes)
+                }
     except (OSError, SafetensorError) as error:
-        raise UserError(f"{path}: not a readable safetensors file ({error}).") from None
-    if metadata.get("format") != FORMAT or "config" not in metadata:
-        raise UserError(f"{path}: carries no model configuration; write it with `hear-mwmae convert`.")
-    if metadata.get("format_version") != FORMAT_VERSION:
-        version = metadata.get("format_version")
-        raise UserError(f"{path}: has format version {version}, not {FORMAT_VERSION}: update this package.")
-    config = ModelConfig.from_json(metadata["config"], source=str(path))
-    return Weights(config, tensors, json.loads(metadata.get("provenance", "{}")))
+        raise UserError(
+            f"{printable(path)}: not a readable safetensors file ({first_line(error)})."
+        ) from None
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(f"{printable(path)}: {name} holds NaN or infinite values; restore the file.")
+    return Weights(header.config, tensors, header.provenance)
 
 
 def build_encoder(weights: Weights, source: str) -> Encoder:
@@ -71,32 +83,21 @@ def build_encoder(weights: Weights, source: str) -> Encoder:
     Raises:
         UserError: a missing, superfluous or wrongly shaped parameter; `source` names the file.
     """
+    given = {name: value for name, value in weights.tensors.items() if name.startswith(ENCODER_PREFIX)}
+    check_shapes(source, {name: tuple(tensor.shape) for name, tensor in given.items()}, weights.config)
     with torch.device("meta"):
         encoder = Encoder(weights.config)
-    given = {
-        name.removeprefix(ENCODER_PREFIX): tensor
-        for name, tensor in weights.tensors.items()
-        if name.startswith(ENCODER_PREFIX)
-    }
-    wanted = encoder.state_dict()
-    for name in sorted(wanted.keys() | given.keys()):
-        found = "missing" if name not in given else f"of shape {tuple(given[name].shape)}"
-        needed = "none" if name not in wanted else f"shape {tuple(wanted[name].shape)}"
-        if name not in given or name not in wanted or given[name].shape != wanted[name].shape:
-            raise UserError(
-                f"{source}: encoder parameter {name} is {found} where the model has {needed}; "
-                "the weights are of another model: name the one they were trained as."
-            )
-    encoder.load_state_dict({name: tensor.float() for name, tensor in given.items()}, assign=True)
+    state = {name.removeprefix(ENCODER_PREFIX): tensor.float() for name, tensor in given.items()}
+    encoder.load_state_dict(state, assign=True)
     return encoder
 
 
 def user_cache() -> Path:
     """Folder for weights that serve every project of a user; $HEAR_MWMAE_CACHE moves it."""
     if chosen := os.environ.get("HEAR_MWMAE_CACHE"):
-        return Path(chosen).expanduser() / "weights"
+        return Path(os.path.expanduser(chosen)) / "weights"
     base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "hear-mwmae" / "weights"
+    return (Path(base) if base else Path(os.path.expanduser("~")) / ".cache") / "hear-mwmae" / "weights"
 
 
 def find_weights(name: str) -> Path | None:
@@ -114,4 +115,4 @@ def find_weights(name: str) -> Path | None:
                 f"{name}.safetensors; correct or unset it."
             )
     candidates = (folder / f"{name}.safetensors" for folder in folders)
-    return next((path for path in candidates if path.is_file()), None)
+    return next((path for path in candidates if os.path.isfile(path)), None)

@@ -25,6 +25,12 @@ def _own_cache(tmp_path_factory: pytest.TempPathFactory, monkeypatch: pytest.Mon
     monkeypatch.delenv("HEAR_MWMAE_WEIGHTS", raising=False)
 
 
+@pytest.fixture(autouse=True)
+def _processor_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is said of a processor that only emulates bfloat16 depends on the machine; tests do not."""
+    monkeypatch.setattr("hear_mwmae.processor.multiplies_bf16", lambda: True)
+
+
 @pytest.fixture(scope="session")
 def sample_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all ten sample tasks, written once."""

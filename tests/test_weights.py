@@ -303,7 +303,7 @@ def test_heads_of_supervised_runs_are_ignored_and_their_missing_decoder_too(tmp_
     folder = checkpoint_copy(tmp_path, change)
     assert convert_checkpoint(folder, heads=4).config.depth == 2
     with pytest.raises(UserError, match=r"decoder\.\S+ has no entry"):
-        convert_checkpoint(folder, heads=4, decoder=True)
+        convert_checkpoint(folder, heads=4, decoder=True, decoder_heads=8, mask_ratio=0.8)
 
 
 @pytest.mark.parametrize(
