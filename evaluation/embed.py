@@ -12,11 +12,15 @@ from typing import Any
 import numpy as np
 from jaxtyping import Float
 
+from evaluation.content import CheckedClips, Known, planned_files
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel
+from evaluation.loading import in_words, names_of
+from evaluation.opened import OWN_THREAD
 from evaluation.provenance import hardware
 from evaluation.store import EmbeddingTime, StoreEntry
-from tasks import Clip, Task, TaskError, read_clip, resample_task, source_rate, task_digest
+from tasks import Clip, Task, resample_task, source_rate
+from tasks.digest import digest_of_files
 
 BATCH_SECONDS = 64.0
 """Audio per call of the model; 13 clips of 5 s fill an encoder without holding much memory."""
@@ -27,24 +31,29 @@ BATCH_TOLERANCE = 1e-3
 TIME_TOLERANCE_MS = 0.1
 """The same for the times of frames, which do not depend on the sound."""
 
+COVERED = 0.75
+"""Share of a clip that its frames reach at least, or it is said: windows that are not filled up cost some."""
+
 Warn = Callable[[str], None]
 Advance = Callable[[int], None]
 
 
-def store_entry(model: HearModel, task: Task, cache: Path) -> StoreEntry:
+def store_entry(model: HearModel, task: Task, cache: Path, known: Known | None = None) -> StoreEntry:
     """Return the place in the store for this model on this task; nothing is computed.
 
-    EvaluationError when the task is one of events and the model has no timestamp embeddings.
+    EvaluationError when the task is one of events and the model has no timestamp embeddings, or when the
+    task's lists have changed since it was read.
 
     The task's content is that of the clips on disk; where the model's rate is missing the rate they are
-    resampled from is part of the identity.
+    resampled from is part of the identity. `known` keeps what was hashed for another model.
     """
     rate = source_rate(task.sample_rates, model.sample_rate)
+    files = planned_files(task, rate, cache, known)
     identity = {
         "module": model.spec.module,
         "model_fingerprint": model.fingerprint,
         "task": task.name,
-        "task_digest": task_digest(task, rate, memo=cache / "digests.json"),
+        "task_digest": digest_of_files(files),
         "source_rate": rate,
         "sample_rate": model.sample_rate,
         "embedding": task.metadata.embedding_type,
@@ -53,7 +62,7 @@ def store_entry(model: HearModel, task: Task, cache: Path) -> StoreEntry:
     }
     if model.spec.layer:
         identity["layer"] = model.spec.layer
-    return StoreEntry(cache / "embeddings", identity)
+    return StoreEntry(cache / "embeddings", identity, files)
 
 
 def is_embedded(entry: StoreEntry, task: Task) -> bool:
@@ -72,12 +81,16 @@ def embed_task(
     """Embed the splits that the store lacks, for all layers that have one of the `entries` in one pass.
 
     `advance` is told the number of clips done, `warn` gets a sentence when the module could not be called
-    with whole batches. Raises TaskError for a bad clip and EvaluationError for a bad embedding; finished
-    splits stay in the store, each with the wall time that reading and embedding it took, for all layers
-    together. Of a task of events every frame is embedded, of others every clip.
+    with whole batches or its answers are doubtful. Raises TaskError for a bad clip and EvaluationError for a
+    bad embedding, and either for a file that is not any more what the entries' keys say; finished splits stay
+    in the store, each with the wall time that reading and embedding it took, for all layers together. Of a
+    task of events every frame is embedded, of others every clip.
     """
     source = resample_task(task, model.sample_rate, cache / "audio")
     entries = sorted(entries, key=lambda entry: entry.key)  # two processes must not wait for each other
+    identity = entries[0].identity
+    files = entries[0].files or planned_files(task, identity["source_rate"], cache)
+    checked = CheckedClips(task, source, files, identity["task_digest"])
     kind = _FrameCaller if task.metadata.embedding_type == "event" else _Caller
     caller = kind(model, entries, warn)
     with contextlib.ExitStack() as held:
@@ -92,12 +105,14 @@ def embed_task(
                 writers = [
                     written.enter_context(caller.writer(entry, split, len(clips))) for entry in entries
                 ]
-                for batch, audio in _batches(source, split, clips, model.sample_rate):
+                for batch, audio in _batches(checked, source, split, clips, model.sample_rate):
                     for found in caller.embed(batch, audio):
                         for append, arrays in zip(writers, found, strict=True):
                             append(*arrays)
                     advance(len(batch))
                     samples += audio.size
+                model.check_unchanged()
+                checked.check_lists()
             seconds = time.perf_counter() - start
             taken = EmbeddingTime(
                 clips=len(clips),
@@ -109,6 +124,7 @@ def embed_task(
             for entry in entries:
                 entry.note_time(split, taken)
         caller.warn_of_constants(task)
+        caller.warn_of_doubts()
 
 
 Arrays = tuple[Float[np.ndarray, "clips *rest"], ...]
@@ -130,6 +146,28 @@ class _Caller:
         self._counted: dict[int, float | None] = {}
         self._first: dict[int, np.ndarray] = {}
         self._constant = [True] * len(entries)
+        self._repeats: bool | None = None
+
+    def warn_of_doubts(self) -> None:
+        """Say what the module did that makes its answers doubtful."""
+        name = self._model.spec.module
+        if weight := self._model.changed_weight():
+            self._warn(
+                f"warning: {name} changes its own weights while it embeds ({weight}), so what it gives "
+                "depends on what it was given before; set them fast in get_scene_embeddings, or in load_model"
+            )
+        if self._model.writes_input:
+            self._warn(
+                f"warning: {name} writes into the sound that it is given; here that is a copy, but other "
+                "programs will get other embeddings of it"
+            )
+        if later := list(self._model.read_later):
+            self._warn(
+                f"warning: {name} reads {names_of(later)} while it embeds; what is read after loading is not "
+                "hashed, so a change of it would not be noticed: read it in load_model, or name it in "
+                "WEIGHT_FILES"
+            )
+            self._model.read_later.clear()
 
     def warn_of_constants(self, task: Task) -> None:
         """Warn of every layer whose embeddings, of all that was embedded here, are one and the same."""
@@ -170,8 +208,10 @@ class _Caller:
     ) -> Iterator[list[Arrays]]:
         """Yield, for some clips after others, what each layer gives."""
         self._clip = audio[-1:]
+        if self._repeats is None:
+            self._repeats = self._answers_repeat(clips[:1], audio[:1])
         if len(clips) > 1 and self._largest is None:
-            self._largest = len(clips) if self._batches_work(clips[:2], audio[:2]) else 1
+            self._largest = len(clips) if self._repeats and self._batches_work(clips[:2], audio[:2]) else 1
         start = 0
         while start < len(clips):
             stop = min(len(clips), start + (self._largest or 1))
@@ -186,6 +226,27 @@ class _Caller:
                 yield found
                 start = stop
 
+    def _answers_repeat(self, clips: Sequence[Clip], audio: Float[np.ndarray, "one samples"]) -> bool:
+        """Embed one clip twice, and say it when that makes a difference; no two answers are alike then."""
+        first, second = (self._checked(clips, audio) for _ in range(2))
+        if self._differ(first, second):
+            self._warn(
+                f"warning: {self._model.spec.module} answers differently when it is given the same clip "
+                f"twice ({clips[0].file}): it is random (dropout left on, a random crop?) or remembers what "
+                "came before, so its scores cannot be had again; going clip by clip"
+            )
+            return False
+        return True
+
+    def _differ(self, one: Sequence[Arrays], two: Sequence[Arrays]) -> bool:
+        """Whether two answers are further apart than rounding takes them."""
+        for a, b in zip(one, two, strict=True):
+            tolerances = (BATCH_TOLERANCE * np.abs(a[0]).max(), TIME_TOLERANCE_MS)
+            for x, y, tolerance in zip(a, b, tolerances, strict=False):
+                if x.shape != y.shape or np.abs(x - y).max() > tolerance:
+                    return True
+        return False
+
     def _batches_work(self, clips: Sequence[Clip], audio: Float[np.ndarray, "two samples"]) -> bool:
         """Embed two clips together and alone; batches are used only if that makes no difference."""
         name = self._model.spec.module
@@ -195,13 +256,13 @@ class _Caller:
         except _CallError as error:
             self._warn(f"{error}; going clip by clip")
             return False
-        for first, second, both in zip(*single, together, strict=True):
-            alone = tuple(map(np.concatenate, zip(first, second, strict=True)))
-            tolerances = (BATCH_TOLERANCE * np.abs(alone[0]).max(), TIME_TOLERANCE_MS)
-            for a, b, tolerance in zip(alone, both, tolerances, strict=False):
-                if a.shape != b.shape or np.abs(a - b).max() > tolerance:
-                    self._warn(f"{name} embeds a clip differently beside others; going clip by clip")
-                    return False
+        alone = [
+            tuple(map(np.concatenate, zip(first, second, strict=True)))
+            for first, second in zip(*single, strict=True)
+        ]
+        if self._differ(alone, together):
+            self._warn(f"{name} embeds a clip differently beside others; going clip by clip")
+            return False
         return True
 
     def _call(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
@@ -213,7 +274,7 @@ class _Caller:
             beside = f" and {len(clips) - 1} more" if len(clips) > 1 else ""
             raise _CallError(
                 f"{self._model.spec.module}: {self.function} failed on {clips[0].file}{beside} "
-                f"({audio.shape[1]} samples): {type(error).__name__}: {' '.join(str(error).split())}"
+                f"({audio.shape[1]} samples): {in_words(error)}"
             ) from error
 
     def _arrays(self, audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
@@ -279,6 +340,24 @@ class _FrameCaller(_Caller):
             raise EvaluationError(
                 f"{where} the timestamps (ms) do not ascend; correct get_timestamp_embeddings"
             )
+        self._warn_of_times(clips[0].file, times)
+
+    def _warn_of_times(self, file: str, times: Float[np.ndarray, "clips frames"]) -> None:
+        """Say once that the times do not cover a clip, or go beyond it: they are not in ms, most likely."""
+        length = 1000 * self._clip.shape[1] / self._model.sample_rate
+        first, last = float(times.min()), float(times.max())
+        hop = float(np.diff(times, axis=1).max()) if times.shape[1] > 1 else length
+        beyond = last > length + hop or first < -hop
+        short = last + hop < COVERED * length or first - hop > (1 - COVERED) * length
+        if (beyond or short) and not self._told_of_times:
+            self._told_of_times = True
+            self._warn(
+                f"warning: {self._model.spec.module}: the timestamps of {file} go from {first:.6g} to "
+                f"{last:.6g} ms, but the clip is {length:.6g} ms long, so events will be looked for in the "
+                "wrong places; HEAR wants milliseconds from the clip's beginning"
+            )
+
+    _told_of_times = False
 
 
 class _CallError(EvaluationError):
@@ -286,14 +365,15 @@ class _CallError(EvaluationError):
 
 
 def _batches(
-    task: Task, split: str, clips: Sequence[Clip], sample_rate: int
+    checked: CheckedClips, task: Task, split: str, clips: Sequence[Clip], sample_rate: int
 ) -> Iterator[tuple[list[Clip], Float[np.ndarray, "clips samples"]]]:
     """Read clips ahead of the model and yield runs of equal length, at most BATCH_SECONDS each."""
     batch: list[Clip] = []
     waveforms: list[np.ndarray] = []
-    paths = [task.audio_path(split, clip.file, sample_rate) for clip in clips]
-    read = functools.partial(_read, made=task.audio_root != task.path, sample_rate=sample_rate)
-    for clip, audio in zip(clips, _read_ahead(read, paths), strict=True):
+    # Absolute: the reading thread goes on while the module may be in another working directory.
+    places = [(split, clip, task.audio_path(split, clip.file, sample_rate).absolute()) for clip in clips]
+    read = functools.partial(checked.read, sample_rate=sample_rate)
+    for clip, audio in zip(clips, _read_ahead(read, places), strict=True):
         full = sum(map(len, waveforms)) + len(audio) > BATCH_SECONDS * sample_rate
         if batch and (full or len(audio) != len(waveforms[0])):
             yield batch, np.stack(waveforms)
@@ -304,20 +384,9 @@ def _batches(
         yield batch, np.stack(waveforms)
 
 
-def _read(path: Path, *, made: bool, sample_rate: int) -> Float[np.ndarray, "samples"]:
-    """Read one clip; `made` says that it was resampled into the cache and can be made again."""
-    try:
-        return read_clip(path, sample_rate)
-    except TaskError as error:
-        if not made:
-            raise
-        folder = path.parents[2]
-        raise TaskError(f"{path} in the cache is damaged; delete {folder}, and it is made again.") from error
-
-
 def _read_ahead(function: Callable[[Any], Any], items: Iterable[Any], depth: int = 64) -> Iterator[Any]:
     """Apply `function` in one background thread, at most `depth` items ahead of the consumer."""
-    with ThreadPoolExecutor(1) as pool:
+    with ThreadPoolExecutor(1, thread_name_prefix=OWN_THREAD) as pool:
         pending: deque = deque()
         try:
             for item in items:

@@ -4,7 +4,9 @@ import ast
 import hashlib
 import importlib.util
 import json
+import sys
 import sysconfig
+import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
@@ -13,6 +15,8 @@ from typing import Any, Literal
 import numpy as np
 import torch
 
+from evaluation.marks import FileMark, FileState, file_state, mark_file
+
 Kind = Literal["torch", "tensorflow", "keras"]
 
 _INSTALLED = frozenset({"site-packages", "dist-packages"})
@@ -20,25 +24,32 @@ _INSTALLED = frozenset({"site-packages", "dist-packages"})
 
 def fingerprint(
     settings: Mapping[str, Any],
-    module: ModuleType,
+    sources: Mapping[Path, FileMark],
+    given: Mapping[Path, FileMark],
     weights: Sequence[tuple[str, np.ndarray]],
-    weights_path: str,
+    found: Mapping[Path, FileMark],
 ) -> str:
     """Return the SHA-256 (hex) of all that decides what the model answers.
 
-    `settings` are the module's name, options and sample rate; `weights` what the framework knows of;
-    `weights_path` ("" for none) is hashed too, because a model may keep weights where no framework sees
-    them. The source is that of the module and of every module of its own that it imports.
+    `settings` are the module's name, options and sample rate; `sources` those of the module and of every
+    module of its own that it imports; `given` the weights of the command line, hashed too because a model may
+    keep weights where no framework sees them; `weights` what the framework knows of; `found` other files that
+    the module names or reads.
     """
     digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
-    for path in own_sources(module):
-        digest.update(path.name.encode() + _file_digest(path))
-    for path in _files(weights_path):
-        digest.update(path.name.encode() + _file_digest(path))
+    for path, mark in [*sources.items(), *given.items()]:
+        digest.update(path.name.encode() + mark.digest)
     for name, array in weights:
         digest.update(f"{name} {array.shape}".encode())
         digest.update(np.ascontiguousarray(array).data)
+    for path, mark in sorted(found.items()):
+        digest.update(path.name.encode() + mark.digest)
     return digest.hexdigest()
+
+
+def weights_digest(weights: Sequence[tuple[str, np.ndarray]]) -> dict[str, bytes]:
+    """Return the SHA-256 of every weight by its name."""
+    return {name: hashlib.sha256(np.ascontiguousarray(array).data).digest() for name, array in weights}
 
 
 def named_weights(model: Any, kind: Kind) -> Iterator[tuple[str, np.ndarray]]:
@@ -54,33 +65,68 @@ def named_weights(model: Any, kind: Kind) -> Iterator[tuple[str, np.ndarray]]:
             yield f"{index} {variable.name}", np.asarray(variable.numpy())
 
 
+_imported: weakref.WeakKeyDictionary[ModuleType, FileMark] = weakref.WeakKeyDictionary()
+"""The source of every module that was imported for a model, as it was then: what Python runs since."""
+
+
+def source_marks(module: ModuleType) -> dict[Path, FileMark]:
+    """Return the sources of a module and of its project as Python has read them; OSError if one is gone."""
+    marks = {}
+    for name, path in _sources(module.__name__, module.__file__, hasattr(module, "__path__")).items():
+        loaded = sys.modules.get(name)
+        known = _imported.get(loaded) if isinstance(loaded, ModuleType) else None
+        marks[path] = known or mark_file(path)
+        if isinstance(loaded, ModuleType):
+            _imported[loaded] = marks[path]
+    return marks
+
+
+def states_before_import(name: str) -> dict[Path, FileState | None]:
+    """Return the states of the sources that importing a module will read: none if it is imported already."""
+    if name in sys.modules:
+        return {}
+    try:
+        spec = importlib.util.find_spec(name)
+    except (ImportError, ValueError, AttributeError):
+        return {}
+    if spec is None or not spec.origin:
+        return {}
+    sources = _sources(name, spec.origin, spec.submodule_search_locations is not None)
+    return {path: file_state(path) for own, path in sources.items() if own not in sys.modules}
+
+
 def own_sources(module: ModuleType) -> list[Path]:
     """Return the source files of a module and of what it imports, directly or not, from its own project.
 
     Its own project is its top-level package; a module without a package
     also owns the modules in its folder. Nothing is imported to find out.
     """
-    top = module.__name__.partition(".")[0]
+    return list(_sources(module.__name__, module.__file__, hasattr(module, "__path__")).values())
+
+
+def _sources(module: str, file: str | None, is_package: bool) -> dict[str, Path]:
+    """Return the files of `own_sources` by the names of their modules."""
+    top = module.partition(".")[0]
+    alone = Path(file).parent if file and "." not in module and not is_package else None
     found: dict[str, Path] = {}
-    waiting = [top, module.__name__]
+    waiting = [top, module]
     while waiting:
         name = waiting.pop()
-        if name in found or not _is_own(name.partition(".")[0], top, module):
+        if name in found or not _is_own(name.partition(".")[0], top, alone):
             continue
         if (path := _source_of(name)) is not None:
             found[name] = path
             waiting += _imported_names(path, name)
-    return [found[name] for name in sorted(found)]
+    return {name: found[name] for name in sorted(found)}
 
 
-def _is_own(package: str, top: str, module: ModuleType) -> bool:
-    """Whether a top-level module or package is of the project of `module`, whose top level is `top`."""
+def _is_own(package: str, top: str, alone: Path | None) -> bool:
+    """Whether a top-level module or package is of a project: its package, or all in the folder `alone`."""
     if package == top:
         return True
-    if "." in module.__name__ or hasattr(module, "__path__"):
+    if alone is None:
         return False
-    folder = Path(module.__file__).parent
-    return any(path.is_relative_to(folder) and not _is_installed(path) for path in _places(package))
+    return any(path.is_relative_to(alone) and not _is_installed(path) for path in _places(package))
 
 
 def _is_installed(path: Path) -> bool:
@@ -136,15 +182,3 @@ def _imported_names(path: Path, name: str) -> list[str]:
 def _bit_pattern(tensor: torch.Tensor) -> np.ndarray:
     """Return the tensor as numpy; bfloat16, which numpy lacks, as 16-bit integers."""
     return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()
-
-
-def _files(path: str) -> list[Path]:
-    if not path:
-        return []
-    root = Path(path)
-    return [root] if root.is_file() else sorted(file for file in root.rglob("*") if file.is_file())
-
-
-def _file_digest(path: Path) -> bytes:
-    with open(path, "rb") as file:
-        return hashlib.file_digest(file, "sha256").digest()

@@ -12,18 +12,21 @@ takes one more argument, which changes nothing for whoever does not give it:
     get_timestamp_embeddings(audio, model, layers=["block1", "norm"]) -> [(embeddings, times), ...]
         A list of what the function gives without `layers`, one for each name in the order asked for, from one
         pass of the network. The last layer of all should be what it gives without `layers`.
+
+Weights that no framework sees (a network in a plain list, a TFLite or ONNX file) are told from others by
+their files: those given after `@`, those that Python opens while the module is imported and the model loaded,
+and those that the module names, relative to its own folder:
+
+    WEIGHT_FILES = ["encoder.onnx"]        # [] says that there are none
 """
 
 import copy
 import functools
-import importlib
-import os
 import re
 import sys
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
-from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -32,10 +35,19 @@ from jaxtyping import Float
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from evaluation.errors import EvaluationError
-from evaluation.fingerprint import Kind, fingerprint, named_weights
+from evaluation.fingerprint import Kind, fingerprint, named_weights, weights_digest
+from evaluation.loading import all_sources, changed_sentence, import_module, in_words, load_model
+from evaluation.marks import FileMark, changed_file
+from evaluation.opened import Opened
+from tasks.names import printable
 
 SAMPLE_RATES = (1000, 192_000)
 """Lowest and highest sample rate (Hz) that is believed: others are kHz, lengths or slips of the pen."""
+
+MOST_NUMBERS = 1_000_000
+"""Longest embedding that is believed; the longest of Table 1 have 4096 numbers."""
+
+MOST_LAYERS = 10_000
 
 
 @dataclass(frozen=True)
@@ -68,7 +80,7 @@ def parse_model(text: str, options: Mapping[str, Any] | None = None) -> ModelSpe
     if not module:
         raise EvaluationError(f"'{text}' names no module; write MODULE or MODULE@WEIGHTS")
     there = not weights or Path(weights).expanduser().exists()
-    if not there and not getattr(_import(module), "WEIGHTS_ARE_NAMES", False):
+    if not there and not getattr(import_module(module).module, "WEIGHTS_ARE_NAMES", False):
         raise EvaluationError(f"the weights '{weights}' given for {module} do not exist; correct the path")
     return ModelSpec(module, str(Path(weights).expanduser()) if weights else "", options or {})
 
@@ -89,36 +101,67 @@ class HearModel:
         torch's buffers, such as a window or a random projection.
     fingerprint
         Hash of weights, module source, options and sample rate, see `evaluation.fingerprint`.
+    files
+        Every file that the answers depend on, as it was when it was read.
+    unseen
+        Whether there are no numbers of the model that its framework knows of, and no file in their place.
     """
 
     def __init__(self, spec: ModelSpec, device: str = "auto"):
         """Import and load the model; raise EvaluationError, naming the module, for whatever it lacks."""
         self.spec = spec
-        self._module = _import(spec.module)
-        self._model = _load(self._module, spec)
+        imported = import_module(spec.module)
+        loaded = load_model(imported, spec.module, spec.weights, spec.options)
+        self._module, self._model = imported.module, loaded.model
+        self._surroundings = loaded.surroundings
         self.kind = _kind(self._model, spec.module)
         self.device = torch_device(device)
         if self.kind == "torch":
-            try:
-                self._model.to(self.device).eval()
-            except Exception as error:
-                raise EvaluationError(
-                    f"{spec.module}: its model cannot be moved to {self.device}: {_in_words(error)}"
-                ) from error
+            self._asked(lambda: self._model.to(self.device).eval(), f"cannot be moved to {self.device}")
         self.sample_rate = self._rate()
-        self.scene_embedding_size = self._integer("scene_embedding_size")
+        self.scene_embedding_size = self._integer("scene_embedding_size", MOST_NUMBERS)
         self.layer_embedding_sizes = self._layers()
-        self.pretrained = getattr(self._model, "pretrained", True) is not False
-        try:
-            weights = list(named_weights(self._model, self.kind))
-        except Exception as error:
-            raise EvaluationError(f"{spec.module}: its weights cannot be read: {_in_words(error)}") from error
+        self.pretrained = self._attribute("pretrained", True) is not False
+        weights = self._weights()
         self.n_parameters, self.n_fixed = sum(array.size for _, array in weights), 0
         if self.kind == "torch":
             self.n_parameters = sum(tensor.numel() for tensor in self._model.parameters())
             self.n_fixed = sum(tensor.numel() for tensor in self._model.buffers())
         settings = {"module": spec.module, "sample_rate": self.sample_rate, "options": dict(spec.options)}
-        self.fingerprint = fingerprint(settings, self._module, weights, spec.weights)
+        sources = all_sources(self._module, spec.module)
+        read = {path: mark for path, mark in loaded.read.items() if path not in sources}
+        named_and_read = {**loaded.named, **read}
+        self.fingerprint = fingerprint(settings, sources, loaded.given, weights, named_and_read)
+        self.files: Mapping[Path, FileMark] = {**sources, **loaded.given, **named_and_read}
+        self.read_files = sorted(named_and_read)
+        said = hasattr(self._module, "WEIGHT_FILES")
+        self.unseen = not (weights or loaded.given or named_and_read or said)
+        self.read_later: dict[Path, None] = {}
+        self._weights_then = weights_digest(weights)
+
+    def check_unchanged(self) -> None:
+        """Raise EvaluationError, naming it, when a file that the answers depend on is another by now."""
+        if path := changed_file(self.files):
+            raise EvaluationError(changed_sentence(path, self.spec.module))
+
+    def changed_weight(self) -> str:
+        """Return the name of a weight that has changed since the model was loaded, "" for none."""
+        now = weights_digest(self._weights())
+        return next((name for name, one in self._weights_then.items() if now.get(name) != one), "")
+
+    def _weights(self) -> list[tuple[str, np.ndarray]]:
+        return self._asked(lambda: list(named_weights(self._model, self.kind)), "has weights that fail")
+
+    def _asked(self, question: Callable[[], Any], what: str) -> Any:
+        """Ask the model something; EvaluationError, saying `what`, for whatever it raises."""
+        try:
+            with self._surroundings.entered():
+                return question()
+        except Exception as error:
+            raise EvaluationError(f"{self.spec.module}: its model {what}: {in_words(error)}") from error
+
+    def _attribute(self, name: str, default: Any) -> Any:
+        return self._asked(lambda: getattr(self._model, name, default), f"fails when asked for {name}")
 
     @functools.cached_property
     def timestamp_embedding_size(self) -> int:
@@ -128,7 +171,7 @@ class HearModel:
                 f"{self.spec.module} has no function get_timestamp_embeddings, which tasks of events need; "
                 "leave those tasks out, or add it"
             )
-        return self._integer("timestamp_embedding_size")
+        return self._integer("timestamp_embedding_size", MOST_NUMBERS)
 
     def embedding_size(self, embedding_type: str) -> int:
         """Return the length of an embedding for tasks of this type, "scene" or "event"."""
@@ -155,32 +198,40 @@ class HearModel:
         return one
 
     def _layers(self) -> dict[str, int]:
-        sizes = getattr(self._model, "layer_embedding_sizes", {})
+        sizes = self._attribute("layer_embedding_sizes", {})
         if not isinstance(sizes, Mapping) or not all(
-            isinstance(name, str) and re.fullmatch(r"[\w.-]+", name) and isinstance(size, int) and size > 0
+            isinstance(name, str) and re.fullmatch(r"[\w.-]+", name) and _is_size(size)
             for name, size in sizes.items()
         ):
             raise EvaluationError(
-                f"the model of {self.spec.module} has layer_embedding_sizes = {sizes!r}; give a mapping from "
-                "names of letters, digits and ._- to positive integers"
+                f"the model of {self.spec.module} has layer_embedding_sizes = {_short(sizes)}; give "
+                f"a mapping from names of letters, digits and ._- to integers from 1 to {MOST_NUMBERS}"
+            )
+        if len(sizes) > MOST_LAYERS:
+            raise EvaluationError(
+                f"the model of {self.spec.module} has {len(sizes)} layers; at most {MOST_LAYERS} are believed"
             )
         return dict(sizes)
 
     def _rate(self) -> int:
-        rate = self._integer("sample_rate")
         lowest, highest = SAMPLE_RATES
+        rate = self._integer("sample_rate", None)
         if not lowest <= rate <= highest:
             raise EvaluationError(
-                f"the model of {self.spec.module} has sample_rate = {rate}; "
+                f"the model of {self.spec.module} has sample_rate = {_short(rate)}; "
                 f"it is given in Hz, from {lowest} to {highest} (16 kHz is 16000)"
             )
         return rate
 
-    def _integer(self, name: str) -> int:
-        value = getattr(self._model, name, None)
-        if not isinstance(value, int | np.integer) or value <= 0:
+    def _integer(self, name: str, most: int | None) -> int:
+        value = self._attribute(name, None)
+        if isinstance(value, bool) or not isinstance(value, int | np.integer) or value <= 0:
             raise EvaluationError(
-                f"the model of {self.spec.module} has {name} = {value!r}; HEAR wants a positive integer"
+                f"the model of {self.spec.module} has {name} = {_short(value)}; HEAR wants a positive integer"
+            )
+        if most is not None and value > most:
+            raise EvaluationError(
+                f"the model of {self.spec.module} has {name} = {_short(value)}; at most {most} is believed"
             )
         return int(value)
 
@@ -231,16 +282,27 @@ class HearModel:
         return float(counter.get_total_flops()) or None
 
     def _answers(self, function: str, audio: np.ndarray, layers: Sequence[str]) -> Sequence[Any]:
-        call = functools.partial(getattr(self._module, function), self._tensor(audio), self._model)
-        with torch.no_grad():
-            if list(layers) == [""]:
-                return [call()]
-            answers = call(layers=list(layers))
+        """Call the module with sound of its own: what it does to it changes nothing here."""
+        given = audio.copy()
+        with self._surroundings.entered() as opened, torch.no_grad():
+            call = functools.partial(getattr(self._module, function), self._tensor(given), self._model)
+            answers = [call()] if list(layers) == [""] else call(layers=list(layers))
+        self._note(opened)
+        self.writes_input = self.writes_input or not np.array_equal(given, audio)
         if not isinstance(answers, list | tuple) or len(answers) != len(layers):
             raise EvaluationError(
                 f"{self.spec.module}: {function} with {len(layers)} layers must return a list of as many"
             )
         return answers
+
+    writes_input = False
+    """Whether the module was seen to change the sound that it was given."""
+
+    def _note(self, opened: Opened) -> None:
+        """Note the data files that a call has opened and that the fingerprint knows nothing of."""
+        for path in opened.data_files(None):
+            if path not in self.files:
+                self.read_later[path] = None
 
     def _tensor(self, audio: np.ndarray) -> Any:
         if self.kind == "torch":
@@ -257,45 +319,16 @@ def _attention_flops(
     return sdpa_flop_count(query, key, value)
 
 
-def _import(name: str) -> ModuleType:
-    if name.endswith(".py") or os.sep in name:
-        path = Path(name.removesuffix(".py"))
-        where = f", with its folder on PYTHONPATH: PYTHONPATH={path.parent}" if os.sep in name else ""
-        raise EvaluationError(f"'{name}' is a file, not a module's name; write {path.name}{where}")
-    try:
-        module = importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise EvaluationError(
-                f"there is no module '{name}'; install it, or put its folder on PYTHONPATH"
-            ) from error
-        raise EvaluationError(f"{name} needs the package '{error.name}'; install it") from error
-    except (Exception, SystemExit) as error:
-        raise EvaluationError(f"importing {name} failed: {_in_words(error)}") from error
-    for function in ("load_model", "get_scene_embeddings"):
-        if not callable(getattr(module, function, None)):
-            raise EvaluationError(f"{name} is not a HEAR module: it has no function {function}")
-    return module
+def _is_size(value: Any) -> bool:
+    return isinstance(value, int) and not isinstance(value, bool) and 0 < value <= MOST_NUMBERS
 
 
-def _load(module: ModuleType, spec: ModelSpec) -> Any:
-    arguments = (spec.weights,) if spec.weights else ()
-    try:
-        return module.load_model(*arguments, **spec.options)
-    except EvaluationError as error:
-        raise EvaluationError(f"{spec.module}: {error}") from error
-    except (Exception, SystemExit) as error:
-        call = ", ".join([*map(repr, arguments), *(f"{k}={v!r}" for k, v in spec.options.items())])
-        remedy = "" if spec.weights else f" (weights are given as {spec.module}@WEIGHTS)"
-        raise EvaluationError(
-            f"{spec.module}: load_model({call}) failed: {_in_words(error)}{remedy}"
-        ) from error
-
-
-def _in_words(error: BaseException) -> str:
-    """Return an exception of somebody else's code as one line."""
-    text = " ".join(str(error).split())
-    return f"{type(error).__name__}: {text}" if text else type(error).__name__
+def _short(value: Any) -> str:
+    """Return a value of somebody else's as text that fits a line, whatever it is."""
+    if isinstance(value, int) and value.bit_length() > 200:
+        return "an integer of more than 60 digits"
+    text = printable(repr(value))
+    return text if len(text) <= 100 else f"{text[:100]}..."
 
 
 def _kind(model: Any, name: str) -> Kind:
@@ -320,7 +353,7 @@ def torch_device(device: str) -> torch.device:
         chosen = torch.device(device)
         torch.empty(1, device=chosen)
     except (RuntimeError, AssertionError) as error:
-        raise EvaluationError(f"the device '{device}' cannot be used: {_in_words(error)}") from error
+        raise EvaluationError(f"the device '{device}' cannot be used: {in_words(error)}") from error
     return chosen
 
 

@@ -2,14 +2,19 @@
 
 import dataclasses
 import hashlib
+import json
 from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tasks.audio import is_silent, naming, read_clip_and_digest, resample, write_clip
-from tasks.digest import ClipDigests, task_digest
+from tasks.digest import ClipDigests, file_sha256, task_digest
 from tasks.errors import TaskError
 from tasks.format import Task
+from tasks.json_files import read_json
 from tasks.work import Progress, new_directory, run_parallel
+
+DIGESTS_FILE = "sha256.json"
+"""In a folder of resampled clips: the SHA-256 of each as it was written."""
 
 
 def source_rate(present: Iterable[int], wanted: int) -> int:
@@ -38,7 +43,17 @@ def resample_task(
             _, read = _write(task, rate, {sample_rate: folder / str(sample_rate)}, progress)
             if task_digest(task, rate, clips=read) != digest:
                 raise TaskError(f"{task.path} changed while it was being resampled; run again.")
+            _write_digests(task, folder, sample_rate)
     return dataclasses.replace(task, audio_root=target)
+
+
+def made_digests(folder: Path) -> dict[str, str]:
+    """SHA-256 (hex) of the resampled clips in a folder, by `split/file`; {} when they are not known."""
+    try:
+        found = read_json(folder / DIGESTS_FILE)
+    except (OSError, TaskError):
+        return {}
+    return found if isinstance(found, dict) else {}
 
 
 def is_resampled(task: Task, sample_rate: int, cache: Path | str, digest: str) -> bool:
@@ -48,8 +63,15 @@ def is_resampled(task: Task, sample_rate: int, cache: Path | str, digest: str) -
 
 def _folder(task: Task, sample_rate: int, cache: Path, digest: str) -> Path:
     rate = source_rate(task.sample_rates, sample_rate)
-    key = hashlib.sha256(f"{digest} {rate} {sample_rate} soxr HQ".encode()).hexdigest()[:16]
+    key = hashlib.sha256(f"{digest} {rate} {sample_rate} soxr HQ, hashed".encode()).hexdigest()[:16]
     return cache / f"{task.name}-{sample_rate}-{key}"
+
+
+def _write_digests(task: Task, folder: Path, rate: int) -> None:
+    every = [f"{split}/{clip.file}" for split, clips in task.clips.items() for clip in clips]
+    digests = run_parallel(file_sha256, [folder / str(rate) / name for name in every])
+    content = json.dumps(dict(zip(every, digests, strict=True)))
+    (folder / DIGESTS_FILE).write_text(content, encoding="utf-8")
 
 
 def write_rates(task: Task, source: int, folders: Mapping[int, Path], progress: Progress | None) -> int:

@@ -131,7 +131,7 @@ def test_the_key_follows_the_events_and_is_not_that_of_scenes(task: Task, tmp_pa
     labels = json.loads((task.path / "train.json").read_text())
     next(events for events in labels.values() if events)[0]["end"] += 1.0
     (task.path / "train.json").write_text(json.dumps(labels))
-    keys.add(store_entry(model, task, tmp_path).key)
+    keys.add(store_entry(model, read_task(task.path), tmp_path).key)
     metadata = json.loads((task.path / "task_metadata.json").read_text())
     (task.path / "task_metadata.json").write_text(json.dumps({**metadata, "embedding_type": "scene"}))
     entries = {

@@ -67,8 +67,8 @@ def test_all_layers_are_stored_from_one_pass(tmp_path: Path) -> None:
     model, entries = entries_of(task, tmp_path)
     assert len({entry.key for entry in entries} | {store_entry(model, task, tmp_path).key}) == 4
     embed_task(model, task, entries, tmp_path, advance=lambda n: None, warn=pytest.fail)
-    # One clip, the other, both; then the batches, one of each split; and one clip to count its operations.
-    assert model._model.calls == 3 + 3 + 1
+    # One clip twice; it, another, both; then the batches, one of each split; and one to count its operations.
+    assert model._model.calls == 2 + 3 + 3 + 1
     assert all(is_embedded(entry, task) for entry in entries)
     by_layer = {entry.identity["layer"]: entry.read("test") for entry in entries}
     for name, size in (("first", 1), ("second", 2)):
