@@ -11,7 +11,7 @@ from pathlib import Path
 
 import numpy as np
 import soxr
-from jaxtyping import Float
+from jaxtyping import Float, Int16
 
 from tasks.errors import TaskError
 from tasks.sound_file import SoundReader
@@ -114,6 +114,11 @@ def read_recording(path: Path | str, start: int = 0, seconds: float | None = Non
     return _record(path, reader, lambda: SoundReader(path), start, wanted)
 
 
+def header_rate(path: Path | str) -> int:
+    """Sample rate (Hz) that a sound file's header states; TaskError when it is missing or no sound."""
+    return SoundReader(path).rate
+
+
 def measure(path: Path | str) -> tuple[int, int]:
     """How many samples of a raw recording decode, and its rate (Hz).
 
@@ -132,7 +137,7 @@ def write_clip(path: Path | str, audio: Float[np.ndarray, " samples"], sample_ra
     content = io.BytesIO()
     with wave.open(content, "wb") as out:
         out.setparams((1, 2, sample_rate, 0, "NONE", "not compressed"))
-        out.writeframes(_to_int16(audio).tobytes())
+        out.writeframes(to_int16(audio).tobytes())
     Path(path).write_bytes(content.getvalue())
 
 
@@ -145,7 +150,7 @@ def write_at_rates(
     rates: Iterable[int],
 ) -> None:
     """Write one clip as `root/<rate>/split/file` for every rate (Hz), made from its 16-bit original."""
-    original = (_to_int16(audio) / _FULL_SCALE).astype(np.float32)
+    original = (to_int16(audio) / _FULL_SCALE).astype(np.float32)
     for rate in rates:
         folder = root / str(rate) / split
         folder.mkdir(parents=True, exist_ok=True)
@@ -171,8 +176,13 @@ def is_silent(audio: Float[np.ndarray, " samples"]) -> bool:
 def fit_length(
     audio: Float[np.ndarray, " samples"], seconds: float, sample_rate: int
 ) -> Float[np.ndarray, " fitted"]:
-    """Cut `audio`, or pad it with silence at its end, to `seconds`."""
+    """Cut `audio`, or pad it with silence at its end, to `seconds`; TaskError beyond `MAX_SAMPLES`."""
     length = round(seconds * sample_rate)
+    if length > MAX_SAMPLES:
+        raise TaskError(
+            f"{seconds:g} s have more than {MAX_SAMPLES} samples at {sample_rate} Hz, the most that a clip "
+            "may have; make the clips shorter."
+        )
     return np.pad(audio[:length], (0, max(0, length - len(audio))))
 
 
@@ -194,7 +204,8 @@ def resample(
     return made if len(made) else audio[:1]
 
 
-def _to_int16(audio: Float[np.ndarray, " samples"]) -> np.ndarray:
+def to_int16(audio: Float[np.ndarray, "..."]) -> Int16[np.ndarray, "..."]:
+    """Samples in steps of 16 bits; what lies outside [-1, 1] is clipped."""
     return np.clip(np.rint(audio * _FULL_SCALE), -_FULL_SCALE, _FULL_SCALE - 1).astype("<i2")
 
 

@@ -16,6 +16,7 @@ from tasks.fsd50k import FSD50K, list_fsd50k
 from tasks.libricount import LIBRICOUNT, list_libricount
 from tasks.mridangam_stroke import MRIDANGAM_STROKE, list_strokes
 from tasks.mridangam_tonic import MRIDANGAM_TONIC, list_tonics
+from tasks.names import printable
 from tasks.nsynth_pitch import NSYNTH_PITCH, list_nsynth
 from tasks.own import DEFAULT_FOLDS, plan_own_task
 from tasks.pipeline import Builder, build_plan, make_plan
@@ -23,9 +24,6 @@ from tasks.speech_commands import SPEECH_COMMANDS, list_speech_commands
 from tasks.spoken_digit import SPOKEN_DIGIT, list_spoken_digit
 from tasks.vox_lingua import VOX_LINGUA, list_vox_lingua
 from tasks.work import Progress, Say
-
-DEFAULT_RATES = (16000, 44100)
-"""Sample rates (Hz) that are written unless others are asked for."""
 
 BUILDERS = (
     Builder(BEIJING_OPERA, list_beijing_opera),
@@ -48,7 +46,7 @@ def build_task(
     raw: Path | str,
     out: Path | str,
     *,
-    sample_rates: Sequence[int] = DEFAULT_RATES,
+    sample_rates: Sequence[int] | None = None,
     skip_bad: int = 0,
     say: Say = print,
     reading: Progress | None = None,
@@ -57,10 +55,12 @@ def build_task(
     """Build task `name` ("esc50", or the short "ESC-50") from the recordings in `raw`.
 
     Returns its directory in `out`. Fewer clips than the data set has make `<name>-part`, which says so in
-    its metadata. What is left out and what was done is told through `say`. A task that is already there is
-    left alone. Up to `skip_bad` recordings that cannot be read are left out and named: all are read once to
-    find them, which `reading` is told of, before the clips are written, which `progress` is told of. Raises
-    TaskError for an unknown name, for missing, unknown or bad recordings, or when another task is in the way.
+    its metadata. What is left out and what was done is told through `say`. Without `sample_rates` (Hz) those
+    of `tasks.pipeline.DEFAULT_RATES` are written, or the highest of the recordings' where that is lower. A
+    task that is already there is left alone. Up to `skip_bad` recordings that cannot be read are left out
+    and named: all are read once to find them, which `reading` is told of, before the clips are written,
+    which `progress` is told of. Raises TaskError for an unknown name, for missing, unknown or bad
+    recordings, or when another task is in the way.
     """
     builder = _find_builder(name)
     _check_apart(Path(raw), Path(out))
@@ -83,7 +83,7 @@ def build_own_task(
     seconds: float | None = None,
     nfolds: int | None = None,
     note: str | None = None,
-    sample_rates: Sequence[int] = DEFAULT_RATES,
+    sample_rates: Sequence[int] | None = None,
     skip_bad: int = 0,
     say: Say = print,
     reading: Progress | None = None,
@@ -129,7 +129,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     def work() -> None:
         with (
             progress_bar("reading all recordings", "file") as reading,
-            progress_bar(f"building {options.task}", "clip") as progress,
+            progress_bar(f"building {printable(options.task)}", "clip") as progress,
         ):
             shared = {
                 "sample_rates": options.sample_rates,
@@ -164,9 +164,9 @@ def _parser() -> argparse.ArgumentParser:
         "--sample-rates",
         type=sample_rate,
         nargs="+",
-        default=DEFAULT_RATES,
         metavar="HZ",
-        help="sample rates to write (default: 16000 44100); others are made on demand by an evaluation",
+        help="sample rates to write (default: 16000 44100, or the recordings' own where that is lower); "
+        "others are made on demand by an evaluation",
     )
     parser.add_argument(
         "--skip-bad",

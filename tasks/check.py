@@ -7,23 +7,24 @@ from collections.abc import Collection, Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+from tasks.alike import look_alikes
 from tasks.check_sound import check_sound
 from tasks.command import progress_bar, run_command
 from tasks.errors import TaskError
 from tasks.find import find_tasks, stands_for
 from tasks.findings import Finding, named
-from tasks.format import (
+from tasks.folders import is_system
+from tasks.format import VOCABULARY_FILE, Clip, read_entry
+from tasks.info import SCORES, TaskInfo
+from tasks.labels import read_vocabulary, sort_labels
+from tasks.metadata import (
+    MAX_METADATA_BYTES,
     METADATA_FILE,
-    VOCABULARY_FILE,
-    Clip,
     TaskMetadata,
     metadata_faults,
-    read_entry,
     read_json_object,
-    read_vocabulary,
-    sort_labels,
 )
-from tasks.info import SCORES, TaskInfo
+from tasks.names import printable
 from tasks.paper import HEAR19_TASKS
 from tasks.work import Progress
 
@@ -58,7 +59,7 @@ def check_task(
     if not path.is_dir():
         raise TaskError(f"{path} is no directory; check the path.")
     try:
-        raw = read_json_object(path / METADATA_FILE)
+        raw = read_json_object(path / METADATA_FILE, MAX_METADATA_BYTES)
     except TaskError as error:
         return [_finding(path, METADATA_FILE, error)]
     findings = [Finding(METADATA_FILE, sentence) for _, sentence in metadata_faults(raw)]
@@ -73,10 +74,14 @@ def check_task(
     if not vocabulary:
         return [*findings, _nothing_else(VOCABULARY_FILE)]
     splits, more = _check_splits(path, metadata, vocabulary)
-    findings += [*more, *_check_names(path, splits)]
+    findings += [
+        *more,
+        *_check_names(path, metadata.splits, splits),
+        *_check_alike(vocabulary, splits, inherited),
+    ]
     findings += _check_labels(metadata, vocabulary, splits, inherited)
     findings += _check_count(metadata, splits, infos)
-    files = {split: [clip.file for clip in clips] for split, clips in splits.items()}
+    files = {s: [clip.file for clip in splits[s]] if s in splits else None for s in metadata.splits}
     return findings + check_sound(path, metadata, files, rate=rate, inherited=inherited, progress=progress)
 
 
@@ -86,7 +91,10 @@ def _nothing_else(file: str) -> Finding:
 
 def _finding(path: Path, where: str, error: TaskError) -> Finding:
     """An error as a finding, without the path that its sentence begins with."""
-    return Finding(where, str(error).removeprefix(str(path / where)).removeprefix(":").strip())
+    sentence = str(error)
+    for shown in (str(path / where), printable(path / where)):
+        sentence = sentence.removeprefix(shown).removeprefix(":").strip()
+    return Finding(where, sentence)
 
 
 def _usable(raw: Mapping[str, Any]) -> TaskMetadata | None:
@@ -122,17 +130,17 @@ def _check_vocabulary(path: Path) -> tuple[list[str], list[Finding]]:
 def _check_splits(
     path: Path, metadata: TaskMetadata, vocabulary: Collection[str]
 ) -> tuple[dict[str, list[Clip]], list[Finding]]:
-    """The entries of every split, without labels where they are wrong, and what is wrong with them."""
+    """The entries of every split that can be read, without labels where they are wrong, and what is wrong."""
     splits: dict[str, list[Clip]] = {}
     findings: list[Finding] = []
     for split in metadata.splits:
         file = path / f"{split}.json"
-        splits[split] = []
         try:
             entries = read_json_object(file)
         except TaskError as error:
             findings.append(_finding(path, file.name, error))
             continue
+        splits[split] = []
         if not entries:
             findings.append(Finding(file.name, "names no clip; a split must not be empty."))
         faults = []
@@ -148,9 +156,12 @@ def _check_splits(
     return splits, findings
 
 
-def _check_names(path: Path, splits: Mapping[str, Sequence[Clip]]) -> Iterator[Finding]:
+def _check_names(
+    path: Path, names: Collection[str], splits: Mapping[str, Sequence[Clip]]
+) -> Iterator[Finding]:
     """JSON files of no split, and clips of the same name in two splits."""
-    extra = {f.name for f in path.glob("*.json")} - {METADATA_FILE} - {f"{split}.json" for split in splits}
+    there = {f.name for f in path.glob("*.json") if not is_system(f.name)}
+    extra = there - {METADATA_FILE} - {f"{split}.json" for split in names}
     if extra:
         yield Finding(METADATA_FILE, f"splits do not name what is there: {named(extra)}.")
     where = defaultdict(list)
@@ -162,13 +173,26 @@ def _check_names(path: Path, splits: Mapping[str, Sequence[Clip]]) -> Iterator[F
             yield Finding(".", f"{file} is in {' and '.join(several)}; a clip belongs to one split.")
 
 
+def _check_alike(
+    vocabulary: Collection[str], splits: Mapping[str, Sequence[Clip]], inherited: bool
+) -> Iterator[Finding]:
+    """Labels, and names of clips, that only look alike."""
+    places = {VOCABULARY_FILE: ("labels", vocabulary)}
+    places |= {f"{s}.json": ("clips", [clip.file for clip in clips]) for s, clips in splits.items()}
+    for where, (kind, names) in places.items():
+        pairs = [f"{first!a} and {other!a}" for first, other in look_alikes(names)]
+        if pairs:
+            what = f"the names of {2 * len(pairs)} {kind} look alike: {named(pairs)}; rename or unite them"
+            yield Finding(where, what, remark=inherited)
+
+
 def _check_labels(
     metadata: TaskMetadata, vocabulary: Collection[str], splits: Mapping[str, Sequence[Clip]], inherited: bool
 ) -> Iterator[Finding]:
     """Labels that no clip has, and labels that some split lacks, which HEAR allows in event tasks only."""
     held = {split: {label for clip in clips for label in clip.labels} for split, clips in splits.items()}
     used = set().union(*held.values())
-    if set(vocabulary) - used:
+    if set(vocabulary) - used and set(splits) == set(metadata.splits):
         yield Finding(VOCABULARY_FILE, f"no clip has the labels {named(set(vocabulary) - used)}.")
     if metadata.embedding_type == "event":
         return
@@ -203,7 +227,7 @@ def _directories(path: Path) -> list[Path]:
 
 def _check_and_tell(path: Path, rate: int | None) -> int:
     """Check one task, print what was found, return the number of problems."""
-    with progress_bar(f"checking {path.name}", "clip") as progress:
+    with progress_bar(f"checking {printable(path.name)}", "clip") as progress:
         findings = check_task(path, rate=rate, progress=progress)
     problems = [finding for finding in findings if not finding.remark]
     remarks = len(findings) - len(problems)

@@ -6,11 +6,16 @@ from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
+import numpy as np
 
-from tasks.audio import is_silent
+from tasks.alike import look
+from tasks.audio import MAX_SAMPLES, TASK_RATES, is_silent, to_int16
+from tasks.errors import TaskError
 from tasks.findings import Finding, named
-from tasks.format import TaskMetadata
+from tasks.folders import is_system
+from tasks.format import rate_folders
+from tasks.metadata import TaskMetadata
+from tasks.sound_file import SoundReader
 from tasks.work import Progress, run_parallel
 
 _LENGTH_TOLERANCE = 0.001
@@ -28,20 +33,22 @@ class Place:
 
 @dataclass(frozen=True)
 class Sound:
-    """What one sound file is; `digest` is of its samples."""
+    """What one sound file is; `digest` is of its samples in 16 bits, `peak` their largest magnitude."""
 
     rate: int
     channels: int
     subtype: str
     samples: int
     silent: bool
+    peak: float
     digest: bytes
+    ends_early: str | None
 
 
 def check_sound(
     path: Path,
     metadata: TaskMetadata,
-    files: Mapping[str, Iterable[str]],
+    files: Mapping[str, Iterable[str] | None],
     *,
     rate: int | None = None,
     inherited: bool = False,
@@ -49,17 +56,22 @@ def check_sound(
 ) -> list[Finding]:
     """Compare the sound at all sample rates, or at `rate` Hz only, with `files` (split -> names in its JSON).
 
+    The folder of a split of which `files` has None, because its JSON cannot be read, is passed over.
     `inherited`: silent and repeated clips come from the data set and are remarks, unless most are silent.
     """
-    rates = sorted(int(f.name) for f in path.iterdir() if f.name.isdecimal() and f.is_dir())
-    if rate is not None:
-        rates = [r for r in rates if r == rate]
+    folders, others = rate_folders(path)
+    rates = [r for r in folders if rate in (None, r)]
+    limits = f"{TASK_RATES[0]} to {TASK_RATES[-1]} Hz"
+    wrong = [Finding(name, f"is no sample rate of {limits}; rename or remove it") for name in others]
     if not rates:
         wanted = f"no folder {rate}" if rate else "no sample-rate folder, such as 48000"
-        return [Finding(".", f"there is {wanted}; make it, or unpack the task again if it was downloaded")]
+        what = f"there is {wanted}; make it, or unpack the task again if it was downloaded"
+        return [*wrong, Finding(".", what)]
     findings, places = _compare_names(path, files, rates)
+    findings = [*wrong, *findings]
     sounds = run_parallel(lambda place: _inspect(path, place), places, progress=progress)
     good = {p: s for p, s in zip(places, sounds, strict=True) if isinstance(s, Sound)}
+    findings += _grouped({p: s.ends_early for p, s in good.items() if s.ends_early}, "are cut off")
     unreadable = {p: s for p, s in zip(places, sounds, strict=True) if isinstance(s, str)}
     findings += _grouped(unreadable, "cannot be read")
     findings += _format_findings(good, metadata.sample_duration)
@@ -69,44 +81,63 @@ def check_sound(
 
 
 def _compare_names(
-    path: Path, files: Mapping[str, Iterable[str]], rates: Iterable[int]
+    path: Path, files: Mapping[str, Iterable[str] | None], rates: Iterable[int]
 ) -> tuple[list[Finding], list[Place]]:
     """Findings where folders and JSON files disagree, and the clips that both have."""
     findings: list[Finding] = []
     places: list[Place] = []
     for rate in rates:
-        folders = {f.name for f in (path / str(rate)).iterdir() if f.is_dir()}
+        folders = {f.name for f in (path / str(rate)).iterdir() if f.is_dir() and not is_system(f.name)}
         for extra in sorted(folders - set(files)):
             findings.append(Finding(f"{rate}/{extra}", "is no split of the task; remove or rename it"))
         for split, names in files.items():
+            if names is None:
+                continue
             where, listed = f"{rate}/{split}", set(names)
             if split not in folders:
                 findings.append(Finding(where, "is missing; add it, or correct splits in the metadata"))
                 continue
-            present = {f.name for f in (path / where).iterdir() if not f.name.startswith(".")}
-            if listed - present:
-                findings.append(Finding(where, f"lacks what {split}.json names: {named(listed - present)}"))
-            if present - listed:
-                findings.append(
-                    Finding(where, f"has what {split}.json does not name: {named(present - listed)}")
-                )
+            present = {f.name for f in (path / where).iterdir() if not is_system(f.name)}
+            lacking, more = listed - present, present - listed
+            if lacking:
+                findings.append(Finding(where, f"lacks what {split}.json names: {named(lacking)}"))
+            if more:
+                findings.append(Finding(where, f"has what {split}.json does not name: {named(more)}"))
+            alike = {look(name) for name in lacking} & {look(name) for name in more}
+            if alike:
+                what = f"{len(alike)} of these only look alike: make {split}.json name them as the files are"
+                findings.append(Finding(where, what))
             places += [Place(rate, split, name) for name in sorted(listed & present)]
     return findings, places
 
 
 def _inspect(path: Path, place: Place) -> Sound | str:
     """What the file is, or why it cannot be read."""
-    file = path / str(place.rate) / place.split / place.file
+    samples, peak, digest = 0, 0.0, hashlib.sha256()
     try:
-        with soundfile.SoundFile(file) as source:
-            audio = source.read(dtype="int16", always_2d=True)
-            rate, channels, subtype = source.samplerate, source.channels, source.subtype
-    except (soundfile.SoundFileError, OSError):
+        reader = SoundReader(path / str(place.rate) / place.split / place.file)
+        for block in reader:
+            samples += len(block)
+            if samples > MAX_SAMPLES:
+                return f"more than {MAX_SAMPLES} samples"
+            if not np.isfinite(block).all():
+                return "NaN or infinite samples"
+            peak = max(peak, float(np.abs(block).max()))
+            digest.update(to_int16(block).tobytes())
+    except TaskError:
         return "no sound"
-    if not len(audio):
+    if not samples:
         return "empty"
-    digest = hashlib.sha256(audio.tobytes()).digest()
-    return Sound(rate, channels, subtype, len(audio), is_silent(audio / 32768), digest)
+    return Sound(
+        rate=reader.rate,
+        channels=reader.channels,
+        subtype=reader.subtype,
+        samples=samples,
+        silent=is_silent(np.array([peak])),
+        peak=peak,
+        digest=digest.digest(),
+        ends_early=reader.ends_early,
+    )
 
 
 def _grouped(values: Mapping[Place, str], what: str) -> Iterator[Finding]:
@@ -125,6 +156,8 @@ def _format_findings(sounds: Mapping[Place, Sound], seconds: float | None) -> It
     yield from _grouped(rates, "have another rate than their folder")
     yield from _grouped(channels, "are not mono")
     yield from _grouped(subtypes, "are not 16-bit PCM")
+    loud = {p: f"{s.peak:.4g}" for p, s in sounds.items() if s.peak > 1}
+    yield from _grouped(loud, "have samples outside [-1, 1]")
     if seconds is not None:
         lengths = {p: s.samples / s.rate for p, s in sounds.items()}
         wrong = {

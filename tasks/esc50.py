@@ -1,11 +1,12 @@
 """ESC-50: which of fifty environmental sounds, in the data set's own five folds."""
 
-import csv
 from pathlib import Path
 
 from tasks.errors import TaskError
+from tasks.folders import contents_below
 from tasks.info import FIVE_FOLDS, TaskInfo, kfold_metadata
-from tasks.raw import Recording, read_rows, sounds_below
+from tasks.raw import Recording, sounds_below
+from tasks.tables import Row, first_line, read_rows
 from tasks.work import Say
 
 ESC50 = TaskInfo(
@@ -27,8 +28,13 @@ def list_esc50(raw: Path, note: Say) -> list[Recording]:
 
     Raises TaskError when there is no such CSV file or sound file, or a sound file is not in the table.
     """
-    rows = [row for file in _tables(raw) for row in read_rows(file, _COLUMNS)]
-    table = {Path(row["filename"]).stem: row for row in rows}
+    table: dict[str, Row] = {}
+    for file in _tables(raw):
+        for row in read_rows(file, _COLUMNS):
+            other = table.setdefault(Path(row["filename"]).stem, row)
+            if any(row[name] != other[name] for name in _COLUMNS[1:]):
+                what = f"{row['filename']} has another fold or category than in another line"
+                raise TaskError(f"{file}: line {row.line}: {what}; keep one of them.")
     folds = {str(i): name for i, name in enumerate(FIVE_FOLDS, start=1)}
     recordings = []
     for path in sounds_below(raw):
@@ -45,7 +51,8 @@ def list_esc50(raw: Path, note: Say) -> list[Recording]:
 
 def _tables(raw: Path) -> list[Path]:
     """Every CSV file below `raw` that has ESC-50's columns."""
-    files = [file for file in sorted(raw.rglob("*.csv")) if set(_COLUMNS) <= set(_header(file))]
+    tables = [file for file in contents_below(raw)[0] if file.suffix == ".csv"]
+    files = [file for file in tables if _has_columns(file)]
     if not files:
         raise TaskError(
             f"there is no CSV file with the columns filename, fold and category below {raw}; "
@@ -54,6 +61,8 @@ def _tables(raw: Path) -> list[Path]:
     return files
 
 
-def _header(file: Path) -> list[str]:
-    with open(file, newline="", encoding="utf-8", errors="replace") as source:
-        return next(csv.reader(source), [])
+def _has_columns(file: Path) -> bool:
+    try:
+        return set(_COLUMNS) <= set(first_line(file))
+    except TaskError:  # another program's
+        return False

@@ -5,7 +5,8 @@ from pathlib import Path
 from tasks.errors import TaskError
 from tasks.folds import permuted
 from tasks.info import MULTILABEL_SCORES, TaskInfo, split_metadata
-from tasks.raw import Recording, find_one, read_rows
+from tasks.raw import Recording, find_one
+from tasks.tables import read_rows
 from tasks.work import Say
 
 FSD50K = TaskInfo(
@@ -38,14 +39,16 @@ def list_fsd50k(raw: Path, note: Say) -> list[Recording]:
     """
     clips: dict[str, tuple[Path, str, list[str]]] = {}
     for part, columns in (("dev", ("fname", "labels", "split")), ("eval", ("fname", "labels"))):
-        file = find_one(raw, (f"**/FSD50K.ground_truth/{part}.csv",), f"FSD50K.ground_truth/{part}.csv")
-        folder = find_one(raw, (f"**/FSD50K.{part}_audio",), f"folder FSD50K.{part}_audio")
+        file = find_one(raw, f"FSD50K.ground_truth/{part}.csv", f"FSD50K.ground_truth/{part}.csv")
+        folder = find_one(raw, f"FSD50K.{part}_audio", f"folder FSD50K.{part}_audio")
         for row in read_rows(file, columns):
             split = _SPLITS.get(row.get("split", "test"))
             if split is None:
                 raise TaskError(
                     f"{file}: the split of {row['fname']} must be train or val; restore the file."
                 )
+            if row["fname"] in clips:
+                raise TaskError(f"{file}: line {row.line} names {row['fname']} again; restore the file.")
             clips[row["fname"]] = (folder / f"{row['fname']}.wav", split, row["labels"].split(","))
     kept = [name for name in clips if name not in _LONGER_THAN_30_S]
     pairs = sorted((name, label) for name in kept for label in clips[name][2])

@@ -1,10 +1,10 @@
 """NSynth, 5 hours: which of 88 pitches an instrument plays."""
 
-import json
 from pathlib import Path
 
 from tasks.errors import TaskError
 from tasks.info import TRAIN_VALID_TEST, TaskInfo, split_metadata
+from tasks.metadata import read_json_object
 from tasks.raw import Recording, find_one
 from tasks.work import Say
 
@@ -25,6 +25,8 @@ NSYNTH_PITCH = TaskInfo(
 )
 
 _PIANO = range(21, 109)
+_MAX_BYTES = 512 << 20
+"""The table of the training notes has about 220 MB."""
 
 
 def list_nsynth(raw: Path, note: Say) -> list[Recording]:
@@ -34,12 +36,11 @@ def list_nsynth(raw: Path, note: Say) -> list[Recording]:
 
 def _list_split(raw: Path, split: str) -> list[Recording]:
     name = f"nsynth-{split}/examples.json"
-    file = find_one(raw, (name, f"*/{name}"), name)
-    try:
-        notes = json.loads(file.read_text(encoding="utf-8"))
-        pitches = {stem: int(note["pitch"]) for stem, note in notes.items()}
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise TaskError(f"{file} is not NSynth's table of notes and pitches; restore it.") from error
+    file = find_one(raw, name, name)
+    notes = read_json_object(file, _MAX_BYTES)
+    pitches = {stem: note.get("pitch") if isinstance(note, dict) else None for stem, note in notes.items()}
+    if any(type(pitch) is not int for pitch in pitches.values()):
+        raise TaskError(f"{file} is not NSynth's table of notes and pitches; restore it.")
     sound = file.parent / "audio"
     return [
         Recording(sound / f"{stem}.wav", (str(pitch),), split)

@@ -2,22 +2,30 @@
 
 import math
 import statistics
-from collections import Counter
+from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
+from tasks.alike import look, look_alikes, name_fault
+from tasks.audio import measure
 from tasks.errors import TaskError
 from tasks.findings import named
 from tasks.folds import fold_name, grouped_folds
-from tasks.format import TaskMetadata, sort_labels
 from tasks.info import MULTICLASS_SCORES, MULTILABEL_SCORES, TRAIN_VALID_TEST, TaskInfo
+from tasks.labels import sort_labels
+from tasks.metadata import MAX_SECONDS, TaskMetadata
+from tasks.names import printable
 from tasks.paper import HEAR19_TASKS
 from tasks.pipeline import Plan, Splits, check_folder, in_order
-from tasks.raw import Recording, read_rows, sound_length
+from tasks.raw import Recording
+from tasks.tables import Row, read_header, read_rows
 from tasks.work import run_parallel
 
 DEFAULT_FOLDS = 5
 """How many folds are made of groups unless told otherwise."""
+
+_RESERVED = {"all", "paper", "hear19"}
+"""What stands for several tasks where tasks are named."""
 
 _MODES = {"split": "trainvaltest", "fold": "presplit_kfold", "group": "new_split_kfold"}
 """The columns of which a table has one -> how the task is then divided."""
@@ -43,6 +51,7 @@ def plan_own_task(
     if nfolds is not None and column != "group":
         raise TaskError(f"--folds is for a table with the column group; {table} has {column}.")
     recordings = in_order([_recording(table, raw, row, column) for row in rows])
+    _check_alike(table, rows, column)
     labels = {label for r in recordings for label in r.labels}
     if len(labels) < 2:
         raise TaskError(f"{table} has the label {min(labels)!r} only; a task needs two at least.")
@@ -55,6 +64,9 @@ def plan_own_task(
     _check_labels(splits, values, labels)
     lengths = _lengths(recordings)
     clip_seconds = seconds or math.ceil(max(lengths) * 1000) / 1000
+    if clip_seconds > MAX_SECONDS:
+        longest = recordings[lengths.index(max(lengths))].path
+        raise TaskError(f"{longest} lasts {clip_seconds:g} s, and clips would, too; set --duration.")
     metadata = _metadata(name, splits, _MODES[column], values, clip_seconds)
     info = _info(metadata, len(recordings), len(labels))
     remarks = (*_named_folds(values), _length_remark(lengths, seconds, clip_seconds))
@@ -64,19 +76,20 @@ def plan_own_task(
 def _task_name(table: Path) -> str:
     """The name of the table without `.csv`, which must not be taken for one of HEAR's tasks."""
     name = table.stem
+    if fault := name_fault(name):
+        raise TaskError(f"a task is named as its table, and '{printable(name)}' {fault}; rename {table}.")
     if name.removesuffix("-part").removesuffix("-sample") in {i.metadata.task_name for i in HEAR19_TASKS}:
         raise TaskError(f"{name} is the name of one of HEAR's tasks; name {table} otherwise.")
+    if name in _RESERVED:
+        raise TaskError(f"{name} stands for several tasks in commands; name {table} otherwise.")
     return name
 
 
-def _read_table(table: Path) -> tuple[list[dict[str, str]], str]:
+def _read_table(table: Path) -> tuple[list[Row], str]:
     """Rows with a value in every column that matters, and the one column that divides them."""
     if not table.is_file():
         raise TaskError(f"the table {table} does not exist; check its path.")
-    rows = read_rows(table, ())
-    if not rows:
-        raise TaskError(f"{table} has no row; add a line for every recording.")
-    columns = [name for name in rows[0] if name]
+    columns = [name for name in read_header(table) if name]
     for wanted in ("filename", "label"):
         if wanted not in columns:
             there = ", ".join(map(repr, columns))
@@ -85,29 +98,69 @@ def _read_table(table: Path) -> tuple[list[dict[str, str]], str]:
     if len(dividing) != 1:
         found = f"{' and '.join(dividing)}; keep" if dividing else "none; add"
         raise TaskError(f"of the columns split, fold and group {table} has {found} one.")
-    used = ("filename", "label", dividing[0])
-    for number, row in enumerate(read_rows(table, used), start=2):
-        if any("\N{REPLACEMENT CHARACTER}" in row[name] for name in used):
-            raise TaskError(f"{table}: line {number} is not in UTF-8; save the table in that encoding.")
-    file, lines = Counter(row["filename"] for row in rows).most_common(1)[0]
-    if lines > 1:
-        raise TaskError(f"{table} has {lines} lines for {file}; make them one, several labels as a;b.")
+    rows = read_rows(table, ("filename", "label", dividing[0]))
+    if not rows:
+        raise TaskError(f"{table} has no row; add a line for every recording.")
+    lines: dict[str, list[int]] = defaultdict(list)
+    for row in rows:
+        lines[row["filename"]].append(row.line)
+    for file, several in lines.items():
+        if len(several) > 1:
+            where = " and ".join(map(str, several[:2]))
+            raise TaskError(
+                f"{table} has {len(several)} lines for {file} ({where}); make them one, with labels as a;b."
+            )
     return rows, dividing[0]
 
 
-def _recording(table: Path, raw: Path, row: Mapping[str, str], column: str) -> Recording:
+def _labels(row: Row) -> tuple[str, ...]:
+    return tuple(dict.fromkeys(label for part in row["label"].split(";") if (label := part.strip())))
+
+
+def _recording(table: Path, raw: Path, row: Row, column: str) -> Recording:
     """One row; a clip in a sub-folder is named `folder_file`, and `split` has what divides the recordings."""
-    file, value = Path(row["filename"]), row[column].strip()
-    labels = tuple(dict.fromkeys(label for part in row["label"].split(";") if (label := part.strip())))
+    file, value, labels = Path(row["filename"]), row[column].strip(), _labels(row)
+    where = f"{table}: line {row.line}"
     if file.is_absolute() or ".." in file.parts:
-        raise TaskError(f"{table}: {file} must be a path from {raw}, the folder that --raw names.")
+        raise TaskError(f"{where}: {file} must be a path from {raw}, the folder that --raw names.")
     if not (raw / file).is_file():
-        raise TaskError(f"{table} names {file}, which is not in {raw}; add the file or remove its line.")
+        raise TaskError(f"{where} names {file}, which is not in {raw}{_likeness(raw / file)}.")
     if not labels or not value:
-        raise TaskError(f"{table}: {file} has no {column if labels else 'label'}; add it.")
+        raise TaskError(f"{where}: {file} has no {column if labels else 'label'}; add it.")
     if column == "split" and value not in TRAIN_VALID_TEST:
-        raise TaskError(f"{table}: the split of {file} is {value!r}; it must be train, valid or test.")
-    return Recording(raw / file, labels, value, "_".join(file.with_suffix("").parts))
+        raise TaskError(f"{where}: the split of {file} is {value!r}; it must be train, valid or test.")
+    recording = Recording(raw / file, labels, value, "_".join(file.with_suffix("").parts))
+    if fault := name_fault(recording.clip.file):
+        raise TaskError(f"{where}: the clip's name '{recording.clip.file}' {fault}; rename {file}.")
+    return recording
+
+
+def _likeness(path: Path) -> str:
+    """What to do about a file that is not there, where perhaps its name is only written otherwise."""
+    if path.parent.is_dir():
+        for other in sorted(path.parent.iterdir()):
+            if look(other.name) == look(path.name):
+                return f", where {other.name!r} looks like it; write its name as it is"
+    return "; add the file or remove its line"
+
+
+def _check_alike(table: Path, rows: Sequence[Row], column: str) -> None:
+    """TaskError for two files, labels, folds or groups that look alike, with the line of each."""
+    kinds: dict[str, dict[str, int]] = {name: {} for name in ("filename", "label", column)}
+    for row in rows:
+        for name, values in (
+            ("filename", [row["filename"]]),
+            ("label", _labels(row)),
+            (column, [row[column]]),
+        ):
+            for value in values:
+                kinds[name].setdefault(value.strip(), row.line)
+    for name, lines in kinds.items():
+        for first, second in look_alikes(lines):
+            raise TaskError(
+                f"{table}: the {name} {second!r} of line {lines[second]} looks like {first!r} of line "
+                f"{lines[first]}; write both alike, or rename one if they are not the same."
+            )
 
 
 def _fold_values(recordings: Sequence[Recording]) -> dict[str, str]:
@@ -143,11 +196,11 @@ def _check_labels(splits: Splits, values: Mapping[str, str], labels: set[str]) -
 
 
 def _lengths(recordings: Sequence[Recording]) -> list[float]:
-    """Seconds of every recording; 0 for one that cannot be read, which is named when its clip is made."""
+    """Seconds that decode of every recording; 0 for one that cannot be read, named when its clip is made."""
 
     def length(recording: Recording) -> float:
         try:
-            samples, rate = sound_length(recording.path)
+            samples, rate = measure(recording.path)
         except TaskError:
             return 0.0
         return samples / rate

@@ -9,13 +9,21 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.audio import decode, fit_length, is_silent, write_at_rates
+from tasks.audio import Recorded, fit_length, header_rate, is_silent, naming, read_recording, write_at_rates
 from tasks.errors import TaskError
+from tasks.findings import named
 from tasks.folds import new_folds, subsampled
-from tasks.format import BUILD_NOTES, Clip, TaskMetadata, read_task, write_task
+from tasks.format import Clip, clip_fault, read_task, write_task
 from tasks.info import MAX_SECONDS, TaskInfo
+from tasks.metadata import BUILD_NOTES, TaskMetadata
 from tasks.raw import Recording
 from tasks.work import Progress, Say, new_directory, run_parallel
+
+DEFAULT_RATES = (16000, 44100)
+"""Sample rates (Hz) that are written unless others are asked for, where recordings have as much."""
+
+_MAX_PEAK = 8.0
+"""Times full scale, 18 dB, up to which a recording is taken to be loud and not of another scale."""
 
 Splits = Mapping[str, tuple[Recording, ...]]
 
@@ -54,7 +62,7 @@ class Plan:
             metadata = dataclasses.replace(metadata, extra={**metadata.extra, BUILD_NOTES: list(self.notes)})
         if not self.is_part:
             return metadata
-        kept = [r for members in self.splits.values() for r in members]
+        kept = self.recordings
         classes = len({label for r in kept for label in r.labels})
         counts = f"{len(kept)} of {self.info.clips} clips, {classes} of {self.info.classes} classes"
         drawn = ", drawn from a part of the recordings" if len(kept) >= self.info.clips else ""
@@ -75,6 +83,11 @@ class Plan:
     def clips(self) -> dict[str, list[Clip]]:
         """Split -> clips."""
         return {split: [r.clip for r in members] for split, members in self.splits.items()}
+
+    @property
+    def recordings(self) -> list[Recording]:
+        """All recordings, split by split."""
+        return [recording for members in self.splits.values() for recording in members]
 
     def without(self, bad: Sequence[Path]) -> "Plan":
         """The part that is left without the sound files `bad`; the others keep their splits."""
@@ -97,7 +110,7 @@ def build_plan(
     plan: Plan,
     out: Path,
     *,
-    sample_rates: Sequence[int],
+    sample_rates: Sequence[int] | None,
     skip_bad: int = 0,
     say: Say = print,
     reading: Progress | None = None,
@@ -107,20 +120,37 @@ def build_plan(
 
     The parameters and errors are those of `tasks.build.build_task`.
     """
-    there = _already_built(plan, out, sample_rates, skip_bad)
+    there = _already_built(plan, out, sample_rates or (), skip_bad)
     if there is not None:
         say(f"{there} is already built; nothing to do")
         return there
     if skip_bad:
         plan = _without_bad(plan, skip_bad, say, reading)
+    for recording in plan.recordings:
+        if fault := clip_fault(recording.clip):
+            raise TaskError(f"{recording.path}: the clip {fault}; rename it.")
     for sentence in (*plan.notes, *plan.remarks):
         say(sentence)
+    rates = sample_rates or _real_rates(plan)
     target = out / plan.directory
     with new_directory(target) as folder:
         write_task(folder, plan.metadata, plan.clips)
-        silent = _write_audio(folder, plan, sample_rates, progress)
-    _report(target, plan, sample_rates, silent, say)
+        written = _write_audio(folder, plan, rates, progress)
+    _report(target, plan, rates, written, say)
     return target
+
+
+def _real_rates(plan: Plan) -> list[int]:
+    """The usual rates (Hz), or the recordings' own where that is lower: what lies above it is no sound."""
+
+    def rate(path: Path) -> int:
+        try:
+            return header_rate(path)
+        except TaskError:
+            return 0  # named when its clip is made
+
+    highest = max(run_parallel(rate, sorted({r.path for r in plan.recordings})))
+    return sorted({min(rate, highest) for rate in DEFAULT_RATES if highest}) or list(DEFAULT_RATES)
 
 
 def make_plan(builder: Builder, raw: Path) -> Plan:
@@ -265,15 +295,22 @@ def _check_same(target: Path, plan: Plan, sample_rates: Sequence[int], skip_bad:
 
 def _without_bad(plan: Plan, limit: int, say: Say, progress: Progress | None) -> Plan:
     """Read every recording once and leave out those that are bad, `limit` at most; each is named."""
+    seconds = plan.info.metadata.sample_duration
+    members: dict[Path, list[Recording]] = {}
+    for recording in plan.recordings:
+        members.setdefault(recording.path, []).append(recording)
 
     def fault(path: Path) -> str | None:
         try:
-            decode(path)
+            for recording in members[path]:
+                if what := clip_fault(recording.clip):
+                    return f"{path}: the clip {what}"
+                _record(recording, seconds)
         except TaskError as error:
             return str(error)
         return None
 
-    paths = sorted({r.path for members in plan.splits.values() for r in members})
+    paths = sorted(members)
     found = run_parallel(fault, paths, progress=progress)
     faults = {p: f for p, f in zip(paths, found, strict=True) if f}
     for sentence in faults.values():
@@ -285,27 +322,68 @@ def _without_bad(plan: Plan, limit: int, say: Say, progress: Progress | None) ->
     return plan.without(list(faults)) if faults else plan
 
 
-def _write_audio(folder: Path, plan: Plan, sample_rates: Sequence[int], progress: Progress | None) -> int:
-    """Write every clip at every rate; return how many are silent."""
+def _record(recording: Recording, seconds: float | None) -> Recorded:
+    """As much of a recording as its clip takes; TaskError when it is bad."""
+    recorded = read_recording(recording.path, recording.start, seconds)
+    if recorded.peak > _MAX_PEAK:
+        raise TaskError(
+            f"{recording.path} has samples up to {recorded.peak:.4g}, where full scale is 1; divide it by "
+            "its full scale."
+        )
+    return recorded
+
+
+@dataclass(frozen=True)
+class _Written:
+    """What is to be told of one clip: its recording, whether it is silent, and what else is odd."""
+
+    path: Path
+    silent: bool
+    cancels: bool
+    peak: float
+    ends_early: str | None
+
+
+def _write_audio(
+    folder: Path, plan: Plan, sample_rates: Sequence[int], progress: Progress | None
+) -> list[_Written]:
+    """Write every clip at every rate."""
     seconds = plan.info.metadata.sample_duration
 
-    def one(item: tuple[str, Recording]) -> bool:
+    def one(item: tuple[str, Recording]) -> _Written:
         split, recording = item
-        audio, rate = decode(recording.path, recording.start)
-        fitted = audio if seconds is None else fit_length(audio, seconds, rate)
-        write_at_rates(folder, split, recording.clip.file, fitted, rate, sample_rates)
-        return is_silent(fitted)
+        recorded = _record(recording, seconds)
+        with naming(str(recording.path)):
+            audio = recorded.audio if seconds is None else fit_length(recorded.audio, seconds, recorded.rate)
+            write_at_rates(folder, split, recording.clip.file, audio, recorded.rate, sample_rates)
+        return _Written(
+            recording.path, is_silent(audio), recorded.cancels, recorded.peak, recorded.ends_early
+        )
 
     items = [(split, r) for split, members in plan.splits.items() for r in members]
-    return sum(run_parallel(one, items, progress=progress))
+    return run_parallel(one, items, progress=progress)
 
 
-def _report(target: Path, plan: Plan, rates: Sequence[int], silent: int, say: Say) -> None:
-    count = sum(len(members) for members in plan.splits.values())
+def _report(target: Path, plan: Plan, rates: Sequence[int], written: Sequence[_Written], say: Say) -> None:
+    count = len(plan.recordings)
     parts = "splits" if plan.info.metadata.split_mode == "trainvaltest" else "folds"
     hertz = ", ".join(str(rate) for rate in rates)
     say(f"built {target}: {count} clips in {len(plan.splits)} {parts} at {hertz} Hz")
+    for one in sorted((one for one in written if one.ends_early), key=lambda one: one.path):
+        say(f"{one.path} {one.ends_early}; what decodes was taken, restore it and build anew for all of it")
+    silent = [one for one in written if one.silent and not one.cancels]
     if silent:
-        say(f"{silent} of {count} clips are silent: the raw recordings hold no sound there")
+        say(f"{len(silent)} of {count} clips are silent: the raw recordings hold no sound there")
+    cancelled = [one.path.name for one in written if one.cancels]
+    if cancelled:
+        say(
+            f"of {len(cancelled)} of {count} recordings the channels cancel each other, so that their mean "
+            f"has next to no sound: {named(cancelled)}; turn one channel round or give one alone"
+        )
+    loud = [one for one in written if one.peak > 1]
+    if loud:
+        most = max(loud, key=lambda one: one.peak)
+        what = f"{len(loud)} of {count} recordings exceed full scale and are cut off there"
+        say(f"{what} ({most.path.name} has {most.peak:.3g} times full scale)")
     if plan.is_part:
         say(f"this is a part of the task: {plan.metadata.part_of}; its scores are not those of the whole")

@@ -1,15 +1,13 @@
 """Raw data sets as their makers publish them: what a listing function gives, and what they share."""
 
-import csv
 import re
-from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-import soundfile
-
 from tasks.errors import TaskError
+from tasks.folders import contents_below
 from tasks.format import Clip
+from tasks.tables import read_rows
 
 _SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"}
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".z01"}
@@ -41,23 +39,17 @@ class Recording:
 
 
 def sounds_below(raw: Path) -> list[Path]:
-    """Every sound file in any sub-folder of `raw`, hidden ones left out; TaskError when there is none."""
-    files = [p for p in raw.rglob("*") if not p.name.startswith(".")]
-    sounds = sorted(p for p in files if p.suffix.lower() in _SUFFIXES)
+    """Every sound file in any sub-folder of `raw`, as `contents_below` finds them.
+
+    Raises TaskError when there is none, or a folder cannot be read.
+    """
+    files, _ = contents_below(raw)
+    sounds = [path for path in files if path.suffix.lower() in _SUFFIXES]
     if not sounds:
         archives = sorted(p.name for p in files if p.suffix.lower() in _ARCHIVES)
         remedy = f"unpack {', '.join(archives[:5])} there" if archives else "check --raw"
         raise TaskError(f"there is no sound file below {raw}; {remedy}.")
     return sounds
-
-
-def sound_length(path: Path) -> tuple[int, int]:
-    """Samples of a sound file and its rate (Hz); TaskError when it cannot be read."""
-    try:
-        sound = soundfile.info(path)
-    except soundfile.SoundFileError as error:
-        raise TaskError(f"{path} is not readable as sound ({error}); restore it.") from error
-    return sound.frames, sound.samplerate
 
 
 def labelled_by_name(raw: Path, pattern: re.Pattern[str]) -> list[Recording]:
@@ -84,28 +76,20 @@ def labelled_by_tfds(raw: Path) -> list[Recording]:
     """
     return [
         Recording(file.parent / "audio" / row["filename"], (row["label"],))
-        for file in sorted(raw.rglob("*_labels.csv"))
+        for file in contents_below(raw)[0]
+        if file.name.endswith("_labels.csv")
         for row in read_rows(file, ("filename", "label"))
     ]
 
 
-def read_rows(file: Path, columns: Sequence[str]) -> list[dict[str, str]]:
-    """Rows of a CSV file; TaskError when it cannot be read or a row lacks a value in one of `columns`."""
-    try:
-        with open(file, newline="", encoding="utf-8-sig", errors="replace") as source:
-            rows = list(csv.DictReader(source))
-    except (OSError, csv.Error) as error:
-        raise TaskError(f"{file} cannot be read as a table ({error}); restore it.") from error
-    for number, row in enumerate(rows, start=2):
-        lacking = [name for name in columns if not row.get(name)]
-        if lacking:
-            raise TaskError(f"{file}: line {number} has no {', '.join(lacking)}; restore the file.")
-    return rows
+def find_one(raw: Path, name: str, what: str) -> Path:
+    """The one file or folder at any depth in `raw` whose path ends with `name`.
 
-
-def find_one(raw: Path, patterns: Iterable[str], what: str) -> Path:
-    """The one path that some glob pattern finds in `raw`; TaskError naming `what` for none or several."""
-    found = sorted({path for pattern in patterns for path in raw.glob(pattern)})
+    Raises TaskError naming `what` for none or several.
+    """
+    wanted = Path(name).parts
+    files, folders = contents_below(raw)
+    found = [path for path in (*files, *folders) if path.parts[-len(wanted) :] == wanted]
     if not found:
         raise TaskError(f"there is no {what} in {raw}; unpack the whole data set there, or check --raw.")
     if len(found) > 1:

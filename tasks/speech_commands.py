@@ -2,9 +2,11 @@
 
 from pathlib import Path
 
+from tasks.audio import measure
 from tasks.errors import TaskError
+from tasks.folders import contents_below
 from tasks.info import TaskInfo, split_metadata
-from tasks.raw import Recording, find_one, sound_length
+from tasks.raw import Recording, find_one
 from tasks.work import Say
 
 SPEECH_COMMANDS = TaskInfo(
@@ -32,20 +34,30 @@ def list_speech_commands(raw: Path, note: Say) -> list[Recording]:
 
     Cuts of the background noise are the class `_silence_`, those of the running tap for validation.
     """
-    train = find_one(raw, ("**/validation_list.txt",), "validation_list.txt of the training archive").parent
-    test = find_one(raw, ("**/_unknown_",), "test archive (with a folder _unknown_)").parent
+    train = find_one(raw, "validation_list.txt", "validation_list.txt of the training archive").parent
+    test = find_one(raw, "_unknown_", "test archive (with a folder _unknown_)").parent
     if train == test:
         raise TaskError(f"both archives are in {train}, which mixes them; unpack each into its own folder.")
     valid, held_out = (_paths(train, f"{name}_list.txt") for name in ("validation", "testing"))
-    words = valid.union(p for p in train.glob("*/*.wav") if not p.parent.name.startswith("_"))
-    listed = [_word(p, "valid" if p in valid else "train") for p in words - held_out]
-    for path in train.glob("_background_noise_/*.wav"):
+    sounds = _sounds(train)
+    words = valid.union(p for p in sounds if not p.parent.name.startswith("_"))
+    listed = [_word(p, "valid" if p in valid else "train") for p in sorted(words - held_out)]
+    for path in (p for p in sounds if p.parent.name == "_background_noise_"):
         listed += _silences(path, "valid" if path.stem.startswith("running_tap") else "train")
-    return listed + [_word(path, "test") for path in test.glob("*/*.wav")]
+    return listed + [_word(path, "test") for path in _sounds(test)]
+
+
+def _sounds(archive: Path) -> list[Path]:
+    """The wav files in the folders of an unpacked archive."""
+    return [p for p in contents_below(archive)[0] if p.suffix == ".wav" and p.parent.parent == archive]
 
 
 def _paths(train: Path, name: str) -> set[Path]:
-    return {train / line for line in find_one(train, (name,), name).read_text().split()}
+    file = train / name
+    try:
+        return {train / line for line in file.read_text(encoding="utf-8").split()}
+    except (OSError, UnicodeDecodeError) as error:
+        raise TaskError(f"{file} is not there or no list of files in UTF-8; restore it.") from error
 
 
 def _word(path: Path, split: str) -> Recording:
@@ -55,6 +67,6 @@ def _word(path: Path, split: str) -> Recording:
 
 def _silences(path: Path, split: str) -> list[Recording]:
     """A cut of one second at every half second of a background noise."""
-    samples, rate = sound_length(path)
+    samples, rate = measure(path)
     starts = range(0, samples - rate, rate // 2)
     return [Recording(path, ("_silence_",), split, f"_silence__{path.stem}-{i}", i) for i in starts]

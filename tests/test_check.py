@@ -71,7 +71,7 @@ SPOILED = {
     "task_metadata.json: splits are ['train', 'valid']; trainvaltest": metadata(splits=["train", "valid"]),
     "task_metadata.json: nfolds is 5 but splits names 3": metadata(split_mode="new_split_kfold", nfolds=5),
     ".: nothing else was looked at": drop("splits"),
-    "task_metadata.json: is not valid JSON": lambda r: (r / "task_metadata.json").write_text("{"),
+    "task_metadata.json: is not JSON (": lambda r: (r / "task_metadata.json").write_text("{"),
     "task_metadata.json: splits do not name what is there: extra.json": lambda r: (
         r / "extra.json"
     ).write_text("{}"),
@@ -87,7 +87,7 @@ SPOILED = {
     "task_metadata.json: evaluation names 'accuracy', which is no score of scene tasks": metadata(
         evaluation=["accuracy"]
     ),
-    "train.json: is not valid JSON": lambda r: (r / "train.json").write_text("[" * 100_000),
+    "train.json: is nested more than 64 levels deep": lambda r: (r / "train.json").write_text("[" * 100_000),
     "labelvocabulary.csv: no clip has the labels 11": lambda r: (r / "labelvocabulary.csv").write_text(
         "idx,label\n0,2\n1,10\n2,11\n"
     ),
