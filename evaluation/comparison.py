@@ -138,6 +138,8 @@ def compare(results: Results, directories: Sequence[Path] = ()) -> Comparison:
     `directories` are the runs' own, where saved predictions are looked for; the bootstrap over test clips
     needs them (`--save-predictions`).
     """
+    titled = [replace(column, short=results.titles[column.task]) for column in results.columns]
+    results = replace(results, columns=titled)
     ranked = results.ranked
     clips = _clip_intervals(results, directories)
     return Comparison(

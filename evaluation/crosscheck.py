@@ -6,7 +6,6 @@ today), and its scores are printed beside ours. The tree itself is not touched.
 """
 
 import argparse
-import json
 import math
 import os
 import shutil
@@ -23,7 +22,8 @@ import numpy as np
 from evaluation.command import run_command
 from evaluation.errors import EvaluationError
 from evaluation.heareval_export import PREDICTED, SCORES, seed_score_files
-from evaluation.heareval_files import find_trees, labels_file, read_label_lists, tree_files
+from evaluation.heareval_files import find_trees, labels_file, read_label_lists, read_tree_json, tree_files
+from evaluation.shapes import misfit
 from evaluation.statistics import Interval, t_interval
 from tasks import read_labels
 
@@ -47,6 +47,9 @@ REQUIREMENTS = (
     "tqdm",
 )
 """With these heareval runs on Python 3.11; those it asks for itself cannot be built there."""
+
+TEXT = {"encoding": "utf-8", "errors": "replace"}
+"""How what another program says is read."""
 
 GRIDS = ("default", "fast", "faster")
 
@@ -88,9 +91,9 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 2 for a mistake or a failure of heareval, 130 after Ctrl-C."""
-    arguments = parser().parse_args(argv)
 
-    def work() -> int:
+    def work() -> None:
+        arguments = parser().parse_args(argv)
         if arguments.grid_points < 1:
             raise EvaluationError(f"--grid-points {arguments.grid_points}: at least one is needed")
         folders = find_trees(arguments.directory)
@@ -99,7 +102,6 @@ def main(argv: Sequence[str] | None = None) -> int:
         for folder in folders:
             theirs = run_heareval(folder, python, grid=arguments.grid, grid_points=arguments.grid_points)
             print(comparison(folder, theirs, f"grid {arguments.grid}, {arguments.grid_points} points"))
-        return 0
 
     return run_command(work, "stopped.")
 
@@ -137,7 +139,7 @@ def create_environment(path: Path) -> Path:
 
 
 def _check_output(command: Sequence[str | Path], what: str) -> None:
-    done = subprocess.run(command, capture_output=True, text=True, env=_environment(), check=False)
+    done = subprocess.run(command, capture_output=True, env=_environment(), check=False, **TEXT)
     if done.returncode:
         raise EvaluationError(f"the environment could not be made: {what} says: {_last_line(done.stderr)}")
 
@@ -166,11 +168,13 @@ def run_heareval(folder: Path, python: Path, *, grid: str, grid_points: int) -> 
             _link(folder / file, copy / file)
         print(f"heareval trains on {name} ...", file=sys.stderr, flush=True)
         done = subprocess.run(
-            [*command, *options], cwd=work, env=_environment(), capture_output=True, text=True, check=False
+            [*command, *options], cwd=work, env=_environment(), capture_output=True, check=False, **TEXT
         )
         if done.returncode == 0 and (copy / SCORES).is_file():
-            return json.loads((copy / SCORES).read_bytes())
-    with tempfile.NamedTemporaryFile("w", prefix="heareval-", suffix=".log", delete=False) as log:
+            return read_scores(copy / SCORES)
+    with tempfile.NamedTemporaryFile(
+        "w", prefix="heareval-", suffix=".log", delete=False, encoding="utf-8"
+    ) as log:
         log.write(done.stdout + done.stderr)
     raise EvaluationError(f"heareval failed on {folder}: {_last_line(done.stderr)} (all it said: {log.name})")
 
@@ -193,7 +197,7 @@ def comparison(folder: Path, theirs: Mapping[str, Any], how: str) -> str:
 
     `how` says what heareval was asked for. Ours are those that an export wrote beside the tree.
     """
-    ours = [json.loads(file.read_bytes()) for file in seed_score_files(folder)]
+    ours = [read_scores(file) for file in seed_score_files(folder)]
     preset = _preset(folder)
     rows = [("", f"here ({len(ours)} seeds, {preset})" if ours else "here", f"{HEAREVAL} ({how})", "")]
     for score in read_labels(folder).metadata.evaluation:
@@ -215,15 +219,30 @@ def comparison(folder: Path, theirs: Mapping[str, Any], how: str) -> str:
 
 def _preset(folder: Path) -> str:
     """Return the preset of our scores beside a tree."""
-    presets = {json.loads(f.with_name(PREDICTED).read_bytes())["preset"] for f in seed_score_files(folder)}
-    return " and ".join(sorted(presets))
+    files = [file.with_name(PREDICTED) for file in seed_score_files(folder)]
+    return " and ".join(sorted({_json(file, {"preset": str})["preset"] for file in files}))
+
+
+def read_scores(file: Path) -> dict[str, Any]:
+    """Read a `test.predicted-scores.json`; raise EvaluationError when it has no scores of a test part."""
+    scores = {str: object}
+    return _json(file, ({"aggregated_scores": scores}, {"test": scores}))
+
+
+def _json(file: Path, shape: Any) -> dict[str, Any]:
+    found = read_tree_json(file, finite=False)  # as the original writes it
+    if reason := misfit(found, shape):
+        raise EvaluationError(f"{file} is not what heareval or an export writes ({reason}); make it again")
+    return found
 
 
 def _mean(scores: Mapping[str, Any], name: str) -> float:
-    """Return a score of one run: of the test part, or the mean over folds."""
-    if "aggregated_scores" in scores:
-        return float(scores["aggregated_scores"][f"test_{name}_mean"])
-    return float(scores["test"][f"test_{name}"])
+    """Return a score of one run: of the test part, or the mean over folds; NaN where it has none."""
+    folds = "aggregated_scores" in scores
+    score = (
+        scores["aggregated_scores"].get(f"test_{name}_mean") if folds else scores["test"].get(f"test_{name}")
+    )
+    return float(score) if isinstance(score, int | float) else math.nan
 
 
 def _cell(interval: Interval) -> str:

@@ -11,7 +11,7 @@ from jaxtyping import Float, Shaped
 from evaluation.errors import EvaluationError
 from evaluation.files import atomically
 from evaluation.metrics import average_precision, roc_auc
-from evaluation.shapes import misfit
+from evaluation.shapes import ANY_NUMBER, misfit
 
 THRESHOLD = 0.5
 """From which predicted probability on a label of a multilabel task counts as predicted."""
@@ -58,7 +58,7 @@ def _rounded(values: Float[np.ndarray, "classes"]) -> list[float]:
 
 def details_misfit(fields: Mapping[str, Any]) -> str:
     """Return what keeps the details of a fit from being shown, "" when they are as they are written."""
-    scores = {name: [float] for name in fields if name not in ("labels", "confusion")}
+    scores = {name: [ANY_NUMBER] for name in fields if name not in ("labels", "confusion")}
     shape = {"labels": [(str, int, float)], "confusion?": [[int]], **scores}
     if reason := misfit(fields, shape):
         return reason

@@ -24,6 +24,7 @@ from jaxtyping import Float, Int
 from evaluation.embed import is_embedded
 from evaluation.errors import EvaluationError
 from evaluation.events import event_part
+from evaluation.files import write_atomically
 from evaluation.heareval_files import (
     METADATA,
     ROWS_AT_ONCE,
@@ -33,6 +34,7 @@ from evaluation.heareval_files import (
     embeddings_file,
     frames_file,
     labels_file,
+    read_tree_json,
 )
 from evaluation.job import Job, SeededFit
 from evaluation.knn import KnnConfig
@@ -108,7 +110,7 @@ def write_embeddings(job: Job, folder: Path) -> None:
     write = _write_scenes if task.metadata.embedding_type == "scene" else _write_frames
     for split, order in row_orders({s: len(task.clips[s]) for s in task.metadata.splits}).items():
         # The task's clips have their labels as text; the tree keeps them as the JSON has them.
-        entries = json.loads((folder / f"{split}.json").read_bytes())
+        entries = read_tree_json(folder / f"{split}.json")
         write(job, folder, split, order, [entries[task.clips[split][i].file] for i in order])
     (folder / DONE).touch()
 
@@ -218,4 +220,4 @@ def _aggregated(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
 
 def _write_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON as the original does, infinities and NaN included."""
-    path.write_text(json.dumps(content, indent=4), encoding="utf-8")
+    write_atomically(path, json.dumps(content, indent=4))

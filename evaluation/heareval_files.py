@@ -7,7 +7,6 @@ of a task of events also `<split>.filename-timestamps.json` (file and time in ms
 """
 
 import io
-import json
 import pickle
 from pathlib import Path, PureWindowsPath
 from typing import Any
@@ -16,7 +15,9 @@ import numpy as np
 from jaxtyping import Float
 
 from evaluation.errors import EvaluationError
-from tasks import TaskMetadata
+from evaluation.shapes import misfit
+from tasks import TaskError, TaskMetadata
+from tasks.json_files import read_json
 
 METADATA = "task_metadata.json"
 VOCABULARY = "labelvocabulary.csv"
@@ -24,6 +25,10 @@ ROWS_AT_ONCE = 4096
 """Rows in memory while copying: 63 MB of 3,840 floats."""
 
 Label = str | int | float
+LARGEST_LABEL = 10**300
+"""Of a label that is a number."""
+MOST_JSON = 1 << 30
+"""Bytes of the largest JSON of a tree, which names the clip of every frame."""
 
 
 def dimensions_file(split: str) -> str:
@@ -78,12 +83,11 @@ def read_embeddings(folder: Path, split: str) -> Float[np.ndarray, "rows dim"]:
     Raises EvaluationError, naming the file, when it or its dimensions are missing, or they do not agree.
     """
     file = folder / dimensions_file(split)
-    content = _bytes(file)
-    try:
-        rows, dim = json.loads(content)
-    except (ValueError, TypeError) as error:
-        raise EvaluationError(f"{file} must hold [rows, dimensions]; copy or embed the task again") from error
-    if not all(type(number) is int and number > 0 for number in (rows, dim)):
+    content = read_tree_json(file, "[rows, dimensions]")
+    if misfit(content, [object]) or len(content) != 2:
+        raise EvaluationError(f"{file} must hold [rows, dimensions]; copy or embed the task again")
+    rows, dim = content
+    if not all(type(number) is int and number > 0 for number in content):
         raise EvaluationError(f"{file} holds [{rows}, {dim}] where two numbers above 0 belong; embed again")
     data = folder / embeddings_file(split)
     if not data.is_file():
@@ -101,14 +105,26 @@ def read_frame_index(file: Path) -> tuple[list[str], Float[np.ndarray, "rows"]]:
 
     Raises EvaluationError, naming the file, when it holds anything else.
     """
-    content = _bytes(file)
+    rows = read_tree_json(file, "pairs of file name and ms")
     try:
-        rows = json.loads(content)
         names = [PureWindowsPath(name).name for name, _ in rows]  # splits at / and at \
         times = np.array([float(time) for _, time in rows])
     except (ValueError, TypeError) as error:
         raise EvaluationError(f"{file} must hold pairs of file name and ms; embed the task again") from error
     return names, times
+
+
+def read_tree_json(file: Path, what: str = "JSON", *, finite: bool = True) -> Any:
+    """Read a JSON file of a tree that should hold `what`; NaN and Infinity are read unless `finite`.
+
+    Raises EvaluationError, naming the file, when it is missing or damaged.
+    """
+    try:
+        return read_json(file, max_bytes=MOST_JSON, finite=finite)
+    except OSError as error:
+        raise EvaluationError(f"{file} cannot be read ({error.strerror}); copy the whole tree") from error
+    except TaskError as error:
+        raise EvaluationError(f"{file} must hold {what}: {error}") from error
 
 
 def read_label_lists(file: Path) -> list[list[Label]]:
@@ -133,6 +149,8 @@ def read_label_lists(file: Path) -> list[list[Label]]:
             raise EvaluationError(
                 f"{file} holds a label of type {type(label).__name__}; only text and numbers are admitted"
             )
+        if not isinstance(label, str) and not abs(label) < LARGEST_LABEL:
+            raise EvaluationError(f"{file} holds a label that is too large a number, or none at all")
     return content
 
 

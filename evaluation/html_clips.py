@@ -21,6 +21,8 @@ AUDIO_BYTES = 3_000_000
 
 CLIPS_PER_TASK = 5
 CLIP_SECONDS = 10.0
+MOST_RATE = 192_000
+"""Hz; that of a clip with a higher one is a mistake of its header."""
 
 Name = tuple[str, str]
 """Part and file name of a clip."""
@@ -78,7 +80,8 @@ def hardest_clips(
     found = {task: models for task, models in found.items() if models}
     allowed = audio_bytes // max(1, len(found))
     where = {job["label"]: (Path(job["directory"]), job.get("source_rate")) for job in jobs}
-    return [_task_clips(task, models, *where[task], allowed) for task, models in found.items()]
+    unknown = (Path(), None)
+    return [_task_clips(task, models, *where.get(task, unknown), allowed) for task, models in found.items()]
 
 
 def _read(
@@ -163,8 +166,9 @@ def _sound(path: Path, allowed: int) -> tuple[bytes, str]:
         return b"", "sound not at hand"
     content = io.BytesIO()
     try:
-        audio, rate = soundfile.read(path, dtype="int16")
-        samples = math.ceil(CLIP_SECONDS * rate)
+        with soundfile.SoundFile(path) as file:
+            rate, samples = file.samplerate, math.ceil(CLIP_SECONDS * min(file.samplerate, MOST_RATE))
+            audio = file.read(samples + 1, dtype="int16")  # no more, whatever the header claims
         soundfile.write(content, audio[:samples], rate, format="MP3")
     except (OSError, soundfile.LibsndfileError) as error:
         return b"", f"sound cannot be shown: {error}"

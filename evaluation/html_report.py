@@ -14,8 +14,10 @@ from pathlib import Path
 from typing import Any
 
 from jinja2 import Environment, PackageLoader, StrictUndefined
+from markupsafe import Markup
 
 from evaluation.errors import EvaluationError
+from evaluation.escape import plain
 from evaluation.figures import CAPTIONS_FILE
 from evaluation.files import write_atomically
 from evaluation.html_classes import TaskClasses, class_views
@@ -24,6 +26,7 @@ from evaluation.ledger import FitRecord, Ledger
 from evaluation.provenance import read_run_file
 from evaluation.results import LEDGER_FILE
 from evaluation.tables import Results, all_notes, grid
+from tasks.names import printable
 
 SVG_BYTES = 1_500_000
 """A larger drawing is shown as the PNG of the same name, if there is one."""
@@ -40,16 +43,29 @@ class Section:
 
     title: str
     header: Sequence[str]
-    rows: Sequence[Sequence[str]]
+    rows: Sequence[Sequence["str | Digest"]]
     notes: Sequence[str] = ()
 
     @property
     def wordy(self) -> list[bool]:
         """Whether each column holds words, which stand left and may be broken, and not numbers."""
-        return [
-            any(row[i][:1].isalpha() or len(row[i]) > 24 for row in self.rows)
-            for i in range(len(self.header))
-        ]
+        return [any(_is_words(row[i]) for row in self.rows) for i in range(len(self.header))]
+
+
+@dataclass(frozen=True)
+class Digest:
+    """A hash of which the page shows the start, and all of it where one points."""
+
+    whole: str
+
+    @property
+    def start(self) -> str:
+        """As much as a reader compares."""
+        return self.whole[:12]
+
+
+def _is_words(cell: "str | Digest") -> bool:
+    return isinstance(cell, Digest) or bool(re.search(r"[^\W\d_]{3}", cell)) or len(cell) > 24
 
 
 @dataclass(frozen=True)
@@ -111,7 +127,7 @@ def write_html(
         figures=_figures(figures),
         classes=class_views(results, run_directories),
         clips=clips,
-        provenance=[_provenance(path, run) for path, run in runs.items()],
+        provenance=[_provenance(path, run, results) for path, run in runs.items()],
     )
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / "report.html", page)
@@ -135,6 +151,7 @@ def render(
         loader=PackageLoader("evaluation", "report_page"),
         autoescape=True,
         undefined=StrictUndefined,
+        finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -143,7 +160,6 @@ def render(
     return environment.get_template("report.html").render(
         title=title,
         results=results,
-        short={column.task: column.short for column in results.columns},
         columns=results.columns,
         table=table,
         best=best,
@@ -156,6 +172,11 @@ def render(
         script=script,
         script_hash=base64.b64encode(hashlib.sha256(script.encode()).digest()).decode(),
     )
+
+
+def _shown(value: Any) -> Any:
+    """Return text from outside with control characters as escapes; the page's own parts stay."""
+    return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _main_table(results: Results) -> Section:
@@ -201,10 +222,10 @@ def _caption(path: Path) -> str:
     captions = path.with_name(CAPTIONS_FILE)
     text = captions.read_text(encoding="utf-8") if captions.exists() else ""
     found = re.search(rf"!\[{re.escape(path.stem)}\]\(.*\)\s+(.+)", text)
-    return found[1] if found else ""
+    return plain(found[1]) if found else ""
 
 
-def _provenance(path: Path, run: Mapping[str, Any]) -> Provenance:
+def _provenance(path: Path, run: Mapping[str, Any], results: Results) -> Provenance:
     records = list(Ledger(path / LEDGER_FILE).records.values())
     hardware = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run["hardware"].items())
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
@@ -219,7 +240,7 @@ def _provenance(path: Path, run: Mapping[str, Any]) -> Provenance:
         ("Embedding", _embedding(run)),
     ]
     facts += [("Failed", failure) for failure in run["failures"]]
-    return Provenance(path.resolve().name, facts, _model_hashes(run), _task_hashes(run))
+    return Provenance(path.resolve().name, facts, _model_hashes(run, results), _task_hashes(run, results))
 
 
 def _other_origins(run: Mapping[str, Any], records: Sequence[FitRecord]) -> list[tuple[str, str]]:
@@ -273,29 +294,33 @@ def _embedding(run: Mapping[str, Any]) -> str:
     return text + (f"; of {unknown} tasks and models it is not known" if unknown else "")
 
 
-def _model_hashes(run: Mapping[str, Any]) -> Section:
+def _model_hashes(run: Mapping[str, Any], results: Results) -> Section:
     rows = [
         [
+            results.name(model["label"]),
             model["label"],
-            model["weights"] or ("none given" if model["pretrained"] else "random init"),
             "" if model["parameters"] is None else f"{model['parameters']:,}",
             "" if model["sample_rate"] is None else f"{model['sample_rate']}",
             str(model["dim"]),
-            f"{model['clips_per_second']:.3g}" if model.get("clips_per_second") else "",
             f"{flops / 1e9:.3g}" if (flops := model.get("flops_per_second_of_sound")) else "",
-            model["fingerprint"] or "imported embeddings",
+            Digest(model["fingerprint"]) if model["fingerprint"] else "imported embeddings",
         ]
         for model in run["models"]
     ]
-    speed = ["clips/s", "GFLOPs per second of sound"]
-    header = ["model", "weights", "parameters", "rate (Hz)", "dimensions", *speed, "fingerprint (SHA-256)"]
+    header = ["model", "as given", "parameters", "rate (Hz)", "dimensions"]
+    header += ["GFLOPs per second of sound", "fingerprint (SHA-256)"]
     return Section("Models", header, rows)
 
 
-def _task_hashes(run: Mapping[str, Any]) -> Section:
+def _task_hashes(run: Mapping[str, Any], results: Results) -> Section:
     tasks = {(job["task"], job.get("source_rate")): job.get("task_digest") for job in run["jobs"]}
     rows = [
-        [task, "" if rate is None else str(rate), digest or "no sound: imported embeddings"]
+        [
+            results.titles.get(task, task),
+            task,
+            "" if rate is None else str(rate),
+            Digest(digest) if digest else "no sound: imported embeddings",
+        ]
         for (task, rate), digest in tasks.items()
     ]
-    return Section("Tasks", ["task", "rate (Hz)", "content (SHA-256)"], rows)
+    return Section("Tasks", ["task", "directory", "rate (Hz)", "content (SHA-256)"], rows)

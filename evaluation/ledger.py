@@ -15,7 +15,7 @@ from typing import Any
 from evaluation.details import details_misfit
 from evaluation.errors import EvaluationError
 from evaluation.files import Lines, append, ends_whole, read_lines, set_aside, write_atomically
-from evaluation.shapes import misfit
+from evaluation.shapes import ANY_NUMBER, misfit
 from tasks import TaskError
 from tasks.json_files import parse_json
 from tasks.names import printable
@@ -161,7 +161,7 @@ class Ledger:
         lines = read_lines(self.details_path, _START)
         for line, number in zip(lines.whole, lines.numbers, strict=True):
             with contextlib.suppress(TaskError):
-                fields = parse_json(line, str(self.details_path))
+                fields = parse_json(line, str(self.details_path), surrogates=True)
                 if misfit(fields, {"key": KEY_SHAPE}):
                     continue
                 key = _key(fields.pop("key"))
@@ -201,11 +201,11 @@ RECORD_SHAPE = {
     "key": KEY_SHAPE,
     **dict.fromkeys(("model", "task", "preset", "primary", "monitor", "stack", "finished"), str),
     **dict.fromkeys(("epoch", "epochs", "stack_size"), int),
-    **dict.fromkeys(("validation_score", "stack_seconds", "seconds", "flops"), float),
-    "scores": {str: float},
+    **dict.fromkeys(("validation_score", "stack_seconds", "seconds", "flops"), ANY_NUMBER),
+    "scores": {str: ANY_NUMBER},
     "versions": {str: str},
     "postprocessing?": {str: float},
-    "test_loss?": (float, None),
+    "test_loss?": (*ANY_NUMBER, None),
     "git_revision?": (str, None),
     "hardware?": {str: object},
 }
@@ -216,7 +216,7 @@ MOST_SECONDS = 1e9
 def _parsed(line: bytes, number: int, path: Path) -> FitRecord:
     where = f"{path}, line {number}"
     try:
-        fields = parse_json(line, where)
+        fields = parse_json(line, where, surrogates=True)
         reason = misfit(fields, RECORD_SHAPE) or _nonsense(fields)
     except TaskError as error:
         fields, reason = {}, str(error).removeprefix(f"{where} ").rpartition(";")[0]
@@ -257,15 +257,15 @@ def _key(fields: Mapping[str, Any]) -> FitKey:
 
 
 def _line(fields: Mapping[str, Any]) -> str:
-    return json.dumps(_strict(fields), allow_nan=False) + "\n"
+    return json.dumps(strict(fields), allow_nan=False) + "\n"
 
 
-def _strict(value: Any) -> Any:
+def strict(value: Any) -> Any:
     """Return the value with infinities and NaN as strings: strict JSON has neither (float() reads them)."""
     if isinstance(value, dict):
-        return {name: _strict(item) for name, item in value.items()}
-    if isinstance(value, list):
-        return [_strict(item) for item in value]
+        return {name: strict(item) for name, item in value.items()}
+    if isinstance(value, list | tuple):
+        return [strict(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value

@@ -240,16 +240,15 @@ def parser() -> argparse.ArgumentParser:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 2 for a mistake, 130 after Ctrl-C."""
-    arguments = parser().parse_args(argv)
 
-    def work() -> int:
+    def work() -> None:
+        arguments = parser().parse_args(argv)
         if arguments.download:
             print(*download(arguments.download), sep="\n")
         elif arguments.json:
             print(json.dumps(rows(), indent=2))
         else:
             print(text_table(rows()))
-        return 0
 
     return run_command(work, "stopped; the same command goes on with what is missing.")
 

@@ -15,8 +15,13 @@ import torch
 
 from evaluation.errors import EvaluationError
 from evaluation.files import write_atomically
-from evaluation.ledger import Origin
+from evaluation.ledger import Origin, strict
+from evaluation.shapes import misfit
+from tasks import TaskError
+from tasks.json_files import read_json
+from tasks.names import printable
 
+RUN_FILE = "run.json"
 ROOMS = ("evaluation", "hear_mwmae", "tasks")
 PACKAGES = ("hear-mwmae", "torch", "numpy", "scipy", "soundfile", "soxr")
 
@@ -49,7 +54,8 @@ def git_revision() -> str | None:
 
 def _git(directory: Path, *arguments: str) -> str:
     command = ["git", "-C", str(directory), *arguments]
-    return subprocess.run(command, capture_output=True, text=True, check=True).stdout.strip()
+    done = subprocess.run(command, capture_output=True, encoding="utf-8", errors="replace", check=True)
+    return done.stdout.strip()
 
 
 def hardware(device: torch.device) -> dict[str, Any]:
@@ -79,18 +85,72 @@ def write_run_file(path: Path, content: Mapping[str, Any]) -> None:
         "git_revision": git_revision(),
         **content,
     }
-    write_atomically(path, json.dumps(whole, indent=1))
+    write_atomically(path, json.dumps(strict(whole), indent=1))
+
+
+RUN_SHAPE = {
+    "command": [str],
+    "versions": {str: str},
+    "git_revision": (str, None),
+    "hardware": {str: object},
+    "preset": str,
+    "head": str,
+    "n_seeds": object,
+    "failures": [str],
+    "models": [
+        {
+            "label": str,
+            "module": str,
+            "weights": str,
+            "options": {str: object},
+            "fingerprint": (str, None),
+            "pretrained": bool,
+            "parameters": (int, None),
+            "sample_rate": (int, None),
+            "dim": int,
+            "flops_per_second_of_sound?": (float, None),
+        }
+    ],
+    "jobs": [
+        {
+            "model": str,
+            "label": str,
+            "directory": str,
+            "task": str,
+            "source_rate?": (int, None),
+            "task_digest?": (str, None),
+            "model_fingerprint?": (str, None),
+            "embedding_time?": ({"seconds": float, "hardware": [object], "flops?": (float, None)}, None),
+        }
+    ],
+    "results": object,
+}
+"""What the readers of a run.json rely on."""
 
 
 def read_run_file(directory: Path) -> dict[str, Any]:
-    """Read the `run.json` of a run; raise EvaluationError when there is none or it cannot be read."""
-    path = directory / "run.json"
-    try:
-        return dict(json.loads(path.read_text(encoding="utf-8")))
-    except OSError as error:
+    """Read the `run.json` of a run; raise EvaluationError when it is not there or not as a run writes it."""
+    path = directory / RUN_FILE
+    if not path.is_file():
         raise EvaluationError(
-            f"{directory} is not the folder of a run: {path} cannot be read ({error.strerror}); "
-            "give a folder that evaluation.run wrote, such as results/sample"
-        ) from error
-    except (ValueError, TypeError) as error:
-        raise EvaluationError(f"{path} is damaged ({error}); the run's own command writes it anew") from error
+            f"{directory} is not the directory of a run: it has no {RUN_FILE}; "
+            "give one that evaluation.run wrote, such as results/default"
+        )
+    try:
+        run = read_json(path, surrogates=True)
+        reason = misfit(run, RUN_SHAPE)
+    except TaskError as error:
+        reason = str(error).removeprefix(f"{path} ").rpartition(";")[0]
+    except OSError as error:
+        reason = f"it cannot be read: {error.strerror}"
+    if reason:
+        raise not_a_run(path, reason)
+    return run
+
+
+def not_a_run(path: Path, reason: str) -> EvaluationError:
+    """Return the error for a run.json in which something is wrong."""
+    return EvaluationError(
+        f"{path} is not what this version writes ({printable(reason)}); "
+        "run the command that made the run once more: it trains nothing again"
+    )

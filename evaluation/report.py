@@ -1,7 +1,6 @@
 """The report of one run or several, and the paper's tables: `python -m evaluation.report`."""
 
 import argparse
-import json
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
@@ -17,8 +16,9 @@ from evaluation.html_report import Section, write_html
 from evaluation.overall import FORMULAS, Formula
 from evaluation.paper_tables import paper_summary, paper_tables
 from evaluation.pools import POOLS
+from evaluation.provenance import read_run_file
 from evaluation.published import published_directory
-from evaluation.results import RUN_FILE, merge, read_run, run_directory
+from evaluation.results import merge, read_run, run_directory
 from evaluation.run_tables import own_tables, pool_and_scores
 from evaluation.sheet import Sheet, write_sheet
 from evaluation.statistics_text import COVERS, overall_sheet, statistics_sheets, write_statistics
@@ -130,7 +130,7 @@ def _figures(
 ) -> list[Path]:
     costs: dict[str, ModelCost] = {}
     for run in directories:
-        costs |= model_costs(json.loads((run / RUN_FILE).read_text(encoding="utf-8")))
+        costs |= model_costs(read_run_file(run))
     try:
         return write_figures(results, directory, costs=costs, ranks=comparison.ranks)
     except EvaluationError as error:
@@ -231,13 +231,9 @@ def _run(arguments: argparse.Namespace) -> str:
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 for a mistake, 130 after Ctrl-C."""
-    arguments = parser().parse_args(argv)
-
-    def work() -> int:
-        print(_run(arguments))
-        return 0
-
-    return run_command(work, "stopped; the same command writes the report whole.")
+    return run_command(
+        lambda: print(_run(parser().parse_args(argv))), "stopped; the same command writes the report whole."
+    )
 
 
 if __name__ == "__main__":

@@ -4,7 +4,6 @@ A running and a finished run give their results by the same way: `Session.result
 `assemble`.
 """
 
-import json
 from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -15,10 +14,11 @@ import numpy as np
 from evaluation.errors import EvaluationError
 from evaluation.ledger import FitKey, FitRecord, Ledger
 from evaluation.protocol import best_config
+from evaluation.provenance import RUN_FILE, not_a_run, read_run_file
+from evaluation.shapes import misfit
 from evaluation.tables import Column, Results, SeedFits
 
 LEDGER_FILE = "ledger.jsonl"
-RUN_FILE = "run.json"
 
 
 @dataclass(frozen=True)
@@ -26,7 +26,8 @@ class PlannedJob:
     """One model on one task, as far as its results need it; all of it is JSON.
 
     `tests` are the parts tested on, the grid is searched on the first; `points` are the grid's keys and
-    `orders` holds, per seed, the positions in `points` that it tries, the earlier of which wins ties.
+    `orders` holds, per seed, the positions in `points` that it tries, the earlier of which wins ties. `seeds`
+    are 0, 1, ... where an older run.json does not name them.
     """
 
     model: str
@@ -36,6 +37,11 @@ class PlannedJob:
     points: Sequence[str]
     orders: Sequence[Sequence[int]]
     minimised: bool
+    seeds: Sequence[int] = ()
+
+    def ordered(self) -> list[tuple[int, Sequence[int]]]:
+        """Return every seed with the positions of the grid points that it tries."""
+        return list(zip(self.seeds or range(len(self.orders)), self.orders, strict=True))
 
     @property
     def n_fits(self) -> int:
@@ -50,17 +56,17 @@ class PlannedJob:
         """Return the fits of this job that the ledger holds."""
         keys = {
             self.key(self.tests[0], self.points[index], seed)
-            for seed, order in enumerate(self.orders)
+            for seed, order in self.ordered()
             for index in order
         }
-        chosen = enumerate(self._chosen(ledger))
-        keys |= {self.key(test, point, seed) for seed, point in chosen if point for test in self.tests[1:]}
+        chosen = zip(self.ordered(), self._chosen(ledger), strict=True)
+        keys |= {self.key(test, at, seed) for (seed, _), at in chosen if at for test in self.tests[1:]}
         return {key for key in keys if key in ledger}
 
     def _chosen(self, ledger: Ledger) -> list[str | None]:
         """Return every seed's best grid point on the first part; None while its grid is not finished."""
         best = []
-        for seed, order in enumerate(self.orders):
+        for seed, order in self.ordered():
             points = [self.points[index] for index in order]
             keys = {point: self.key(self.tests[0], point, seed) for point in points}
             done = all(key in ledger for key in keys.values())
@@ -73,7 +79,9 @@ class PlannedJob:
         chosen = self._chosen(ledger)
         if None in chosen:
             return None
-        keys = [[self.key(test, point, seed) for test in self.tests] for seed, point in enumerate(chosen)]
+        seeds = [seed for seed, _ in self.ordered()]
+        pairs = zip(seeds, chosen, strict=True)
+        keys = [[self.key(test, point, seed) for test in self.tests] for seed, point in pairs]
         if not all(key in ledger for folds in keys for key in folds):
             return None
         return [[ledger[key] for key in folds] for folds in keys]
@@ -107,9 +115,15 @@ def assemble(frame: Frame, ledger: Ledger) -> Results:
     for job in frame.jobs:
         if (seeds := job.seed_records(ledger)) is not None:
             task, metric = job.column.task, job.column.metric
+            if not all(metric in fit.scores for folds in seeds for fit in folds):
+                raise EvaluationError(
+                    f"{ledger.path} has fits of {job.model} on {task} without {metric}, which the tables "
+                    "show; remove their lines and run the run's command again"
+                )
             found = [float(np.mean([fit.scores[metric] for fit in folds])) for folds in seeds]
             scores.setdefault(job.model, {})[task] = found
-            fits += [SeedFits(job.model, task, seed, folds) for seed, folds in enumerate(seeds)]
+            pairs = zip(job.ordered(), seeds, strict=True)
+            fits += [SeedFits(job.model, task, seed, folds) for (seed, _), folds in pairs]
     notes = list(frame.notes)
     others = len(ledger.records) - len(set().union(*(job.planned(ledger) for job in frame.jobs)))
     if others:
@@ -147,27 +161,55 @@ def read_run(directory: Path) -> Results:
     return assemble(read_frame(directory), Ledger(directory / LEDGER_FILE))
 
 
+FRAME_SHAPE = {
+    "models": [str],
+    "marks": {str: str},
+    "fingerprints": {str: (str, None)},
+    "digests": [[(str, int)]],
+    "protocol": str,
+    "notes": [str],
+    "jobs": [
+        {
+            "model": str,
+            "column": {"task": str, "metric": str, "short": str, "budget?": float, "published?": str},
+            "embedding": str,
+            "tests": [str],
+            "points": [str],
+            "orders": [[int]],
+            "minimised": bool,
+        }
+    ],
+    "synthetic?": bool,
+}
+
+
 def read_frame(directory: Path) -> Frame:
     """Return what a run was asked for, from its run.json; raises EvaluationError as `read_run` does."""
-    path = directory / RUN_FILE
-    if not path.is_file():
-        raise EvaluationError(
-            f"{directory} is not the directory of a run: it has no {RUN_FILE}; "
-            "give one that evaluation.run wrote, such as results/default"
-        )
+    content = read_run_file(directory)["results"]
+    reason = misfit(content, FRAME_SHAPE, "results") or _nonsense(content)
+    if reason:
+        raise not_a_run(directory / RUN_FILE, reason)
     try:
-        content = json.loads(path.read_text(encoding="utf-8"))
-        return _frame(content["results"])
-    except (OSError, ValueError, TypeError, KeyError, AttributeError) as error:
-        raise EvaluationError(
-            f"{path} is not what this version writes ({type(error).__name__}: {error}); "
-            "run the command that made the run once more: it trains nothing again"
-        ) from error
+        jobs = [PlannedJob(**{**job, "column": Column(**job["column"])}) for job in content["jobs"]]
+        return Frame(**{**content, "jobs": jobs})
+    except TypeError as error:  # a field that this version does not know
+        raise not_a_run(directory / RUN_FILE, str(error)) from error
 
 
-def _frame(content: Mapping[str, Any]) -> Frame:
-    jobs = [PlannedJob(**{**job, "column": Column(**job["column"])}) for job in content["jobs"]]
-    return Frame(**{**content, "jobs": jobs})
+def _nonsense(content: Mapping[str, Any]) -> str:
+    """Return what is wrong with a frame of the right shape, "" when nothing is."""
+    if not content["jobs"]:
+        return "results.jobs is empty"
+    if any(len(digest) != 3 for digest in content["digests"]):
+        return "results.digests holds no triples"
+    for place, job in enumerate(content["jobs"]):
+        if job["model"] not in content["models"]:
+            return f"results.jobs[{place}].model is not among results.models"
+        if not job["tests"] or not job["orders"]:
+            return f"results.jobs[{place}] has no tests or no seeds"
+        if not all(order and 0 <= min(order) <= max(order) < len(job["points"]) for order in job["orders"]):
+            return f"results.jobs[{place}].orders has places that its points lack"
+    return ""
 
 
 def merge(results: Sequence[Results]) -> Results:

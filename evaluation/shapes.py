@@ -4,15 +4,17 @@ from collections.abc import Mapping, Sequence
 from typing import Any
 
 _WORDS = {str: "a text", int: "an integer", float: "a number", bool: "true or false", type(None): "null"}
-_NOT_FINITE = ("inf", "-inf", "nan", "Infinity", "-Infinity", "NaN")
+
+ANY_NUMBER = (float, "inf", "-inf", "nan")
+"""The shape of a number in a file of strict JSON, which has the infinite ones as text."""
 
 
 def misfit(value: Any, shape: Any, name: str = "") -> str:
     """Return where a value has another shape, as words that go on a sentence; "" where it has not.
 
-    A shape is `str`, `int`, `float` (an integer, or "inf" and "nan" as text, also fit), `bool`, `None` or
-    `object` for anything; a tuple of shapes of which one must fit; `[shape]` for a list; `{str: shape}` for
-    an object with any names; `{"name": shape, "name?": shape}` for one that must have all but those with "?".
+    A shape is `str`, `int`, `float` (an integer fits too), `bool`, `None` or `object` for anything; a text
+    for itself; a tuple of shapes of which one must fit; `[shape]` for a list; `{str: shape}` for an object
+    with any names; `{"name": shape, "name?": shape}` for one that must have all but those with "?".
     """
     if isinstance(shape, tuple):
         tried = [misfit(value, one, name) for one in shape]
@@ -21,14 +23,12 @@ def misfit(value: Any, shape: Any, name: str = "") -> str:
         return _list(value, shape[0], name)
     if isinstance(shape, Mapping):
         return _object(value, shape, name)
+    if isinstance(shape, str):
+        return "" if value == shape else f"{name or 'it'} is not {shape}"
     kind = type(None) if shape is None else shape
-    if kind is object or type(value) is kind or (kind is float and _is_number(value)):
+    if kind is object or type(value) is kind or (kind is float and type(value) is int):
         return ""
     return f"{name or 'it'} is not {_WORDS[kind]}"
-
-
-def _is_number(value: Any) -> bool:
-    return type(value) is int or (isinstance(value, str) and value in _NOT_FINITE)
 
 
 def _list(value: Any, shape: Any, name: str) -> str:

@@ -1,14 +1,14 @@
 """A table that is written three times: Markdown for people, CSV for programs, LaTeX (booktabs) for papers."""
 
-import csv
-import io
 import math
 import re
 from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.escape import csv_text, latex, markdown
 from evaluation.files import write_atomically
+from tasks.names import printable
 
 
 @dataclass(frozen=True)
@@ -48,17 +48,15 @@ class Sheet:
 
     def markdown(self) -> str:
         """Return caption, table and notes."""
-        notes = "\n".join(["", *(f"- {note}" for note in self.notes), ""]) if self.notes else ""
-        return f"**{self.caption}**\n\n{aligned([self.header, *self.text_rows()])}{notes}"
+        notes = "\n".join(["", *map(markdown_item, self.notes), ""]) if self.notes else ""
+        return f"**{markdown(self.caption)}**\n\n{markdown_table([self.header, *self.text_rows()])}{notes}"
 
     def csv(self) -> str:
         """Return header and rows: X, X_ci and X_mark for every column X with half widths and marks."""
         columns = [self._csv_column(index) for index in range(len(self.header))]
-        text = io.StringIO()
-        csv.writer(text).writerows(
+        return csv_text(
             [value for column in columns for value in column[row]] for row in range(len(self.rows) + 1)
         )
-        return text.getvalue()
 
     def _csv_column(self, index: int) -> list[list]:
         name, entries = self.header[index], [row[index] for row in self.rows]
@@ -75,18 +73,21 @@ class Sheet:
         return found
 
     def latex(self) -> str:
-        """Return a table environment, shrunk to the text's width; it needs booktabs and graphicx."""
+        """Return a table environment, shrunk to the text's width; it needs booktabs and graphicx.
+
+        Names that no LaTeX font has are shown by their codes.
+        """
         alignment = "".join("l" if self._is_text(index) else "r" for index in range(len(self.header)))
         caption = re.sub(r"^Table \d+: ", "", self.caption)  # LaTeX counts for itself
-        lines = [r"\begin{table}", r"\centering", rf"\caption{{{escape(caption)}}}"]
+        lines = [r"\begin{table}", r"\centering", rf"\caption{{{latex(caption)}}}"]
         lines += [r"\resizebox{\ifdim\width>\textwidth\textwidth\else\width\fi}{!}{"]
         lines += [rf"\begin{{tabular}}{{{alignment}}}", r"\toprule"]
-        lines += [" & ".join(map(escape, self.header)) + r" \\", r"\midrule"]
+        lines += [" & ".join(map(latex, self.header)) + r" \\", r"\midrule"]
         for index, row in enumerate(self.rows):
             lines += [r"\midrule"] if index in self.rules and index else []
             lines.append(" & ".join(map(_latex, row)) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}}"]
-        lines += [rf"\par\raggedright\footnotesize {escape(note)}" for note in self.notes]
+        lines += [rf"\par\raggedright\footnotesize {latex(note)}" for note in self.notes]
         return "\n".join([*lines, r"\end{table}", ""])
 
     def _is_text(self, index: int) -> bool:
@@ -103,8 +104,19 @@ def write_sheet(sheet: Sheet, directory: Path) -> list[Path]:
     return paths
 
 
+def markdown_item(text: str) -> str:
+    """Return a sentence of ours, backticks and all, as an item of a Markdown list."""
+    return f"- {markdown(text, code=True, block=True)}"
+
+
+def markdown_table(rows: Sequence[Sequence[str]]) -> str:
+    """Return a Markdown table; the first row is the header."""
+    return aligned([[markdown(cell) for cell in row] for row in rows])
+
+
 def aligned(rows: Sequence[Sequence[str]]) -> str:
-    """Return a Markdown table whose columns also line up as plain text; the first row is the header."""
+    """Return a table for a terminal, drawn as Markdown draws it; the first row is the header."""
+    rows = [[printable(cell) for cell in row] for row in rows]
     widths = [max(len(row[i]) for row in rows) for i in range(len(rows[0]))]
     padded = [[cell.ljust(width) for cell, width in zip(row, widths, strict=True)] for row in rows]
     lines = [f"| {' | '.join(row)} |" for row in padded]
@@ -112,28 +124,9 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
 
 
-_SPECIAL = {
-    "\\": r"\textbackslash{}",
-    "~": r"\textasciitilde{}",
-    "^": r"\textasciicircum{}",
-    "±": r"$\pm$",
-    "×": r"$\times$",
-    "†": r"$^\dagger$",
-    "‡": r"$^\ddagger$",
-    "−": "$-$",
-    "≠": r"$\neq$",
-    ">": r"\textgreater{}",
-} | {character: rf"\{character}" for character in "&%$#_{}"}
-
-
-def escape(text: str) -> str:
-    """Return the text with what LaTeX would take for a command written out."""
-    return re.sub("|".join(map(re.escape, _SPECIAL)), lambda match: _SPECIAL[match[0]], text)
-
-
 def _text(entry: Entry) -> str:
     return entry.text if isinstance(entry, Cell) else entry or ""
 
 
 def _latex(entry: Entry) -> str:
-    return escape(_text(entry))
+    return latex(_text(entry))

@@ -1,19 +1,17 @@
 """The statistics as a person reads them (`statistics.md`) and as a program does (`statistics.csv`)."""
 
-import csv
-import io
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from dataclasses import asdict
 from pathlib import Path
 
 from evaluation.comparison import ClipInterval, Comparison, Detectable, PairedTest, Ranks
-from evaluation.figures.names import short_names
+from evaluation.escape import csv_text, markdown
 from evaluation.files import write_atomically
 from evaluation.overall import Formula, Scores, formula_scores, leave_one_out
 from evaluation.pools import Pool
-from evaluation.sheet import Cell, Sheet
+from evaluation.sheet import Cell, Sheet, markdown_item
 from evaluation.significance import ALPHA
-from evaluation.tables import Results
+from evaluation.tables import Results, who_is_who
 
 COVERS = (
     "± in the tables, the t-interval over seeds, covers the classifier's initial weights and dropout, on the "
@@ -42,27 +40,18 @@ def write_statistics(results: Results, comparison: Comparison, directory: Path) 
 
 def statistics_markdown(results: Results, comparison: Comparison) -> str:
     """Return the statistics with the sentences that must stand beside them."""
-    covers = "\n".join(f"- {sentence}" for sentence in COVERS)
+    covers = "\n".join(map(markdown_item, COVERS))
     sheets = [sheet.markdown() for sheet in statistics_sheets(results, comparison)]
-    short = short_names(list(results.models))
-    names = "\n".join(f"- {short[model]}: {results.name(model)}" for model in results.models)
     csv_only = f"Every pair on every task: {len(comparison.per_task)} rows, in statistics.csv only."
     long = [csv_only] if len(comparison.per_task) > MOST_ROWS else []
-    parts = ["# Statistics", *results.notes, *comparison.notes, *long, covers, *sheets, f"Models:\n\n{names}"]
+    notes = [markdown(note, code=True, block=True) for note in (*results.notes, *comparison.notes, *long)]
+    parts = ["# Statistics", *notes, covers, *sheets, who_is_who(results).lstrip("\n")]
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
 def statistics_sheets(results: Results, comparison: Comparison) -> list[Sheet]:
-    """Return the statistics as tables a person reads, those that could be computed.
-
-    Models go by short names with their marks.
-    """
-    short = short_names(list(results.models))
-
-    def name(model: str) -> str:
-        return f"{short[model]} ({results.marks[model]})" if model in results.marks else short[model]
-
-    found = []
+    """Return the statistics as tables a person reads, those that could be computed."""
+    name, found = results.name, []
     if comparison.over_tasks:
         found.append(_pair_sheet(comparison, name))
     if comparison.ranks is not None:
@@ -225,11 +214,8 @@ def statistics_csv(comparison: Comparison) -> str:
             lines.append({"part": "rank", "model": model, "value": rank, "low": low, "high": high})
         lines.append({"part": "critical_difference", "value": ranks.critical_difference})
         lines.append({"part": "friedman", "value": ranks.friedman_chi2, "p": ranks.friedman_p})
-    text = io.StringIO()
-    writer = csv.DictWriter(text, list(dict.fromkeys(name for line in lines for name in line)))
-    writer.writeheader()
-    writer.writerows(lines)
-    return text.getvalue()
+    header = list(dict.fromkeys(name for line in lines for name in line))
+    return csv_text([header, *([line.get(name, "") for name in header] for line in lines)])
 
 
 def overall_sheet(scores: Scores, pool: Pool, name: Name, *, formula: Formula) -> Sheet:

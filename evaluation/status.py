@@ -6,14 +6,16 @@ It reads the run's folder only, so it may be asked while the run is going on.
 import argparse
 import sys
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from datetime import timedelta
 from pathlib import Path
 
 from evaluation.command import run_command
 from evaluation.ledger import FitKey, Ledger
+from evaluation.names import model_names, task_titles
 from evaluation.provenance import read_run_file
 from evaluation.results import LEDGER_FILE, PlannedJob, read_frame, run_directory
+from tasks.names import printable
 
 
 @dataclass(frozen=True)
@@ -43,15 +45,11 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """All jobs of the last command; `failures` are those sentences that belong to no job of it.
-
-    `speeds` maps a model to the clips that it embedded per second, where that is known of all its tasks.
-    """
+    """All jobs of the last command; `failures` are those sentences that belong to no job of it."""
 
     jobs: Sequence[JobStatus]
     failures: Sequence[str]
     last_finished: str
-    speeds: Mapping[str, float] = field(default_factory=dict)
 
     @property
     def complete(self) -> bool:
@@ -64,7 +62,8 @@ def run_status(directory: Path) -> RunStatus:
     frame, run = read_frame(directory), read_run_file(directory)
     ledger = Ledger(directory / LEDGER_FILE)
     planned = {place: job.planned(ledger) for place, job in enumerate(frame.jobs)}
-    dims = {model["label"]: model["dim"] for model in run["models"]}
+    dims = {job.model: 1 for job in frame.jobs} | {m["label"]: max(1, m["dim"]) for m in run["models"]}
+    titles = task_titles({job.column.task: job.column.short for job in frame.jobs})
     rates = _Rates(ledger, frame.jobs, planned, dims)
     failures, jobs = list(run["failures"]), []
     for place, job in enumerate(frame.jobs):
@@ -76,7 +75,7 @@ def run_status(directory: Path) -> RunStatus:
             JobStatus(
                 model=job.model,
                 task=job.column.task,
-                short=job.column.short,
+                short=titles[job.column.task],
                 done=len(planned[place]),
                 fits=job.n_fits,
                 seconds=sum(ledger[key].seconds for key in planned[place]),
@@ -86,13 +85,7 @@ def run_status(directory: Path) -> RunStatus:
         )
     known = {job.failure for job in jobs}
     last = max((record.finished for record in ledger.records.values()), default="")
-    speeds = {model["label"]: model["clips_per_second"] for model in run["models"]}
-    return RunStatus(
-        jobs,
-        [sentence for sentence in failures if sentence not in known],
-        last,
-        {model: speed for model, speed in speeds.items() if speed},
-    )
+    return RunStatus(jobs, [sentence for sentence in failures if sentence not in known], last)
 
 
 class _Rates:
@@ -131,13 +124,14 @@ def status_text(status: RunStatus) -> str:
     models = list(dict.fromkeys(job.model for job in status.jobs))
     tasks = list(dict.fromkeys((job.task, job.short) for job in status.jobs))
     cells = {(job.model, job.task): job.cell for job in status.jobs}
-    rows = [["", *models]]
+    names = model_names(models)
+    rows = [["", *(names[model] for model in models)]]
     rows += [[short, *(cells.get((model, task), "-") for model in models)] for task, short in tasks]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     sentences = [job.failure for job in status.jobs if job.cell == "failed"] + list(status.failures)
     lines += ["", *(f"failed: {sentence}" for sentence in sentences), *_summary(status)]
-    return "\n".join(lines)
+    return printable("\n".join(lines), keep="\n")
 
 
 def _summary(status: RunStatus) -> list[str]:
@@ -147,9 +141,6 @@ def _summary(status: RunStatus) -> list[str]:
     lines.append(
         f"Time: {_duration(sum(job.seconds for job in status.jobs))} of training classifiers so far."
     )
-    if status.speeds:
-        speeds = ", ".join(f"{model} {speed:.3g}" for model, speed in status.speeds.items())
-        lines.append(f"Clips embedded per second: {speeds}.")
     left = [job.seconds_left for job in status.jobs]
     if done < fits and None in left:
         lines.append("Time left: unknown, no fit is finished that would tell.")
@@ -173,10 +164,9 @@ def main(argv: Sequence[str] | None = None) -> int:
         "The exit status is 0 when the last command's work is complete, 1 when it is not.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run: its folder, or its name in results/")
-    directory = run_directory(parser.parse_args(argv).run)
 
     def work() -> int:
-        status = run_status(directory)
+        status = run_status(run_directory(parser.parse_args(argv).run))
         print(status_text(status))
         return 0 if status.complete else 1
 

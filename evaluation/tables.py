@@ -1,21 +1,23 @@
 """From one score per seed to the tables: CSV for programs, Markdown for people and the screen."""
 
-import csv
-import io
 import math
 import textwrap
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
+from functools import cached_property
 from pathlib import Path
 
+from evaluation import escape
 from evaluation.files import write_atomically
 from evaluation.ledger import FitRecord
 from evaluation.metrics import MINIMISED, PERCENT
+from evaluation.names import model_names, task_titles
 from evaluation.overall import overall_score
 from evaluation.pools import Pool, run_pool
 from evaluation.published import NAIVE_MODULE
-from evaluation.sheet import Cell, aligned
+from evaluation.sheet import Cell, aligned, markdown_item, markdown_table
 from evaluation.statistics import Interval, over_folds, t_interval
+from tasks.names import printable
 
 SYNTHETIC = "Synthetic sample tasks, not comparable with any published number."
 """What stands beside every number of `Results.synthetic`."""
@@ -89,9 +91,20 @@ class Results:
         largest = max(column.budget for column in self.columns)
         return [column for column in self.columns if column.budget == largest]
 
+    @cached_property
+    def names(self) -> dict[str, str]:
+        """The models' names as every table and figure shows them, by their labels."""
+        return model_names(self.models)
+
+    @cached_property
+    def titles(self) -> dict[str, str]:
+        """The tasks' titles as every table and figure shows them, by `Column.task`."""
+        return task_titles({column.task: column.short for column in self.columns})
+
     def name(self, model: str) -> str:
-        """Return the model's name with its mark."""
-        return f"{model} ({self.marks[model]})" if model in self.marks else model
+        """Return the name of a model, or of a published row, with its mark."""
+        name = self.names.get(model) or printable(model)
+        return f"{name} ({self.marks[model]})" if model in self.marks else name
 
     def interval(self, model: str, column: Column) -> Interval | None:
         """Return mean and 95 % interval over seeds as printed, or None when the cell is not finished."""
@@ -156,22 +169,30 @@ def write_tables(results: Results, directory: Path) -> None:
 
 
 def markdown(results: Results) -> str:
-    """Return the notes and the table as Markdown."""
-    return "".join(f"{note}\n\n" for note in all_notes(results)) + aligned(grid(results))
+    """Return the notes, the table and who is who as Markdown."""
+    notes = "".join(f"{escape.markdown(note, code=True, block=True)}\n\n" for note in all_notes(results))
+    return notes + markdown_table(grid(results)) + who_is_who(results)
+
+
+def who_is_who(results: Results) -> str:
+    """Return the models whose names in the tables are not all that they were given, as a Markdown list."""
+    lines = [f"{name}: {model}" for model, name in results.names.items() if name != model]
+    return "\n".join(["\nModels:\n", *map(markdown_item, lines), ""]) if lines else ""
 
 
 def screen(results: Results) -> str:
     """Return the notes and the table for a terminal: tasks down and models across, or as is narrower."""
     rows = grid(results)
     tables = aligned([list(column) for column in zip(*rows, strict=True)]), aligned(rows)
-    notes = "".join(f"{textwrap.fill(note, 100)}\n" for note in all_notes(results))
+    notes = "".join(f"{textwrap.fill(printable(note), 100)}\n" for note in all_notes(results))
     return f"{notes}\n{min(tables, key=lambda table: table.index(chr(10)))}"
 
 
 def grid(results: Results) -> list[list[str]]:
     """Return the cells of the table as printed, header first: models down, tasks across."""
     overall = _overall(results)
-    header = ["model", *(f"{c.short} ({c.metric})" for c in results.columns), "average", *overall]
+    tasks = [f"{results.titles[column.task]} ({column.metric})" for column in results.columns]
+    header = ["model", *tasks, "average", *overall]
     rows = []
     for model in results.models:
         average = results.average(model)
@@ -261,6 +282,4 @@ def _number(value: float) -> float | str:
 
 
 def _write_csv(path: Path, rows: Sequence[Sequence]) -> None:
-    text = io.StringIO()
-    csv.writer(text).writerows(rows)
-    write_atomically(path, text.getvalue())
+    write_atomically(path, escape.csv_text(rows))

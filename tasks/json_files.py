@@ -16,7 +16,9 @@ _MAX_DIGITS = 19
 _MAX_INTEGER = 2**63
 
 
-def read_json(path: Path | str, *, max_bytes: int = MAX_BYTES, finite: bool = True) -> Any:
+def read_json(
+    path: Path | str, *, max_bytes: int = MAX_BYTES, finite: bool = True, surrogates: bool = False
+) -> Any:
     """Read a JSON file.
 
     Raises:
@@ -25,14 +27,22 @@ def read_json(path: Path | str, *, max_bytes: int = MAX_BYTES, finite: bool = Tr
     """
     with open(path, "rb") as file:
         content = file.read(max_bytes + 1)
-    return parse_json(content, str(path), max_bytes=max_bytes, finite=finite)
+    return parse_json(content, str(path), max_bytes=max_bytes, finite=finite, surrogates=surrogates)
 
 
-def parse_json(content: bytes | str, name: str, *, max_bytes: int = MAX_BYTES, finite: bool = True) -> Any:
+def parse_json(
+    content: bytes | str,
+    name: str,
+    *,
+    max_bytes: int = MAX_BYTES,
+    finite: bool = True,
+    surrogates: bool = False,
+) -> Any:
     """Read a JSON text; `name` says in messages what it is.
 
     Args:
         finite: refuse NaN and Infinity, which are no JSON, and numbers too large for a float.
+        surrogates: let halves of surrogate pairs pass, with which Python names files whose names are no text.
 
     Raises:
         TaskError: no JSON, not UTF-8, more than `max_bytes`, more than `MAX_DEPTH` levels, a key twice in one
@@ -58,7 +68,7 @@ def parse_json(content: bytes | str, name: str, *, max_bytes: int = MAX_BYTES, f
     except RecursionError:
         raise TaskError(_too_deep(name)) from None
     _check_depth(found, name)
-    if "\\ud" in text.lower():
+    if not surrogates and "\\ud" in text.lower():
         _check_surrogates(found, name)
     return found
 

@@ -24,7 +24,6 @@ from evaluation.figures.pareto import (
     ModelCost,
     Point,
     against_parameters,
-    against_speed,
     front,
     model_costs,
     spread,
@@ -107,7 +106,7 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
 
 
 def costs_of(results: Results) -> dict[str, ModelCost]:
-    return {m: ModelCost(10**6 * (1 + i % 4), 100 / (1 + i)) for i, m in enumerate(results.models)}
+    return {m: ModelCost(10**6 * (1 + i % 4)) for i, m in enumerate(results.models)}
 
 
 def ranks_of(results: Results) -> Ranks:
@@ -296,13 +295,12 @@ def test_a_layer_is_read_from_the_label(label: str, found: tuple[str, str] | Non
 
 def test_the_front_is_what_nothing_beats() -> None:
     points = [Point("a", 1, 50), Point("b", 2, 70), Point("c", 3, 60), Point("d", 3, 70), Point("e", 4, 90)]
-    assert [point.name for point in front(points, fewer=True)] == ["a", "b", "e"]
-    assert [point.name for point in front(points, fewer=False)] == ["e"]
+    assert [point.name for point in front(points)] == ["a", "b", "e"]
 
 
 def test_scores_against_costs_show_what_is_known() -> None:
     results = results_of(4, 2)
-    costs = costs_of(results) | {results.models[1]: ModelCost(None, 5.0)}
+    costs = costs_of(results) | {results.models[1]: ModelCost()}
     drawing = drawn(against_parameters(results, Naming(results), costs))
     assert "encoder_1" in drawing.caption
     axes = drawing.figure.axes[0]
@@ -313,15 +311,25 @@ def test_scores_against_costs_show_what_is_known() -> None:
     expected = sorted((costs[model].parameters / 1e6, results.average(model)) for model in shown)
     np.testing.assert_allclose(places, expected)
     assert {text.get_text() for text in axes.texts} == {"encoder_0", "encoder_2", "encoder_3 †"}
-    assert "Fewer than two models" in reason(against_speed(results, Naming(results), {}))
+    assert "Fewer than two models" in reason(against_parameters(results, Naming(results), {}))
 
 
-@pytest.mark.parametrize("apart", [1.2, 3, 9, 40, 299, 5000])
-def test_costs_far_apart_have_labels_that_do_not_meet(apart: float) -> None:
+@pytest.mark.parametrize("least", [17, 85_297_920])
+@pytest.mark.parametrize("apart", [1.05, 1.2, 3, 9, 40, 299, 5000])
+def test_costs_far_apart_have_labels_that_do_not_meet(apart: float, least: int) -> None:
     results = results_of(3, 1)
-    speeds = dict(zip(results.models, (20.0, 20 * apart**0.5, 20 * apart), strict=True))
-    costs = {model: ModelCost(None, speed) for model, speed in speeds.items()}
-    assert overlapping(drawn(against_speed(results, Naming(results), costs)).figure) == []
+    numbers = dict(zip(results.models, (least, least * apart**0.5, 1 + least * apart), strict=True))
+    costs = {model: ModelCost(int(number)) for model, number in numbers.items()}
+    figure = drawn(against_parameters(results, Naming(results), costs)).figure
+    assert overlapping(figure) == []
+    low, high = figure.axes[0].get_xlim()
+    assert sum(low <= tick <= high for tick in figure.axes[0].get_xticks()) >= 2
+
+
+def test_costs_that_are_nearly_the_same_are_not_drawn() -> None:
+    results = results_of(2, 1)
+    costs = dict(zip(results.models, (ModelCost(5_399_232), ModelCost(5_399_616)), strict=True))
+    assert "about the same" in reason(against_parameters(results, Naming(results), costs))
 
 
 def test_layers_have_no_parameters_of_their_own() -> None:

@@ -6,10 +6,11 @@ from pathlib import Path
 
 import pytest
 
+from evaluation.escape import latex
 from evaluation.paper_tables import CAPTIONS, check, paper_tables
 from evaluation.published import published_directory
 from evaluation.report import main
-from evaluation.sheet import Cell, Sheet, escape
+from evaluation.sheet import Cell, Sheet
 from evaluation.statistics import Interval
 
 PUBLISHED = published_directory()
@@ -96,7 +97,7 @@ def test_latex_is_booktabs_with_every_row_ended(sheets: dict[str, Sheet]) -> Non
         assert len(rows) == len(sheet.rows) + 1
         assert all(r.endswith(r" \\") and r.count(" & ") == len(sheet.header) - 1 for r in rows)
         assert not any(line.count("%") > line.count(r"\%") for line in lines)
-    assert escape("a_b & 10% ± $") == r"a\_b \& 10\% $\pm$ \$"
+    assert latex("a_b & 10% ± $") == r"a\_b \& 10\% $\pm$ \$"
 
 
 def test_the_command(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:

@@ -51,7 +51,7 @@ def run(**changes: object) -> Results:
 def test_own_rows_stand_below_the_row_that_they_stand_for() -> None:
     table, differences = own_tables(run(), PUBLISHED, pool="paper", rows={"mine": "MW-MAE-B-4x16-4l"})
     names = [row[0] for row in table.rows]
-    assert names[names.index(f"> {NAIVE}") - 1] == "HEAR-Naive"
+    assert names[names.index("> hear_naive") - 1] == "HEAR-Naive"
     assert names[names.index("> mine") - 1] == "MW-MAE-B-4x16-4l"
     mine = {row[2]: row for row in differences.rows if row[0] == "mine"}
     assert set(mine) == set(TASKS)
@@ -59,7 +59,7 @@ def test_own_rows_stand_below_the_row_that_they_stand_for() -> None:
     assert mine["CD"][6].mean == pytest.approx(0.3 * math.sqrt(2), rel=1e-6)
     assert {task: row[7] for task, row in mine.items() if not row[7]} == {"VL": ""}, "1 < sqrt(2) * 0.9"
     assert mine["CD"][7] == OUTSIDE
-    naive = [row for row in differences.rows if row[0] == NAIVE]
+    naive = [row for row in differences.rows if row[0] == "hear_naive"]
     assert not any(row[7] for row in naive)
     assert "A note." in table.notes
     assert any("made by the protocol quick" in note for note in table.notes)

@@ -35,8 +35,6 @@ def test_a_complete_run_is_said_to_be_complete(run: Path, capsys: pytest.Capture
     assert shown.count("done  ") + shown.count("done\n") >= 4
     assert "Fits: 16 of 16 done" in shown
     assert "Time left" not in shown
-    speeds = {model["label"]: f"{model['clips_per_second']:.3g}" for model in read_run_file(run)["models"]}
-    assert f"per second: {', '.join(' '.join(item) for item in speeds.items())}." in shown
 
 
 def test_what_is_missing_is_counted_and_its_time_estimated(run: Path, capsys: pytest.CaptureFixture) -> None:

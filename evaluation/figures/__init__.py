@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from evaluation.comparison import Ranks
 from evaluation.errors import EvaluationError
+from evaluation.escape import markdown
 from evaluation.files import write_atomically
 from evaluation.tables import Results
 
@@ -37,8 +38,8 @@ def write_figures(
     directory
         Is made when missing; the figures of an earlier run in it are removed.
     costs
-        model -> parameters and clips per second, as `evaluation.figures.pareto.model_costs` reads them from
-        run.json; figures of the score against them are left out without.
+        model -> parameters, as `evaluation.figures.pareto.model_costs` reads them from run.json; the figure
+        of the score against them is left out without.
     ranks
         Mean ranks for the critical-difference diagram, which is left out without.
 
@@ -53,7 +54,7 @@ def write_figures(
     from evaluation.figures.style import drawing_style
 
     with drawing_style():
-        return _write(draw_figures(results, costs or {}, ranks), directory, short_names(list(results.models)))
+        return _write(draw_figures(results, costs or {}, ranks), directory, short_names(results.models))
 
 
 def write_paper_figures(published: Path, directory: Path) -> list[Path]:
@@ -102,9 +103,11 @@ def captions(figures: Sequence["Drawing | LeftOut"], names: Mapping[str, str]) -
     """
     from evaluation.figures.style import Drawing
 
-    drawn = [f"![{f.name}]({f.name}.png)\n\n{f.caption}\n" for f in figures if isinstance(f, Drawing)]
-    reasons = [f"- {f.name}: {f.reason}" for f in figures if not isinstance(f, Drawing)]
+    drawn = [
+        f"![{f.name}]({f.name}.png)\n\n{markdown(f.caption)}\n" for f in figures if isinstance(f, Drawing)
+    ]
+    reasons = [f"- {markdown(f'{f.name}: {f.reason}')}" for f in figures if not isinstance(f, Drawing)]
     left_out = ["Left out:\n\n" + "\n".join(reasons) + "\n"] if reasons else []
-    short = [f"- {name}: {model}" for model, name in names.items() if name != model]
+    short = [f"- {markdown(f'{name}: {model}')}" for model, name in names.items() if name != model]
     shortened = ["Names in the figures:\n\n" + "\n".join(short) + "\n"] if short else []
     return "\n".join([*drawn, *left_out, *shortened])

@@ -25,6 +25,7 @@ from evaluation.figures.style import (
 )
 from evaluation.statistics import Interval
 from evaluation.tables import Column, Results
+from tasks.names import printable
 
 PANEL = (1.7, 1.35)
 """Least width and height of a panel, inches."""
@@ -139,7 +140,7 @@ def split_layer(label: str) -> tuple[str, str] | None:
 
 def _layer_panel(results: Results, naming: Naming, name: str, stack: dict[str, str], column: Column) -> Panel:
     cells = [results.interval(model, column) for model in stack.values()]
-    ticks = list(enumerate(stack))
+    ticks = [(place, printable(layer)) for place, layer in enumerate(stack)]
     curve = Curve(name, [float(x) for x, _ in ticks], cells, 0)
     return Panel(
         naming.title(column), "layer", metric_name(column), ticks, [curve], percent=column.unit == "%"

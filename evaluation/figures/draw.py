@@ -6,7 +6,7 @@ from evaluation.comparison import Ranks
 from evaluation.figures.curves import layers, low_data, split_layer
 from evaluation.figures.matrices import heat_map, task_correlation
 from evaluation.figures.names import Naming
-from evaluation.figures.pareto import ModelCost, against_parameters, against_speed
+from evaluation.figures.pareto import ModelCost, against_parameters
 from evaluation.figures.ranks import critical_difference
 from evaluation.figures.rows import bars, seeds
 from evaluation.figures.style import Drawing, LeftOut
@@ -22,8 +22,10 @@ def draw_figures(
     naming = Naming(results)
     kinds = (bars, heat_map, seeds, task_correlation, low_data, layers)
     figures = [figure for kind in kinds for figure in kind(results, naming)]
-    # Parameters and speed are those of a whole model, not of the layers below one of its layers.
+    # Parameters are those of a whole model, not of the layers below one of its layers.
     costs = {model: cost for model, cost in costs.items() if split_layer(model) is None}
-    for kind in (against_parameters, against_speed):
-        figures += kind(results, naming, costs)
-    return [*figures, *critical_difference(ranks, naming)]
+    return [
+        *figures,
+        *against_parameters(results, naming, costs),
+        *critical_difference(ranks, naming),
+    ]

@@ -1,11 +1,11 @@
 """Names that fit into figures: short, still different from each other, marked where the tables mark them."""
 
 import itertools
-import re
-from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Sequence
 
+from evaluation.names import cut, model_names
 from evaluation.tables import SYNTHETIC, Column, Results
+from tasks.names import printable
 
 MAX_NAME = 26
 """Characters of a model's name in a figure."""
@@ -22,66 +22,8 @@ METRICS = {
 
 
 def short_names(labels: Sequence[str], *, longest: int = MAX_NAME) -> dict[str, str]:
-    """Return a short name for every label; different labels never get the same one.
-
-    `package.module@path/weights.pt[option=1]` becomes `module`, or as much more of it as tells it apart
-    from the others: with its options, its weights' name, all of it. What is still longer than `longest`
-    loses its middle.
-    """
-    names = dict.fromkeys(labels, "")
-    for shorten in (_module, _module_options, _module_weights, _whole_tail, str):
-        for label in labels:
-            if not names[label]:
-                names[label] = shorten(label)
-        counts = Counter(names.values())
-        names = {label: name if counts[name] == 1 else "" for label, name in names.items()}
-    return cut({label: name or label for label, name in names.items()}, longest)
-
-
-def cut(names: Mapping[str, str], longest: int) -> dict[str, str]:
-    """Take out the middle of names longer than `longest`; where that makes two equal, number them."""
-    short = {label: _without_middle(name, longest) for label, name in names.items()}
-    counts, seen = Counter(short.values()), Counter()
-    for label, name in short.items():
-        if counts[name] > 1:
-            seen[name] += 1
-            number = f"#{seen[name]}"
-            short[label] = _without_middle(name, longest - len(number)) + number
-    return short
-
-
-def _without_middle(name: str, longest: int) -> str:
-    if len(name) <= longest:
-        return name
-    head = (longest - 1) // 2
-    return f"{name[:head]}…{name[len(name) - (longest - 1 - head) :]}"
-
-
-def _parts(label: str) -> tuple[str, str, str]:
-    """Return module, weights' path and options of a model's label."""
-    match = re.fullmatch(r"([^@\[]*)(?:@([^\[]*))?(\[.*\])?", label)
-    return (match[1], match[2] or "", match[3] or "") if match else (label, "", "")
-
-
-def _stem(weights: str) -> str:
-    return re.sub(r"\.[A-Za-z]\w*$", "", re.split(r"[/\\]", weights)[-1])
-
-
-def _module(label: str) -> str:
-    return _parts(label)[0].split(".")[-1] or label
-
-
-def _module_options(label: str) -> str:
-    return _module(label) + _parts(label)[2]
-
-
-def _module_weights(label: str) -> str:
-    stem = _stem(_parts(label)[1])
-    return _module(label) + (f"@{stem}" if stem else "")
-
-
-def _whole_tail(label: str) -> str:
-    return _module_weights(label) + _parts(label)[2]
+    """Return the models' names as tables have them; what is longer than `longest` loses its middle."""
+    return cut(model_names(labels), longest)
 
 
 class Naming:
@@ -92,8 +34,8 @@ class Naming:
 
     def __init__(self, results: Results):
         self._results = results
-        self._names = short_names(list(results.models))
-        self._titles = cut({column.task: column.short for column in results.columns}, MAX_TITLE)
+        self._names = short_names(results.models)
+        self._titles = cut(results.titles, MAX_TITLE)
         marks = list(dict.fromkeys(results.marks.values()))
         self._symbols = {
             mark: DAGGERS[i % len(DAGGERS)] * (1 + i // len(DAGGERS)) for i, mark in enumerate(marks)
@@ -115,14 +57,14 @@ class Naming:
     def notes(self, models: Sequence[str]) -> list[str]:
         """Return what a figure of these models must say: synthetic tasks, and what the daggers mean."""
         shown = {self._results.marks[model] for model in models if model in self._results.marks}
-        marks = [f"{symbol} {mark}" for mark, symbol in self._symbols.items() if mark in shown]
+        marks = [f"{symbol} {printable(mark)}" for mark, symbol in self._symbols.items() if mark in shown]
         return [*synthetic_notes(self._results), *([", ".join(marks) + "."] if marks else [])]
 
 
 def metric_name(column: Column) -> str:
     """Return the metric of a column with its unit, and an arrow down when less is better."""
     unit = f" ({column.unit})" if column.unit else ""
-    return METRICS.get(column.metric, column.metric) + unit + (" ↓" if column.sign < 0 else "")
+    return METRICS.get(column.metric, printable(column.metric)) + unit + (" ↓" if column.sign < 0 else "")
 
 
 def synthetic_notes(results: Results) -> list[str]:

@@ -82,4 +82,4 @@ def published_parameters(published: Path) -> Drawing | LeftOut:
         "line joins the models that no other one beats in both."
         + (f" Without one of the two: {', '.join(absent)}." if absent else "")
     )
-    return Drawing(name, caption, scatter(points, "parameters (millions)", SCORE, [], fewer=True))
+    return Drawing(name, caption, scatter(points, "parameters (millions)", SCORE, []))

@@ -5,6 +5,7 @@ Everything is drawn on `Figure` objects of its own; pyplot and its global state 
 
 import io
 import textwrap
+import warnings
 from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
@@ -15,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from evaluation.files import write_atomically
+from tasks.names import printable
 
 ONE_COLUMN = 3.5
 TWO_COLUMNS = 7.16
@@ -64,6 +66,7 @@ STYLE = {
     "xtick.major.width": 0.6,
     "ytick.major.width": 0.6,
     "legend.frameon": False,
+    "text.parse_math": False,  # a dollar in a name is a dollar
     "svg.hashsalt": "hear-mwmae",
     "svg.fonttype": "path",
 }
@@ -88,8 +91,12 @@ class LeftOut:
 
 @contextmanager
 def drawing_style() -> Iterator[None]:
-    """Hold matplotlib's settings at `STYLE` on top of its own defaults, whatever the user's are."""
-    with matplotlib.style.context(["default", STYLE]):
+    """Hold matplotlib's settings at `STYLE` on top of its own defaults, whatever the user's are.
+
+    What its font lacks stays an empty box without a word: captions and tables have every name as text.
+    """
+    with matplotlib.style.context(["default", STYLE]), warnings.catch_warnings():
+        warnings.filterwarnings("ignore", message="Glyph .* missing from")
         yield
 
 
@@ -147,13 +154,11 @@ def save(drawing: Drawing, directory: Path) -> list[Path]:
     figure = drawing.figure
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
-    about = {"Title": drawing.name, "Description": drawing.caption}
+    about = {"Title": drawing.name, "Description": printable(drawing.caption)}
     png, svg = io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={**about, "Software": None})
     figure.savefig(svg, format="svg", metadata={**about, "Date": None, "Creator": None})
     paths = [directory / f"{drawing.name}.png", directory / f"{drawing.name}.svg"]
-    temporary = paths[0].with_name(f".{drawing.name}.png.tmp")
-    temporary.write_bytes(png.getvalue())
-    temporary.replace(paths[0])
+    write_atomically(paths[0], png.getvalue())
     write_atomically(paths[1], svg.getvalue())
     return paths

@@ -1,0 +1,102 @@
+"""Names of models and tasks as every table, figure and page shows them.
+
+They are short, can be printed, and are different from each other to the eye too.
+"""
+
+import functools
+import re
+import unicodedata
+from collections import Counter
+from collections.abc import Callable, Mapping, Sequence
+
+from tasks.names import printable
+
+Form = Callable[[str], str]
+
+FOLDERS = 4
+"""Most folders of a file of weights in a name."""
+
+
+def model_names(labels: Sequence[str]) -> dict[str, str]:
+    """Return the name of every model, by its label.
+
+    `package.module@path/weights.pt[option=1]` becomes `module`, or as much more of it as tells it apart
+    from the others: with its options, its weights' name, their folders too, all of it.
+    """
+    folders = (functools.partial(_whole_tail, folders=number) for number in range(FOLDERS + 1))
+    return distinct(labels, (_module, _module_options, _module_weights, *folders, str))
+
+
+def task_titles(shorts: Mapping[str, str]) -> dict[str, str]:
+    """Return the title of every task from its short name; of two alike, with the tasks' own names."""
+    return distinct(list(shorts), (lambda task: shorts[task], lambda task: f"{shorts[task]} ({task})", str))
+
+
+def distinct(labels: Sequence[str], forms: Sequence[Form]) -> dict[str, str]:
+    """Return for every label the first of its forms that looks like no other's; else they are numbered."""
+    names = dict.fromkeys(labels, "")
+    for form in forms:
+        names = {label: name or printable(form(label)) for label, name in names.items()}
+        counts = Counter(map(looks, names.values()))
+        names = {label: name if counts[looks(name)] == 1 else "" for label, name in names.items()}
+    taken = {looks(name) for name in names.values()}
+    for label in (label for label, name in names.items() if not name):
+        plain, number = printable(label), 1
+        while looks(f"{plain} #{number}") in taken:
+            number += 1
+        names[label] = f"{plain} #{number}"
+        taken.add(looks(names[label]))
+    return names
+
+
+def looks(name: str) -> str:
+    """Return a name so that two are equal when a reader would take one for the other."""
+    return " ".join(unicodedata.normalize("NFKC", name).split())
+
+
+def cut(names: Mapping[str, str], longest: int) -> dict[str, str]:
+    """Take out the middle of names longer than `longest`; where that makes two alike, number them."""
+    short = {label: _without_middle(name, longest) for label, name in names.items()}
+    counts, seen = Counter(map(looks, short.values())), Counter()
+    for label, name in short.items():
+        if counts[looks(name)] > 1:
+            seen[looks(name)] += 1
+            number = f"#{seen[looks(name)]}"
+            short[label] = _without_middle(name, longest - len(number)) + number
+    return short
+
+
+def _without_middle(name: str, longest: int) -> str:
+    if len(name) <= longest:
+        return name
+    head = (longest - 1) // 2
+    return f"{name[:head]}…{name[len(name) - (longest - 1 - head) :]}"
+
+
+def _parts(label: str) -> tuple[str, str, str]:
+    """Return module, weights' path and options of a model's label."""
+    match = re.fullmatch(r"([^@\[]*)(?:@([^\[]*))?(\[.*\])?", label, re.DOTALL)
+    return (match[1], match[2] or "", match[3] or "") if match else (label, "", "")
+
+
+def _stem(weights: str, folders: int = 0) -> str:
+    """Return the name of a file of weights without its ending, after so many of its folders."""
+    parts = re.split(r"[/\\]", weights)
+    return re.sub(r"\.[A-Za-z]\w*$", "", "/".join(parts[-1 - folders :]))
+
+
+def _module(label: str) -> str:
+    return _parts(label)[0].split(".")[-1] or label
+
+
+def _module_options(label: str) -> str:
+    return _module(label) + _parts(label)[2]
+
+
+def _module_weights(label: str, folders: int = 0) -> str:
+    stem = _stem(_parts(label)[1], folders)
+    return _module(label) + (f"@{stem}" if stem else "")
+
+
+def _whole_tail(label: str, folders: int) -> str:
+    return _module_weights(label, folders) + _parts(label)[2]
