@@ -124,9 +124,9 @@ def _check_apart(raw: Path, out: Path) -> None:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m tasks.build`; returns the exit status."""
-    options = _parser().parse_args(arguments)
 
     def work() -> None:
+        options = _parser().parse_args(arguments)
         with (
             progress_bar("reading all recordings", "file") as reading,
             progress_bar(f"building {printable(options.task)}", "clip") as progress,

@@ -207,7 +207,7 @@ def _check_count(
 ) -> Iterator[Finding]:
     """How many clips one of HEAR's tasks has, where that is not what the benchmark's page says."""
     count = sum(len(clips) for clips in splits.values())
-    if metadata.part_of or metadata.synthetic:
+    if metadata.part_of or metadata.synthetic or len(splits) < len(metadata.splits):
         return
     for info in infos:
         if count != info.clips:
@@ -241,6 +241,16 @@ def _check_and_tell(path: Path, rate: int | None) -> int:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m tasks.check`; returns 0 when all is right, 1 for problems, 2 for misuse."""
+
+    def work() -> int:
+        options = _parser().parse_args(arguments)
+        problems = [_check_and_tell(path, options.rate) for path in _directories(options.directory)]
+        return int(any(problems))
+
+    return run_command(work)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tasks.check",
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -251,20 +261,13 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument(
         "--rate", type=int, metavar="HZ", help="look at the sound of this sample rate only (default: all)"
     )
-    options = parser.parse_args(arguments)
-    problems = 0
-
-    def work() -> None:
-        nonlocal problems
-        problems = sum(_check_and_tell(path, options.rate) for path in _directories(options.directory))
-
-    return run_command(work) or min(problems, 1)
+    return parser
 
 
 _HELP = """\
 Looked at: the fields of task_metadata.json, the vocabulary, the labels, clip names against sound files in
-both directions, and every sound file: rate, one channel, 16 bits, length, silence, the same sound in two
-splits.
+both directions, names that only look alike, and every sound file: rate, one channel, 16 bits, length, an end
+that is cut off, silence, the same sound in two splits. Hidden files and those of systems are passed over.
 
 A remark is what nobody who made the task directory could change: in HEAR's own tasks, parts and samples a few
 silent clips, repeated clips, or labels that a split lacks. In a task of your own these are problems. The exit

@@ -5,8 +5,9 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tasks.errors import TaskError
-from tasks.format import METADATA_FILE, TaskMetadata, read_metadata
+from tasks.folders import is_system
 from tasks.info import TaskInfo
+from tasks.metadata import METADATA_FILE, TaskMetadata, read_metadata
 from tasks.paper import HEAR19_TASKS, PAPER_TASKS
 
 _GROUPS = {"paper": PAPER_TASKS, "hear19": HEAR19_TASKS}
@@ -22,7 +23,7 @@ def find_tasks(directory: Path | str) -> list[Path]:
     if not directory.is_dir():
         raise TaskError(f"the tasks directory {directory} does not exist; check the path.")
     found = [path.parent for path in directory.glob(f"*/{METADATA_FILE}")]
-    visible = [path for path in found if not path.name.startswith(".")]
+    visible = [path for path in found if not is_system(path.name)]
     if not visible and (directory / METADATA_FILE).is_file():
         raise TaskError(
             f"{directory} is itself a task directory, not a folder of them; give the folder that it lies in, "

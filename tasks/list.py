@@ -16,6 +16,7 @@ from tasks.errors import TaskError
 from tasks.find import directories_of, metadata_by_path
 from tasks.format import Task, read_task
 from tasks.info import TaskInfo
+from tasks.names import printable
 from tasks.paper import HEAR19_TASKS, PAPER_TASKS
 
 _WIDTH = 100
@@ -136,6 +137,7 @@ def table(listed: Sequence[ListedTask], width: int = _WIDTH) -> str:
 
 
 def _what_there_is(listed: Sequence[ListedTask]) -> str:
+    listed = [dataclasses.replace(task, name=printable(task.name)) for task in listed]
     rows = [("task", "on disk", "kHz", "hours", "clips", "classes", "metric")]
     for task in listed:
         state = f"part ({task.clips_on_disk})" if task.state == "part" else task.state
@@ -165,6 +167,19 @@ def _where_from(listed: Sequence[ListedTask], width: int) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m tasks.list`; returns the exit status."""
+
+    def work() -> None:
+        options = _parser().parse_args(arguments)
+        listed = list_tasks(options.tasks_dir)
+        if options.json:
+            print(json.dumps([dataclasses.asdict(task) for task in listed], indent=1))
+        else:
+            print(table(listed, min(_WIDTH, shutil.get_terminal_size((_WIDTH, 0)).columns)))
+
+    return run_command(work)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tasks.list",
         description="Tell which tasks HEAR has (the paper's ten first), which of them are on the disk, and "
@@ -179,16 +194,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         help="folder of task directories to look in (default: $HEAR_TASKS_DIR, else none)",
     )
     parser.add_argument("--json", action="store_true", help="print JSON, with more fields")
-    options = parser.parse_args(arguments)
-
-    def work() -> None:
-        listed = list_tasks(options.tasks_dir)
-        if options.json:
-            print(json.dumps([dataclasses.asdict(task) for task in listed], indent=1))
-        else:
-            print(table(listed, min(_WIDTH, shutil.get_terminal_size((_WIDTH, 0)).columns)))
-
-    return run_command(work)
+    return parser
 
 
 if __name__ == "__main__":

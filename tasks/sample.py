@@ -258,6 +258,17 @@ def _divide(sample: SampleTask, takes: Mapping[str, _Take]) -> dict[str, tuple[s
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m tasks.sample`; returns the exit status."""
+
+    def work() -> None:
+        options = _parser().parse_args(arguments)
+        with progress_bar("synthesising", "clip") as progress:
+            paths = write_sample_tasks(options.out, options.tasks, progress)
+        print(f"{len(paths)} synthetic sample tasks are in {options.out}")
+
+    return run_command(work)
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m tasks.sample",
         description="Write the ten synthetic sample tasks in HEAR's format. They need no data and take "
@@ -266,14 +277,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to hold the task directories")
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="only these, such as esc50 libricount")
-    options = parser.parse_args(arguments)
-
-    def work() -> None:
-        with progress_bar("synthesising", "clip") as progress:
-            paths = write_sample_tasks(options.out, options.tasks, progress)
-        print(f"{len(paths)} synthetic sample tasks are in {options.out}")
-
-    return run_command(work)
+    return parser
 
 
 if __name__ == "__main__":
