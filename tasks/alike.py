@@ -30,7 +30,7 @@ def name_fault(name: str) -> str | None:
     return None
 
 
-def text_fault(text: str) -> str | None:
+def text_fault(text: str, longest: int = _MAX_LABEL) -> str | None:
     """Why `text` cannot be a label or a name, as the end of a sentence; None when it can."""
     kinds = {unicodedata.category(character) for character in text} if not text.isalnum() else set()
     if "Cs" in kinds:
@@ -39,7 +39,7 @@ def text_fault(text: str) -> str | None:
         return "has control characters or line ends"
     if not text.strip():
         return "is empty"
-    return f"is longer than {_MAX_LABEL} characters" if len(text) > _MAX_LABEL else None
+    return f"is longer than {longest} characters" if len(text) > longest else None
 
 
 def spelling(name: str) -> str:

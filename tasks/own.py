@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.alike import look, look_alikes, name_fault
+from tasks.alike import look, look_alikes, name_fault, text_fault
 from tasks.audio import measure
 from tasks.errors import TaskError
 from tasks.findings import named
@@ -130,6 +130,9 @@ def _recording(table: Path, raw: Path, row: Row, column: str) -> Recording:
     if column == "split" and value not in TRAIN_VALID_TEST:
         raise TaskError(f"{where}: the split of {file} is {value!r}; it must be train, valid or test.")
     recording = Recording(raw / file, labels, value, "_".join(file.with_suffix("").parts))
+    for label in labels:
+        if fault := text_fault(label):
+            raise TaskError(f"{where}: the label '{label[:40]}...' {fault}; give it another.")
     if fault := name_fault(recording.clip.file):
         raise TaskError(f"{where}: the clip's name '{recording.clip.file}' {fault}; rename {file}.")
     return recording

@@ -47,7 +47,7 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[Row]:
         if lacking:
             raise TaskError(f"{file}: line {line} has no {', '.join(lacking)}; {_REMEDY}.")
         for name in columns:
-            if fault := text_fault(row[name]):
+            if fault := text_fault(row[name], csv.field_size_limit()):
                 raise TaskError(f"{file}: line {line}: its {name} {fault}; {_REMEDY}.")
         rows.append(row)
     return rows[1:]
