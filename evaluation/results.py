@@ -177,6 +177,7 @@ FRAME_SHAPE = {
             "points": [str],
             "orders": [[int]],
             "minimised": bool,
+            "seeds?": [int],
         }
     ],
     "synthetic?": bool,
@@ -207,6 +208,8 @@ def _nonsense(content: Mapping[str, Any]) -> str:
             return f"results.jobs[{place}].model is not among results.models"
         if not job["tests"] or not job["orders"]:
             return f"results.jobs[{place}] has no tests or no seeds"
+        if job.get("seeds") and len(set(job["seeds"])) != len(job["orders"]):
+            return f"results.jobs[{place}].seeds are not one for each of its orders"
         if not all(order and 0 <= min(order) <= max(order) < len(job["points"]) for order in job["orders"]):
             return f"results.jobs[{place}].orders has places that its points lack"
     return ""
