@@ -19,6 +19,7 @@ from evaluation.heareval_tree import Imported, import_tree
 from evaluation.models import expand
 from evaluation.plan import RunOptions, short_name_of
 from evaluation.protocol import HEADS, PRESETS, Preset, ProbeConfig, preset_named
+from evaluation.seeds import seeds_of
 from evaluation.store import cache_directory
 from tasks import Task, TaskError, read_metadata, read_task, resolve
 from tasks.sample import write_sample_tasks
@@ -120,7 +121,13 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
 
 
 def _add_how(how: argparse._ArgumentGroup) -> None:
-    how.add_argument("--seeds", type=int, default=10, metavar="N", help="seeds 0 .. N-1 (default: 10)")
+    how.add_argument(
+        "--seeds",
+        default="10",
+        metavar="N",
+        help="how many: 10 (default) are the seeds 0 to 9; or which ones: 0-9, 3,5,42, and for a single one "
+        "42, with the comma",
+    )
     how.add_argument(
         "--preset",
         metavar="NAME",
@@ -203,8 +210,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
 
     Raises EvaluationError or TaskError for what cannot be meant.
     """
-    if arguments.seeds < 1:
-        raise EvaluationError(f"--seeds {arguments.seeds}: at least one seed is needed")
+    seeds = seeds_of(arguments.seeds)
     if not 0 < arguments.max_memory < float("inf"):
         raise EvaluationError(f"--max-memory {arguments.max_memory}: give a number of GB above 0")
     for budget in arguments.budget:
@@ -223,7 +229,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         models=models,
         tasks=tasks,
         preset=preset,
-        n_seeds=1 if arguments.head == "knn" else arguments.seeds,
+        seeds=seeds[:1] if arguments.head == "knn" else seeds,
         budgets=sorted(set(arguments.budget)),
         directory=arguments.results / name,
         cache=cache,

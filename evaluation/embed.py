@@ -233,7 +233,7 @@ class _Caller:
             self._warn(
                 f"warning: {self._model.spec.module} answers differently when it is given the same clip "
                 f"twice ({clips[0].file}): it is random (dropout left on, a random crop?) or remembers what "
-                "came before, so its scores cannot be had again; going clip by clip"
+                "came before, so its scores hold for these embeddings alone; going clip by clip"
             )
             return False
         return True

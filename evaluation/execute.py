@@ -5,7 +5,7 @@ import itertools
 import shutil
 import sys
 import warnings
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import asdict
 from pathlib import Path
 from typing import Any
@@ -17,8 +17,10 @@ from tqdm import tqdm
 from evaluation.downstream import Resources, run_job
 from evaluation.embed import embed_task, is_embedded
 from evaluation.errors import EvaluationError
-from evaluation.hear_module import HearModel, ModelSpec, torch_device
+from evaluation.hear_module import HearModel, torch_device
 from evaluation.job import Job
+from evaluation.loading import changed_sentence
+from evaluation.marks import differing_file
 from evaluation.plan import ModelCard, Session, column, short_name
 from evaluation.provenance import hardware, origin, write_run_file
 from evaluation.store import EmbeddingTime, summed
@@ -59,7 +61,7 @@ def execute(session: Session) -> None:
 def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources) -> None:
     """Embed with one model, every layer that is probed in the same pass, and train on each."""
     own = [[job for job in session.jobs if job.model == card.spec.label] for card in cards]
-    _embed_missing(session, cards[0].spec, list(itertools.chain(*own)))
+    _embed_missing(session, cards[0], list(itertools.chain(*own)))
     for jobs in own:
         for number, job in enumerate(jobs, 1):
             if is_embedded(job.entry, job.task):
@@ -77,11 +79,9 @@ def finish(session: Session) -> str:
     return f"{screen(results)}\nTables: {directory}"
 
 
-def _embed_missing(session: Session, spec: ModelSpec, jobs: Sequence[Job]) -> None:
+def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> None:
     waiting = waiting_by_task(jobs)
-    if not waiting:
-        return
-    model = None
+    load = _loader(card, session.options.device)
     for number, layers in enumerate(waiting.values(), 1):
         task, entries = layers[0].task, [job.entry for job in layers]
         clips = sum(len(part) for part in task.clips.values())
@@ -90,14 +90,39 @@ def _embed_missing(session: Session, spec: ModelSpec, jobs: Sequence[Job]) -> No
             _noted(session, layers[0], "give it fewer or shorter clips, or embed elsewhere with --device"),
             tqdm(total=clips, desc=title, unit="clip", leave=False, disable=None) as bar,
         ):
-            model = model or _load(spec, session.options.device)
-            embed_task(model, task, entries, session.options.cache, advance=bar.update, warn=_say)
+            embed_task(load(), task, entries, session.options.cache, advance=bar.update, warn=_say)
 
 
-def _load(spec: ModelSpec, device: torch.device) -> HearModel:
+def _loader(card: ModelCard, device: str) -> Callable[[], HearModel]:
+    """Return the function that gives the model, or raises why there is none; it is loaded once at most."""
+    loaded: list[HearModel | EvaluationError] = []
+
+    def load() -> HearModel:
+        if not loaded:
+            try:
+                loaded.append(_load(card, device))
+            except EvaluationError as error:
+                loaded.append(error)
+        if isinstance(loaded[0], EvaluationError):
+            raise loaded[0]
+        return loaded[0]
+
+    return load
+
+
+def _load(card: ModelCard, device: str) -> HearModel:
+    """Load a model again; raise EvaluationError, naming the file, when it is not the one that was planned."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
-        return HearModel(spec, device)
+        model = HearModel(card.spec, device)
+    if model.fingerprint == card.fingerprint:
+        return model
+    if path := differing_file(card.files, model.files):
+        raise EvaluationError(changed_sentence(path, card.spec.module))
+    raise EvaluationError(
+        f"{card.spec.module} has other weights each time it is loaded, so its embeddings would be of no "
+        "model that can be had again; draw its random weights from torch's generator, or with a seed"
+    )
 
 
 def waiting_by_task(jobs: Sequence[Job]) -> dict[str, list[Job]]:
@@ -241,7 +266,8 @@ def _write_provenance(session: Session) -> None:
     content = {
         "preset": options.preset.title,
         "head": options.preset.head,
-        "n_seeds": options.n_seeds,
+        "n_seeds": len(options.seeds),
+        "seeds": list(options.seeds),
         "budgets": list(options.budgets),
         "hardware": hardware(torch_device(options.device)),
         "cache": str(options.cache.resolve()),

@@ -87,7 +87,7 @@ def states_before_import(name: str) -> dict[Path, FileState | None]:
         return {}
     try:
         spec = importlib.util.find_spec(name)
-    except (ImportError, ValueError, AttributeError):
+    except Exception:  # whatever the packages above it raise, importing it says
         return {}
     if spec is None or not spec.origin:
         return {}

@@ -2,6 +2,7 @@
 
 import hashlib
 import re
+from collections.abc import Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -21,7 +22,7 @@ LONGEST_NAME = 255
 
 @dataclass(frozen=True)
 class Job:
-    """One model on one task under one preset, for seeds 0 .. n_seeds - 1.
+    """One model on one task under one preset, for some seeds.
 
     `preset` is the run's as it applies to this task; `budget` is the share of the training clips, in per
     cent.
@@ -31,7 +32,7 @@ class Job:
     task: Task
     entry: StoreEntry
     preset: Preset
-    n_seeds: int
+    seeds: Sequence[int]
     budget: float = 100.0
 
     @property
@@ -62,14 +63,12 @@ class Job:
     @property
     def n_fits(self) -> int:
         """How many classifiers the whole job trains."""
-        return self.n_seeds * (self.preset.n_points + len(self.splits) - 1)
+        return len(self.seeds) * (self.preset.n_points + len(self.splits) - 1)
 
     def grid_fits(self) -> list[SeededFit]:
         """Return what is trained on the first split: for every seed its points of the grid."""
-        drawn = [set(self.preset.order(seed)) for seed in range(self.n_seeds)]
-        return [
-            (seed, config) for seed, own in enumerate(drawn) for config in self.preset.grid if config in own
-        ]
+        drawn = {seed: set(self.preset.order(seed)) for seed in self.seeds}
+        return [(seed, config) for seed, own in drawn.items() for config in self.preset.grid if config in own]
 
     def key(self, split: Split, fit: SeededFit) -> FitKey:
         """Return the ledger's name of one fit."""
@@ -78,7 +77,7 @@ class Job:
     def chosen(self, ledger: Ledger) -> list[SeededFit]:
         """Return the best grid point on the first split of every seed whose grid is finished."""
         first, best = self.splits[0], []
-        for seed in range(self.n_seeds):
+        for seed in self.seeds:
             order = self.preset.order(seed)
             keys = {config: self.key(first, (seed, config)) for config in order}
             if all(key in ledger for key in keys.values()):

@@ -58,10 +58,19 @@ def import_module(name: str) -> ImportedModule:
         where = f", with its folder on PYTHONPATH: PYTHONPATH={path.parent}" if os.sep in name else ""
         raise EvaluationError(f"'{name}' is a file, not a module's name; write {path.name}{where}")
     surroundings = Surroundings()
-    with surroundings.entered(here=True) as opened:
-        seed_everything()
-        before = states_before_import(name)
-        module = _imported(name)
+    try:
+        with surroundings.entered(here=True) as opened:
+            seed_everything()
+            before = states_before_import(name)
+            module = importlib.import_module(name)
+    except ModuleNotFoundError as error:
+        if error.name and (name == error.name or name.startswith(error.name + ".")):
+            raise EvaluationError(
+                f"there is no module '{name}'; install it, or put its folder on PYTHONPATH"
+            ) from error
+        raise EvaluationError(f"{name} needs the package '{error.name}'; install it") from error
+    except Exception as error:
+        raise EvaluationError(f"importing {name} failed: {in_words(error)}") from error
     for function in ("load_model", "get_scene_embeddings"):
         if not callable(getattr(module, function, None)):
             raise EvaluationError(f"{name} is not a HEAR module: it has no function {function}")
@@ -69,19 +78,6 @@ def import_module(name: str) -> ImportedModule:
     if module not in _imports:
         _imports[module] = surroundings, _marked(name, opened, module)
     return ImportedModule(module, *_imports[module])
-
-
-def _imported(name: str) -> ModuleType:
-    try:
-        return importlib.import_module(name)
-    except ModuleNotFoundError as error:
-        if error.name and (name == error.name or name.startswith(error.name + ".")):
-            raise EvaluationError(
-                f"there is no module '{name}'; install it, or put its folder on PYTHONPATH"
-            ) from error
-        raise EvaluationError(f"{name} needs the package '{error.name}'; install it") from error
-    except (Exception, SystemExit) as error:
-        raise EvaluationError(f"importing {name} failed: {in_words(error)}") from error
 
 
 def load_model(imported: ImportedModule, name: str, weights: str, options: Mapping[str, Any]) -> LoadedModel:

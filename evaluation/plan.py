@@ -5,18 +5,22 @@
 
 import itertools
 import sys
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
 
+from evaluation.content import Known
 from evaluation.embed import is_embedded, store_entry
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, ModelSpec
 from evaluation.heareval_tree import Imported
 from evaluation.job import Job
 from evaluation.ledger import Ledger
+from evaluation.loading import names_of
+from evaluation.marks import FileMark
 from evaluation.protocol import Preset, axes_sentence, config_key
 from evaluation.results import LEDGER_FILE, Frame, PlannedJob, assemble
+from evaluation.seeds import seeds_text
 from evaluation.store import StoreEntry
 from evaluation.tables import SYNTHETIC, Column, Results
 from tasks import HEAR19_TASKS, PAPER_TASKS, Task, TaskMetadata, is_resampled, source_rate, stands_for
@@ -32,7 +36,7 @@ class RunOptions:
     models: Sequence[ModelSpec]
     tasks: Sequence[Task]
     preset: Preset
-    n_seeds: int
+    seeds: Sequence[int]
     budgets: Sequence[float]
     directory: Path
     cache: Path
@@ -47,7 +51,10 @@ class RunOptions:
 
 @dataclass(frozen=True)
 class ModelCard:
-    """What stays known of a model once it is out of memory; of an imported tree's model that is little."""
+    """What stays known of a model once it is out of memory; of an imported tree's model that is little.
+
+    `files` to `unseen` are those of `HearModel`.
+    """
 
     spec: ModelSpec
     sample_rate: int | None
@@ -56,6 +63,9 @@ class ModelCard:
     n_parameters: int | None
     fingerprint: str | None
     n_fixed: int = 0
+    files: Mapping[Path, FileMark] = field(default_factory=dict)
+    read_files: Sequence[Path] = ()
+    unseen: bool = False
 
 
 @dataclass
@@ -101,11 +111,9 @@ def _digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:
 
 def _planned(job: Job) -> PlannedJob:
     points = [config_key(config) for config in job.preset.grid]
-    orders = [
-        [points.index(config_key(config)) for config in job.preset.order(seed)] for seed in range(job.n_seeds)
-    ]
-    tests = [split.test for split in job.splits]
-    return PlannedJob(job.model, column(job), job.entry.key, tests, points, orders, job.minimised)
+    orders = [[points.index(config_key(config)) for config in job.preset.order(seed)] for seed in job.seeds]
+    tests, seeds = [split.test for split in job.splits], list(job.seeds)
+    return PlannedJob(job.model, column(job), job.entry.key, tests, points, orders, job.minimised, seeds)
 
 
 def short_name(task: Task) -> str:
@@ -147,13 +155,13 @@ def published_name(metadata: TaskMetadata, primary: str, budget: float) -> str:
 
 def _notes(options: RunOptions) -> list[str]:
     """Return the sentences that every table of the run must carry."""
-    notes = [_protocol_note(options.preset, options.n_seeds), *_budget_notes(options.budgets)]
+    notes = [_protocol_note(options.preset, options.seeds), *_budget_notes(options.budgets)]
     for task in options.tasks:
         own = options.preset.for_task(task.metadata).axes
         differs = {name: own[name] for name in own if own[name] != options.preset.axes.get(name)}
         if differs:
             notes.append(f"{short_name(task)} brings its own: {axes_sentence(differs)}.")
-    if 1 < options.n_seeds < 4:
+    if 1 < len(options.seeds) < 4:
         notes.append("Intervals over two or three seeds are very wide.")
     if any(task.metadata.synthetic for task in options.tasks):
         notes.insert(0, SYNTHETIC)
@@ -167,7 +175,7 @@ def _notes(options: RunOptions) -> list[str]:
     return notes
 
 
-def _protocol_note(preset: Preset, n_seeds: int) -> str:
+def _protocol_note(preset: Preset, chosen: Sequence[int]) -> str:
     if preset.head == "knn":
         ks = ", ".join(str(point.k) for point in preset.grid)
         return (
@@ -179,7 +187,9 @@ def _protocol_note(preset: Preset, n_seeds: int) -> str:
         text = f"Preset {preset.title}; NOT the preset itself, which is {preset.description}."
     if preset.head == "linear":
         text += " Head linear: no hidden layer."
-    seeds = f"{n_seeds} seeds" if n_seeds > 1 else "one seed"
+    seeds = f"{len(chosen)} seeds" if len(chosen) > 1 else "one seed"
+    if list(chosen) != list(range(len(chosen))):
+        seeds += f" ({seeds_text(chosen)})"
     return (
         f"{text} Mean ± half width of the 95 % t-interval over {seeds} of the classifier; it does not cover "
         "the choice of test clips."
@@ -223,6 +233,7 @@ def prepare(options: RunOptions) -> Session:
 def _add_models(session: Session) -> None:
     """Load every model once and add cards and jobs, one card per layer; what fails is noted."""
     options = session.options
+    known: Known = {}
     for spec in options.models:
         model = HearModel(spec, options.device)
         if not model.pretrained and not options.allow_random_init:
@@ -231,10 +242,10 @@ def _add_models(session: Session) -> None:
                 f"{spec.module}@WEIGHTS, or add --allow-random-init to see a baseline of chance"
             )
         for at_layer in model.at_layers(options.layers):
-            _add_model(session, at_layer)
+            _add_model(session, at_layer, known)
 
 
-def _add_model(session: Session, model: HearModel) -> None:
+def _add_model(session: Session, model: HearModel, known: Known) -> None:
     options, spec = session.options, model.spec
     session.cards.append(
         ModelCard(
@@ -245,11 +256,14 @@ def _add_model(session: Session, model: HearModel) -> None:
             model.n_parameters,
             model.fingerprint,
             model.n_fixed,
+            model.files,
+            model.read_files,
+            model.unseen,
         )
     )
     for task in options.tasks:
         try:
-            entry = store_entry(model, task, options.cache)
+            entry = store_entry(model, task, options.cache, known)
         except EvaluationError as error:
             session.failures.append(f"{spec.label} on {task.name}: {error}")
             continue
@@ -267,7 +281,7 @@ def _add_imported(session: Session) -> None:
 
 def _jobs(options: RunOptions, model: str, task: Task, entry: StoreEntry) -> list[Job]:
     preset = options.preset.for_task(task.metadata)
-    return [Job(model, task, entry, preset, options.n_seeds, budget) for budget in options.budgets]
+    return [Job(model, task, entry, preset, options.seeds, budget) for budget in options.budgets]
 
 
 def plan_text(session: Session) -> str:
@@ -277,7 +291,7 @@ def plan_text(session: Session) -> str:
     head = "" if options.preset.head == "mlp" else f", head {options.preset.head}"
     lines = [
         f"Plan: {_count(len(session.cards), 'model')} x {_count(len(options.tasks), 'task')} x "
-        f"{_count(options.n_seeds, 'seed')}{budgets}, "
+        f"{_seeds(options.seeds)}{budgets}, "
         f"preset {options.preset.title} ({options.preset.description}){head}",
         f"Run:  {options.directory}    cache: {options.cache}",
         "",
@@ -294,8 +308,26 @@ def plan_text(session: Session) -> str:
         )
         if options.layers and not card.spec.layer:
             lines.append("      exposes no layers: --layers changes nothing for it")
+        lines += _weights_lines(card)
     problems = [f"  left out: {sentence}" for sentence in session.failures]
     return "\n".join([*lines, "", *_task_lines(session), *problems, ""])
+
+
+def _weights_lines(card: ModelCard) -> Iterator[str]:
+    """Say by which files a model is known, where its framework does not show all that it is."""
+    if card.read_files:
+        yield f"      reads {names_of(card.read_files)}: hashed, so that other content is another model"
+    if card.unseen:
+        yield (
+            f"      warning: no weights of {card.spec.module} can be seen; if it has any, others would be "
+            "taken for these. Give them as MODULE@WEIGHTS, or let the module name its files: "
+            "WEIGHT_FILES = [...], and [] says that there are none"
+        )
+
+
+def _seeds(seeds: Sequence[int]) -> str:
+    text = _count(len(seeds), "seed")
+    return text if list(seeds) == list(range(len(seeds))) else f"{text} ({seeds_text(seeds)})"
 
 
 def _origin(card: ModelCard) -> str:

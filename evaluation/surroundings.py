@@ -38,11 +38,10 @@ _TORCH_FLAGS = (
     "backends.cudnn.benchmark",
     "backends.cudnn.deterministic",
     "backends.cudnn.enabled",
-    "backends.cudnn.allow_tf32",
-    "backends.cuda.matmul.allow_tf32",
     "backends.cuda.matmul.allow_fp16_reduced_precision_reduction",
     "backends.cuda.matmul.allow_bf16_reduced_precision_reduction",
-    "backends.mkldnn.matmul.fp32_precision",
+    "backends.fp32_precision",
+    "backends.mkldnn.fp32_precision",
     "backends.mkldnn.conv.fp32_precision",
     "backends.mkldnn.rnn.fp32_precision",
 )
@@ -239,8 +238,47 @@ def _put_default_device(device: torch.device) -> None:
     torch.set_default_device(None if device == torch.device("cpu") else device)
 
 
+_guards: list[torch.inference_mode] = []
+
+
 def _put_inference_mode(on: bool) -> None:
-    torch.inference_mode(on).__enter__()
+    """Set the mode, which has no other way than a context that is never left."""
+    _guards.append(torch.inference_mode(on))
+    _guards[-1].__enter__()
+
+
+def _or_none(question: Callable[[], Any]) -> Any:
+    try:
+        return question()
+    except RuntimeError:  # it was set by the newer of torch's two interfaces, which its older one refuses
+        return None
+
+
+def _matrix_products() -> tuple[str | None, str, str]:
+    backends = torch.backends
+    newer = backends.mkldnn.matmul.fp32_precision, backends.cuda.matmul.fp32_precision
+    return _or_none(torch.get_float32_matmul_precision), *newer
+
+
+def _put_matrix_products(value: tuple[str | None, str, str]) -> None:
+    if value[0] is not None:
+        torch.set_float32_matmul_precision(value[0])
+    else:
+        torch.backends.mkldnn.matmul.fp32_precision = value[1]
+        torch.backends.cuda.matmul.fp32_precision = value[2]
+
+
+def _convolutions() -> tuple[bool | None, str, str]:
+    cudnn = torch.backends.cudnn
+    return _or_none(lambda: cudnn.allow_tf32), cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+
+
+def _put_convolutions(value: tuple[bool | None, str, str]) -> None:
+    cudnn = torch.backends.cudnn
+    if value[0] is not None:
+        cudnn.allow_tf32 = value[0]
+    else:
+        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = value[1:]
 
 
 def _autocast() -> list[tuple[str, bool, torch.dtype]]:
@@ -290,7 +328,8 @@ SETTINGS: Mapping[str, _Setting] = {
     "inference": _Setting(torch.is_inference_mode_enabled, _put_inference_mode, kept=False),
     "autocast": _Setting(_autocast, _put_autocast),
     "anomalies": _Setting(torch.is_anomaly_enabled, torch.autograd.set_detect_anomaly),
-    "matrix products": _Setting(torch.get_float32_matmul_precision, torch.set_float32_matmul_precision),
+    "matrix products": _Setting(_matrix_products, _put_matrix_products),
+    "convolutions": _Setting(_convolutions, _put_convolutions),
     "deterministic": _Setting(torch.get_deterministic_debug_mode, torch.set_deterministic_debug_mode),
     "attention": _Setting(torch.backends.mha.get_fastpath_enabled, torch.backends.mha.set_fastpath_enabled),
     **{f"torch.{name}": _attribute(torch, name, kept=True) for name in _TORCH_FLAGS},

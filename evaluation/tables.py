@@ -241,7 +241,9 @@ def _score_rows(results: Results) -> list[list]:
     rows: list[list] = [["model", "mark", "task", "metric", "unit", "seed", "score"]]
     for model in results.models:
         for column in results.columns:
-            for seed, score in enumerate(results.scores.get(model, {}).get(column.task, [])):
+            scores = results.scores.get(model, {}).get(column.task, [])
+            seeds = [fits.seed for fits in results.fits if (fits.model, fits.task) == (model, column.task)]
+            for seed, score in zip(seeds or range(len(scores)), scores, strict=True):
                 what = [model, results.marks.get(model, ""), column.task, column.metric, column.unit]
                 rows.append([*what, seed, column.scale(score)])
     return rows

@@ -5,7 +5,8 @@ numbers: to the last bit on the same CPU with the same versions and number of th
 was. Elsewhere, and on a GPU, sums are rounded in another order, which grows while a network trains; there
 validation and primary score may differ by 1/sqrt(n), n being the clips of the smaller part (an earlier
 engine, with other sums for one and two threads, differed by at most 0.69/sqrt(n) on 60 fits of the sample
-tasks). The stored embeddings are taken as they stand.
+tasks). The stored embeddings are those whose SHA-256 was taken when they were made. Scores that the details
+of a fit give, accuracies among them, are compared with these for every fit.
 """
 
 import argparse
@@ -32,6 +33,7 @@ from evaluation.job import Job, SeededFit
 from evaluation.ledger import FitKey, FitRecord, Ledger
 from evaluation.protocol import Preset, Split
 from evaluation.provenance import hardware, read_run_file, versions
+from evaluation.recheck import Finding, check_entry, check_scores
 from evaluation.results import LEDGER_FILE, Frame, read_frame, run_directory
 from evaluation.store import StoreEntry
 from tasks import TaskError, read_labels, read_task, task_digest
@@ -45,16 +47,8 @@ _OWN = ("model", "label", "budget", "directory", "synthetic", "embedding_time")
 Say = Callable[[str], None]
 
 
-@dataclass(frozen=True)
-class Finding:
-    """One thing that was checked; `state` is "equal", "differs" or "not checked", `text` says what."""
-
-    state: str
-    text: str
-
-
 def check_hashes(directory: Path) -> Iterator[Finding]:
-    """Compare the hashes in run.json with what is there now: models, tasks, and the store's keys."""
+    """Compare the hashes in run.json with what is there now: models, tasks, the store's keys and arrays."""
     run, frame = read_run_file(directory), read_frame(directory)
     models = {(model["module"], model["fingerprint"]): model for model in run["models"]}
     for model in models.values():
@@ -63,10 +57,14 @@ def check_hashes(directory: Path) -> Iterator[Finding]:
     tasks = {(job["directory"], job["source_rate"]): job for job in run["jobs"] if "task_digest" in job}
     for job in tasks.values():
         yield _check_task(job)
+    checked = set()
     for job, planned in zip(run["jobs"], frame.jobs, strict=True):
-        if _entry(run, job).key != planned.embedding:
-            name = f"{job['model']} on {job['label']}"
+        entry, name = _entry(run, job), f"{job['model']} on {job['task']}"
+        if entry.key != planned.embedding:
             yield Finding("differs", f"{name}: run.json's identity of the embeddings has another key")
+        elif entry.key not in checked:
+            checked.add(entry.key)
+            yield _check_store(name, entry, job)
 
 
 def _check_model(model: Mapping[str, Any]) -> Finding:
@@ -86,6 +84,13 @@ def _check_task(job: Mapping[str, Any]) -> Finding:
     except (TaskError, OSError) as error:
         return Finding("not checked", f"{what}: {error}")
     return _compare(what, "content", job["task_digest"], digest)
+
+
+def _check_store(name: str, entry: StoreEntry, job: Mapping[str, Any]) -> Finding:
+    try:
+        return check_entry(name, entry, read_labels(job["directory"]).metadata.splits)
+    except (TaskError, OSError) as error:
+        return Finding("not checked", f"embeddings of {name}: {error}")
 
 
 def _compare(what: str, name: str, before: str, now: str) -> Finding:
@@ -164,7 +169,7 @@ def _job(run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Seq
         raise EvaluationError(f"its embeddings are not in {entry.path} any more; run the run's command again")
     preset = Preset(run["preset"], "", {}, head=run["head"])
     fits = [(key.seed, preset.classifier(**json.loads(key.config))) for key in keys]
-    return _Sample(fields["model"], task, entry, preset, 1, fields["budget"], part, fits)
+    return _Sample(fields["model"], task, entry, preset, (), fields["budget"], part, fits)
 
 
 def _trained(job: _Sample, device: torch.device, threads: int) -> list[FitRecord]:
@@ -237,6 +242,8 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
         raise EvaluationError(f"{directory} has no finished fit to verify; run its command first")
     say("Hashes of run.json beside what is there now:")
     counts = _tell(check_hashes(directory), say)
+    say("\nThe ledger beside what stands behind its scores:")
+    counts += _tell(check_scores(ledger), say)
     chosen = sample_fits(ledger, frame, fits, seed)
     drawn = [ledger[key] for keys in chosen.values() for key in keys]
     elsewhere = [record for record in drawn if difference_of_machines(run, [record])]
@@ -272,7 +279,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         description="Check a run: the hashes in run.json against models, tasks and store, and a random "
         "sample of finished fits by training them again. The exit status is 1 when anything differs or a "
         "fit of the sample could not be trained again. "
-        "One altered fit among M is found with a chance of N / M.",
+        "Every accuracy, mAP and aucroc is compared with the fit's details; what is altered in both, or "
+        "another score, is found among M fits with a chance of N / M.",
     )
     parser.add_argument("run", type=Path, metavar="RUN", help="the run: its folder, or its name in results/")
     parser.add_argument("--fits", type=int, default=5, metavar="N", help="how many to train (default: 5)")

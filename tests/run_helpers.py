@@ -16,8 +16,10 @@ def arguments(tasks_dir: Path, results: Path, *more: str, models: tuple[str, ...
 
 
 def ledger_lines(directory: Path) -> list[dict]:
+    """Return the lines that are whole; one may be being written."""
     path = directory / "ledger.jsonl"
-    return [json.loads(line) for line in path.read_text().splitlines()] if path.exists() else []
+    content = path.read_text() if path.exists() else ""
+    return [json.loads(line) for line in content[: content.rfind("\n") + 1].splitlines()]
 
 
 def scores(directory: Path) -> dict[tuple[str, str], list[float]]:

@@ -68,7 +68,7 @@ def run(
     predictions: Path | None = None,
 ) -> tuple[Job, Ledger]:
     """Do the whole job and return it with its ledger."""
-    job = Job("model", task, entry, preset.for_task(task.metadata), seeds, budget)
+    job = Job("model", task, entry, preset.for_task(task.metadata), range(seeds), budget)
     ledger = Ledger(directory / "ledger.jsonl")
     resources = Resources(torch.device("cpu"), 1e9, predictions)
     run_job(job, ledger, resources, lambda fits, what: None)

@@ -89,7 +89,7 @@ def test_the_loss_is_scikit_learns(tmp_path: Path) -> None:
         parts = {**PARTS, "valid": labels}
         own = {"prediction_type": kind, "use_scoring_for_early_stopping": False}
         task, entry = stored_task(tmp_path / kind, parts, **own)
-        data = task_data(Job("model", task, entry, QUICK, 1), torch.device("cpu"))
+        data = task_data(Job("model", task, entry, QUICK, range(1)), torch.device("cpu"))
         target = data.multi_hot["valid"]
         if kind == "multiclass":
             expected = log_loss(target.argmax(1), softmax(logits.astype(float), 1), labels=[0, 1, 2])
@@ -211,7 +211,7 @@ def test_as_many_networks_train_at_a_time_as_there_are_cores_and_memory_for(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, share: float, expected: int
 ) -> None:
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
-    job = Job("m", *stored_task(tmp_path, FOLDS), preset_named("mwmae").changed(TINY), 2)
+    job = Job("m", *stored_task(tmp_path, FOLDS), preset_named("mwmae").changed(TINY), range(2))
     data = task_data(job, torch.device("cpu"))
     stacks = downstream._stacks(job, data, job.splits[1:], job.grid_fits()[:1], 1e9)
     assert [stack.split for stack in stacks] == list(job.splits[1:])
@@ -221,7 +221,7 @@ def test_as_many_networks_train_at_a_time_as_there_are_cores_and_memory_for(
 
 
 def test_rows_of_a_split_are_made_once_and_let_go(tmp_path: Path) -> None:
-    job = Job("m", *stored_task(tmp_path, FOLDS), preset_named("mwmae").changed(TINY), 1)
+    job = Job("m", *stored_task(tmp_path, FOLDS), preset_named("mwmae").changed(TINY), range(1))
     data, (first, second, *_) = task_data(job, torch.device("cpu")), job.splits
     rows, config = downstream._RowsInUse(data), ProbeConfig(**TINY)
     made = rows.of(first, config)

@@ -98,7 +98,7 @@ def stored_events(directory: Path, **changes: object) -> tuple[Task, StoreEntry]
 
 def test_the_validation_score_is_the_best_postprocessings(tmp_path: Path) -> None:
     task, entry = stored_events(tmp_path)
-    data = task_data(Job("m", task, entry, preset_named("quick"), 1), torch.device("cpu"))
+    data = task_data(Job("m", task, entry, preset_named("quick"), range(1)), torch.device("cpu"))
     assert isinstance(data, EventData)
     logits = 4 * (data.part_rows("valid").x.numpy() - 0.5)
     values = [
@@ -121,7 +121,7 @@ def test_a_task_that_selects_on_the_loss_like_maestro(tmp_path: Path) -> None:
         tmp_path, split_mode="new_split_kfold", splits=("fold00", "fold01", "fold02"), nfolds=3, **changes
     )
     preset = preset_named("mwmae").changed({"hidden_dim": 32, "lr": 1e-2}).for_task(task.metadata)
-    job, ledger = Job("m", task, entry, preset, 2), Ledger(tmp_path / "ledger.jsonl")
+    job, ledger = Job("m", task, entry, preset, range(2)), Ledger(tmp_path / "ledger.jsonl")
     run_job(job, ledger, Resources(torch.device("cpu"), 1e9), lambda fits, what: None)
     records = list(ledger.records.values())
     assert len(records) == 2 * (2 + 2)
@@ -133,7 +133,7 @@ def test_a_task_that_selects_on_the_loss_like_maestro(tmp_path: Path) -> None:
 
 def test_a_budget_keeps_whole_clips(tmp_path: Path) -> None:
     task, entry = stored_events(tmp_path, clips=12)
-    job = Job("m", task, entry, preset_named("quick"), 1)
+    job = Job("m", task, entry, preset_named("quick"), range(1))
     (split,) = job.splits
     whole = task_data(job, torch.device("cpu"))
     part = task_data(replace(job, budget=10.0), torch.device("cpu"))
@@ -157,7 +157,7 @@ def test_a_check_at_which_nothing_is_detected_does_not_end_the_training(
 
     monkeypatch.setattr("evaluation.task_data.best_postprocessing", first_undefined)
     numbers = {"max_epochs": 10, "check_val_every_n_epoch": 1, "batch_size": 64, "lr": 3e-4}
-    job = Job("m", task, entry, preset_named("quick").changed(numbers), 1)
+    job = Job("m", task, entry, preset_named("quick").changed(numbers), range(1))
     ledger = Ledger(tmp_path / "ledger.jsonl")
     run_job(job, ledger, Resources(torch.device("cpu"), 1e9), lambda fits, what: None)
     (record,) = ledger.records.values()
@@ -174,7 +174,7 @@ def test_the_room_that_frames_need_is_known_before_they_are_made(tmp_path: Path)
     task = read_task(make_event_task(tmp_path / "tones-v1-full", clips=2, seconds=7.0, sample_duration=None))
     model = HearModel(ModelSpec("hear_mwmae.mw_mae_t"), "cpu")
     entry = store_entry(model, task, tmp_path)
-    job = Job("m", task, entry, preset_named("quick"), 1)
+    job = Job("m", task, entry, preset_named("quick"), range(1))
     expected = bytes_needed([job], tmp_path)
     embed_task(model, task, [entry], tmp_path, advance=lambda n: None, warn=pytest.fail)
     written = sum(path.stat().st_size for path in entry.path.glob("*.npy"))

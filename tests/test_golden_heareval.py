@@ -60,7 +60,7 @@ def golden_job(tree: Path, directory: Path, preset: str, seeds: int) -> Job:
         x, _ = golden_rows(tree, split)
         with entry.writing(), entry.writer(split, *x.shape) as writer:
             writer.append(x[np.argsort(order)])
-    return Job("golden", task, entry, preset_named(preset), seeds)
+    return Job("golden", task, entry, preset_named(preset), range(seeds))
 
 
 def our_scores(job: Job, directory: Path) -> Interval:

@@ -29,7 +29,7 @@ def stored_embeddings(item: Imported) -> dict[str, np.ndarray]:
 
 
 def export(item: Imported, folder: Path) -> Path:
-    write_embeddings(Job(item.model, item.task, item.entry, preset_named("mwmae"), 1), folder)
+    write_embeddings(Job(item.model, item.task, item.entry, preset_named("mwmae"), range(1)), folder)
     return folder
 
 

@@ -64,8 +64,8 @@ def test_an_honest_run_is_equal_to_the_last_bit(run: Path, capsys: pytest.Captur
     assert "Mode: exact." in shown
     assert "every number must be equal" in shown
     assert f"{fits} of {fits}" in shown
-    assert f"To the last bit: {fits + 4} equal, 0 differ, 0 not checked" in shown, (
-        "and one model and three tasks"
+    assert f"To the last bit: {fits + 8} equal, 0 differ, 0 not checked" in shown, (
+        "and one model, three tasks, their embeddings, and the scores beside their details"
     )
 
 
@@ -77,10 +77,56 @@ def test_an_altered_score_is_found_and_named(run: Path, capsys: pytest.CaptureFi
     altered = alter(run, better, line)
     assert main([str(run), *ALL]) == 1
     shown = capsys.readouterr().out
-    assert ", 1 differ, 0 not checked" in shown
-    (sentence,) = [text for text in shown.splitlines() if text.startswith("  differs")]
+    event = altered["task"].startswith("tones")
+    sentences = [text for text in shown.splitlines() if text.startswith("  differs")]
+    assert len(sentences) == (1 if event else 2), "of events no score can be had from their details"
     for word in (altered["model"], altered["task"], altered["primary"], f"seed {altered['key']['seed']}"):
-        assert word in sentence
+        assert all(word in sentence for sentence in sentences)
+
+
+@pytest.mark.parametrize("score", ["top1_acc", "mAP"])
+def test_an_altered_score_is_found_without_training(
+    run: Path, capsys: pytest.CaptureFixture, score: str
+) -> None:
+    by = {"top1_acc": 1e-9, "mAP": 1e-4}[score]
+    alter(run, lambda record: record["scores"].update({score: record["scores"][score] + by}), 3)
+    assert main([str(run), "--fits", "0"]) == 1
+    assert f"{score} is " in capsys.readouterr().out
+
+
+def test_an_altered_confusion_matrix_is_found_without_training(
+    run: Path, capsys: pytest.CaptureFixture
+) -> None:
+    lines = (run / "details.jsonl").read_text().splitlines()
+    fields = json.loads(lines[2])
+    fields["confusion"][0][2] += 1
+    (run / "details.jsonl").write_text("\n".join([*lines[:2], json.dumps(fields), *lines[3:]]) + "\n")
+    assert main([str(run), "--fits", "0"]) == 1
+    assert "by its details in details.jsonl" in capsys.readouterr().out
+
+
+def test_lost_details_are_told_and_are_no_difference(run: Path, capsys: pytest.CaptureFixture) -> None:
+    (run / "details.jsonl").unlink()
+    assert main([str(run), "--fits", "0"]) == 0
+    assert "fits of the ledger have no details" in capsys.readouterr().out
+
+
+@pytest.mark.parametrize("name", ["test.npy", "valid.frames.npz"])
+def test_an_altered_embedding_is_found_without_training(
+    made: Path, run: Path, tmp_path: Path, capsys: pytest.CaptureFixture, name: str
+) -> None:
+    cache = Path(shutil.copytree(made / "cache", tmp_path / "cache"))
+    content = json.loads((run / "run.json").read_text())
+    (run / "run.json").write_text(json.dumps({**content, "cache": str(cache)}))
+    path = next((cache / "embeddings").rglob(name))
+    whole = path.read_bytes()
+    path.write_bytes(whole[:-1] + bytes([whole[-1] ^ 1]))
+    assert main([str(run), "--fits", "0"]) == 1
+    assert f"{path} is not what was stored" in capsys.readouterr().out
+    path.write_bytes(whole)
+    (path.parent / "sha256.json").unlink()
+    assert main([str(run), "--fits", "0"]) == 0
+    assert "was stored without a SHA-256" in capsys.readouterr().out
 
 
 def test_an_altered_number_of_epochs_is_found(run: Path) -> None:
@@ -100,7 +146,7 @@ def test_the_sample_depends_on_its_seed_alone(run: Path, capsys: pytest.CaptureF
 def test_elsewhere_a_tolerance_is_stated_and_holds(run: Path, capsys: pytest.CaptureFixture) -> None:
     def shift(record: dict, by: float) -> None:
         record["versions"]["torch"] = "1.0"
-        record["scores"][record["primary"]] = float(record["scores"][record["primary"]]) + by
+        record["validation_score"] = float(record["validation_score"]) + by
 
     alter(run, lambda record: shift(record, 0.2))
     assert main([str(run), *ALL]) == 0
