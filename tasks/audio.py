@@ -173,16 +173,21 @@ def is_silent(audio: Float[np.ndarray, " samples"]) -> bool:
     return not np.any(np.abs(audio) > _SILENT_PEAK)
 
 
+def check_length(seconds: float, sample_rate: int) -> None:
+    """TaskError when a clip of `seconds` has more than `MAX_SAMPLES` at `sample_rate` (Hz)."""
+    if seconds * sample_rate > MAX_SAMPLES:
+        raise TaskError(
+            f"{seconds:.6g} s have more than {MAX_SAMPLES} samples at {sample_rate} Hz, the most that a clip "
+            "may have; make it shorter."
+        )
+
+
 def fit_length(
     audio: Float[np.ndarray, " samples"], seconds: float, sample_rate: int
 ) -> Float[np.ndarray, " fitted"]:
     """Cut `audio`, or pad it with silence at its end, to `seconds`; TaskError beyond `MAX_SAMPLES`."""
     length = round(seconds * sample_rate)
-    if length > MAX_SAMPLES:
-        raise TaskError(
-            f"{seconds:g} s have more than {MAX_SAMPLES} samples at {sample_rate} Hz, the most that a clip "
-            "may have; make the clips shorter."
-        )
+    check_length(seconds, sample_rate)
     return np.pad(audio[:length], (0, max(0, length - len(audio))))
 
 
@@ -195,11 +200,7 @@ def resample(
     """
     if from_rate == to_rate:
         return audio
-    if len(audio) * to_rate > MAX_SAMPLES * from_rate:
-        raise TaskError(
-            f"{len(audio) / from_rate:.0f} s have more than {MAX_SAMPLES} samples at {to_rate} Hz, the most "
-            "that a clip may have; cut it."
-        )
+    check_length(len(audio) / from_rate, to_rate)
     made = soxr.resample(audio, from_rate, to_rate, quality="HQ")
     return made if len(made) else audio[:1]
 

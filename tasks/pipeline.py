@@ -9,7 +9,16 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.audio import Recorded, fit_length, header_rate, is_silent, naming, read_recording, write_at_rates
+from tasks.audio import (
+    Recorded,
+    check_length,
+    fit_length,
+    header_rate,
+    is_silent,
+    naming,
+    read_recording,
+    write_at_rates,
+)
 from tasks.errors import TaskError
 from tasks.findings import named
 from tasks.folds import new_folds, subsampled
@@ -354,6 +363,8 @@ def _write_audio(
         split, recording = item
         recorded = _record(recording, seconds)
         with naming(str(recording.path)):
+            for rate in sample_rates:
+                check_length(seconds or len(recorded.audio) / recorded.rate, rate)
             audio = recorded.audio if seconds is None else fit_length(recorded.audio, seconds, recorded.rate)
             write_at_rates(folder, split, recording.clip.file, audio, recorded.rate, sample_rates)
         return _Written(

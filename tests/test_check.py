@@ -60,6 +60,15 @@ def sound(place, audio, rate=48000, **options):
     return lambda root: soundfile.write(root / place, audio, rate, **options)
 
 
+def append(file: Path, key: str, value: list) -> None:
+    """Add an entry to a JSON object as a person does who does not see that it is there."""
+    file.write_text(f"{file.read_text()[:-1]}, {json.dumps(key)}: {json.dumps(value)}}}")
+
+
+def cut(file: Path, length: int) -> None:
+    file.write_bytes(file.read_bytes()[:length])
+
+
 RNG = np.random.default_rng(5)
 NOISE = RNG.uniform(-0.5, 0.5, 12000)
 SPOILED = {
@@ -124,6 +133,54 @@ SPOILED = {
         r / "48000/valid/valid-1.wav"
     ).write_bytes((r / "48000/train/train-0.wav").read_bytes()),
     ".: there is no sample-rate folder": lambda r: (r / "48000").rename(r / "sound"),
+    "1: is no sample rate of 1000 to 192000 Hz": lambda r: (r / "1").mkdir(),
+    "train.json: names 'train-0.wav' twice": lambda r: append(r / "train.json", "train-0.wav", [10]),
+    "train.json: 'a\\b.wav' is not a plain file name": entries("train", **{"a\\b.wav": [2]}),
+    "train.json: '.a.wav' begins with a dot": entries("train", **{".a.wav": [2]}),
+    "train.json: 'a\\x07.wav' has control characters": entries("train", **{"a\a.wav": [2]}),
+    "train.json: the names of 2 clips look alike: 'train-0.wav' and 'Train-0.wav'; rename": entries(
+        "train", **{"Train-0.wav": [2]}
+    ),
+    "labelvocabulary.csv: the names of 2 labels look alike: 'Ten' and 'ten'; rename": lambda r: (
+        r / "labelvocabulary.csv"
+    ).write_text("idx,label\n0,10\n1,2\n2,Ten\n3,ten\n"),
+    "labelvocabulary.csv: lines 2 and 4 have labels of which only the encoding": lambda r: (
+        r / "labelvocabulary.csv"
+    ).write_text("idx,label\n0,2\n1,10\n2,2\u200b\n", encoding="utf-8"),
+    "labelvocabulary.csv: line 3 has 3 fields where the header has 2": lambda r: (
+        r / "labelvocabulary.csv"
+    ).write_text("idx,label\n0,2\n1,10, b\n"),
+    "valid.json: valid-0.wav has the label '1O', which is not in labelvocabulary.csv.": entries(
+        "valid", **{"valid-0.wav": ["1O"]}
+    ),
+    "valid.json: valid-0.wav has the label '1\\u200b0', which is not in labelvocabulary.csv, where": entries(
+        "valid", **{"valid-0.wav": ["1\u200b0"]}
+    ),
+    "valid.json: valid-0.wav has the label \"{'a': 'bbb": entries(
+        "valid", **{"valid-0.wav": [{"a": "b" * 999}]}
+    ),
+    "valid.json: holds an integer beyond 64 bits": entries("valid", **{"valid-0.wav": [10**4000]}),
+    "valid.json: is not UTF-8": lambda r: (r / "valid.json").write_bytes(b'{"a": "\xe9"}'),
+    "task_metadata.json: nfolds is '3' but splits names 3": metadata(
+        split_mode="new_split_kfold", nfolds="3"
+    ),
+    "task_metadata.json: sample_duration is 1e+300": metadata(sample_duration=1e300),
+    "task_metadata.json: mode is [1]": metadata(mode=[1]),
+    "task_metadata.json: synthetic is 'no'": metadata(synthetic="no"),
+    "task_metadata.json: use_scoring_for_early_stopping is 1": metadata(use_scoring_for_early_stopping=1),
+    "task_metadata.json: part_of is 3": metadata(part_of=3),
+    "48000/train: 1 clips are cut off: train-0.wav (ends early: 0.2 s of the 0.25 s": lambda r: cut(
+        r / "48000/train/train-0.wav", 44 + 19200
+    ),
+    "48000/train: 1 clips cannot be read: train-0.wav (NaN or infinite samples)": sound(
+        "48000/train/train-0.wav", NOISE * np.nan, subtype="FLOAT"
+    ),
+    "48000/train: 1 clips have samples outside [-1, 1]: train-0.wav (1.5)": sound(
+        "48000/train/train-0.wav", np.full(12000, 1.5), subtype="FLOAT"
+    ),
+    "48000/train: 1 of these only look alike: make train.json name them": lambda r: (
+        r / "48000/train/train-0.wav"
+    ).rename(r / "48000/train/train-0\u200b.wav"),
 }
 
 
@@ -144,6 +201,32 @@ def test_a_vocabulary_that_a_spreadsheet_saved_is_good(good):
 def test_scores_are_those_that_an_evaluation_knows():
     assert set(SCORES["scene"]) == set(METRICS)
     assert set(SCORES["event"]) == set(EVENT_METRICS)
+
+
+def test_float_clips_are_not_called_silent_and_repeats_among_them_are_found(good):
+    for file in good.glob("48000/*/*.wav"):
+        audio, rate = soundfile.read(file, dtype="float32")
+        soundfile.write(file, audio, rate, subtype="FLOAT")
+    audio, rate = soundfile.read(good / "48000/train/train-0.wav", dtype="float32")
+    sound("48000/valid/valid-1.wav", audio, rate)(good)
+    found = told(good)
+    assert not [line for line in found if "silent" in line]
+    assert [line for line in found if "same sound" in line] == [
+        "48000: the same sound is in several splits: train/train-0.wav, valid/valid-1.wav"
+    ]
+    assert any(
+        line.startswith("48000/test: 4 clips are not 16-bit PCM: test-0.wav (FLOAT)") for line in found
+    )
+
+
+def test_files_of_systems_are_passed_over_and_a_split_that_cannot_be_read_brings_no_other_finding(good):
+    for name in ("._train.json", ".Trash-1000/x.json", "48000/.Trash-1000/a.wav", "48000/train/Thumbs.db"):
+        (good / name).parent.mkdir(exist_ok=True)
+        (good / name).write_bytes(bytes([0, 5, 22, 7]))
+    (good / "48000" / "__MACOSX").mkdir()
+    assert told(good) == []
+    append(good / "train.json", "train-0.wav", [10])
+    assert told(good) == ["train.json: names 'train-0.wav' twice; keep one of them."]
 
 
 def test_a_wrong_entry_is_told_once(good):
