@@ -6,7 +6,7 @@ from tasks.errors import TaskError
 from tasks.folders import contents_below
 from tasks.info import FIVE_FOLDS, TaskInfo, kfold_metadata
 from tasks.raw import Recording, sounds_below
-from tasks.tables import Row, first_line, read_rows
+from tasks.tables import Row, check_look_alikes, first_line, read_rows
 from tasks.work import Say
 
 ESC50 = TaskInfo(
@@ -30,7 +30,9 @@ def list_esc50(raw: Path, note: Say) -> list[Recording]:
     """
     table: dict[str, Row] = {}
     for file in _tables(raw):
-        for row in read_rows(file, _COLUMNS):
+        rows = read_rows(file, _COLUMNS)
+        check_look_alikes(file, "category", {row["category"]: row.line for row in reversed(rows)})
+        for row in rows:
             other = table.setdefault(Path(row["filename"]).stem, row)
             if any(row[name] != other[name] for name in _COLUMNS[1:]):
                 what = f"{row['filename']} has another fold or category than in another line"

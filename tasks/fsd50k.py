@@ -6,7 +6,7 @@ from tasks.errors import TaskError
 from tasks.folds import permuted
 from tasks.info import MULTILABEL_SCORES, TaskInfo, split_metadata
 from tasks.raw import Recording, find_one
-from tasks.tables import read_rows
+from tasks.tables import check_look_alikes, read_rows
 from tasks.work import Say
 
 FSD50K = TaskInfo(
@@ -41,7 +41,10 @@ def list_fsd50k(raw: Path, note: Say) -> list[Recording]:
     for part, columns in (("dev", ("fname", "labels", "split")), ("eval", ("fname", "labels"))):
         file = find_one(raw, f"FSD50K.ground_truth/{part}.csv", f"FSD50K.ground_truth/{part}.csv")
         folder = find_one(raw, f"FSD50K.{part}_audio", f"folder FSD50K.{part}_audio")
-        for row in read_rows(file, columns):
+        rows = read_rows(file, columns)
+        lines = {label: row.line for row in reversed(rows) for label in row["labels"].split(",")}
+        check_look_alikes(file, "label", lines)
+        for row in rows:
             split = _SPLITS.get(row.get("split", "test"))
             if split is None:
                 raise TaskError(

@@ -6,7 +6,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
-from tasks.alike import look, look_alikes, name_fault, text_fault
+from tasks.alike import look, name_fault, text_fault
 from tasks.audio import measure
 from tasks.errors import TaskError
 from tasks.findings import named
@@ -18,7 +18,7 @@ from tasks.names import printable
 from tasks.paper import HEAR19_TASKS
 from tasks.pipeline import Plan, Splits, check_folder, in_order
 from tasks.raw import Recording
-from tasks.tables import Row, read_header, read_rows
+from tasks.tables import Row, check_look_alikes, read_header, read_rows
 from tasks.work import run_parallel
 
 DEFAULT_FOLDS = 5
@@ -47,6 +47,8 @@ def plan_own_task(
     """
     name = _task_name(table)
     check_folder(raw)
+    if fault := note and text_fault(note):
+        raise TaskError(f"the note {fault}; give it as one line.")
     rows, column = _read_table(table)
     if nfolds is not None and column != "group":
         raise TaskError(f"--folds is for a table with the column group; {table} has {column}.")
@@ -159,11 +161,7 @@ def _check_alike(table: Path, rows: Sequence[Row], column: str) -> None:
             for value in values:
                 kinds[name].setdefault(value.strip(), row.line)
     for name, lines in kinds.items():
-        for first, second in look_alikes(lines):
-            raise TaskError(
-                f"{table}: the {name} {second!r} of line {lines[second]} looks like {first!r} of line "
-                f"{lines[first]}; write both alike, or rename one if they are not the same."
-            )
+        check_look_alikes(table, name, lines)
 
 
 def _fold_values(recordings: Sequence[Recording]) -> dict[str, str]:

@@ -7,7 +7,7 @@ from pathlib import Path
 from tasks.errors import TaskError
 from tasks.folders import contents_below
 from tasks.format import Clip
-from tasks.tables import read_rows
+from tasks.tables import check_look_alikes, read_rows
 
 _SUFFIXES = {".wav", ".flac", ".ogg", ".opus", ".mp3", ".aif", ".aiff"}
 _ARCHIVES = {".zip", ".tar", ".gz", ".tgz", ".bz2", ".xz", ".rar", ".7z", ".z01"}
@@ -74,12 +74,12 @@ def labelled_by_tfds(raw: Path) -> list[Recording]:
     The layout: any number of `<split>_labels.csv` with the columns filename and label, the sound in the
     folder `audio` beside the table.
     """
-    return [
-        Recording(file.parent / "audio" / row["filename"], (row["label"],))
-        for file in contents_below(raw)[0]
-        if file.name.endswith("_labels.csv")
-        for row in read_rows(file, ("filename", "label"))
-    ]
+    recordings = []
+    for file in (file for file in contents_below(raw)[0] if file.name.endswith("_labels.csv")):
+        rows = read_rows(file, ("filename", "label"))
+        check_look_alikes(file, "label", {row["label"]: row.line for row in reversed(rows)})
+        recordings += [Recording(file.parent / "audio" / row["filename"], (row["label"],)) for row in rows]
+    return recordings
 
 
 def find_one(raw: Path, name: str, what: str) -> Path:

@@ -97,7 +97,7 @@ class SoundReader:
     def _open(self) -> Iterator[soundfile.SoundFile]:
         with contextlib.ExitStack() as stack:
             file = stack.enter_context(self._file())
-            if self._format == "MP3":
+            if self._format == "MP3" and os.name != "nt":  # there libsndfile cannot open a pipe of ours
                 source: int | _Patched = stack.enter_context(_pipe(file, self._start))
             elif self._kind == "FLAC":
                 source = _Patched(file, self._start + 21)

@@ -2,7 +2,7 @@
 
 import csv
 import os
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 
 from tasks.alike import look_alikes, text_fault
@@ -51,6 +51,15 @@ def read_rows(file: Path, columns: Sequence[str]) -> list[Row]:
                 raise TaskError(f"{file}: line {line}: its {name} {fault}; {_REMEDY}.")
         rows.append(row)
     return rows[1:]
+
+
+def check_look_alikes(file: Path, column: str, lines: Mapping[str, int]) -> None:
+    """TaskError for two values of a column that look alike; `lines` has the first line of each value."""
+    for first, second in look_alikes(sorted(lines, key=lambda value: lines[value])):
+        raise TaskError(
+            f"{file}: the {column} {second!r} of line {lines[second]} looks like {first!r} of line "
+            f"{lines[first]}; write both alike, or rename one if they are not the same."
+        )
 
 
 def _is_not_utf8(text: str) -> bool:

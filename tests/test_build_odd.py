@@ -139,6 +139,23 @@ def test_names_that_look_alike_are_an_error_with_both_lines(tmp_path, kind):
         built(tmp_path)
 
 
+def test_labels_of_a_data_sets_own_table_that_look_alike_are_an_error_with_both_lines(tmp_path):
+    audio = tmp_path / "train" / "audio"
+    for i in range(2):
+        write_wav(audio / f"{i}.wav", NOISE, RATE)
+    (tmp_path / "train" / "x_labels.csv").write_text("filename,label\n0.wav,ANG\n1.wav,Ang\n")
+    with pytest.raises(
+        tasks.TaskError, match=r"x_labels\.csv: the label 'Ang' of line 3 looks like 'ANG' of line 2"
+    ):
+        build_task("tfds_crema_d", tmp_path, tmp_path.parent / "out")
+
+
+def test_a_note_of_several_lines_is_refused(tmp_path):
+    make(tmp_path)
+    with pytest.raises(tasks.TaskError, match="the note has control characters or line ends; give it as one"):
+        built(tmp_path, note="one\ntwo")
+
+
 def test_a_file_whose_name_is_only_written_otherwise_is_pointed_at(tmp_path):
     table, raw = make(tmp_path)
     (raw / "0.wav").rename(raw / "cafe\u0301.wav")
