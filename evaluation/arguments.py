@@ -1,7 +1,6 @@
 """The arguments of `evaluation.run`, which `evaluation.plan` takes too: what they are and what they mean."""
 
 import argparse
-import json
 import os
 import re
 import warnings
@@ -11,6 +10,7 @@ from pathlib import Path
 
 from tqdm import tqdm
 
+from evaluation.cache import writable_cache
 from evaluation.downstream import check_trainable
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import ModelSpec, parse_model
@@ -22,6 +22,7 @@ from evaluation.protocol import HEADS, PRESETS, Preset, ProbeConfig, preset_name
 from evaluation.seeds import seeds_of
 from evaluation.store import cache_directory
 from tasks import Task, TaskError, read_metadata, read_task, resolve
+from tasks.json_files import parse_json
 from tasks.sample import write_sample_tasks
 
 DEFAULT_MODELS = ("hear_mwmae.mw_mae_t", "evaluation.baselines.hear_naive")
@@ -216,7 +217,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
     for budget in arguments.budget:
         if not 0 < budget <= 100:
             raise EvaluationError(f"--budget {budget:g}: give per cent above 0 and up to 100")
-    cache = arguments.cache or cache_directory()
+    cache = writable_cache(arguments.cache or cache_directory())
     models, imported = _models(arguments), _imported(arguments, cache)
     tasks, broken = _tasks(arguments, cache, imported)
     synthetic = all(task.metadata.synthetic for task in tasks)
@@ -279,8 +280,8 @@ def _preset(arguments: argparse.Namespace, synthetic: bool) -> Preset:
         if not equals:
             raise EvaluationError(f"--probe {text}: give NAME=VALUE, such as lr=1e-3")
         try:
-            changes[name] = json.loads(value)
-        except ValueError:
+            changes[name] = parse_json(value, f"--probe {name}")
+        except TaskError:
             changes[name] = value
     preset = preset_named(arguments.preset or ("quick" if synthetic else "mwmae"))
     return preset.with_head(arguments.head).changed(changes)
@@ -367,9 +368,9 @@ def _write_samples(directory: Path) -> None:
 
 def _json_object(text: str, option: str, example: str) -> dict:
     try:
-        value = json.loads(text)
-    except ValueError as error:
-        raise EvaluationError(f"{option} is not JSON ({error}); example: '{example}'") from error
+        value = parse_json(text, option)
+    except TaskError as error:
+        raise EvaluationError(f"{error} Example: '{example}'") from error
     if not isinstance(value, dict):
         raise EvaluationError(f"{option} must be a JSON object such as '{example}'")
     return value

@@ -175,7 +175,7 @@ def in_words(error: BaseException) -> str:
     if isinstance(error, Quit):
         return str(error)
     if isinstance(error, pickle.UnpicklingError):
-        return "the file holds no weights that torch reads without running code from it"
+        return "the file holds no weights that torch reads without running code from it; name another one"
     try:
         text = printable(" ".join(str(error).split()))
     except Exception:

@@ -13,6 +13,9 @@ from torch import Tensor, nn
 from hear_mwmae.errors import UserError
 from hear_mwmae.frontend import BANDS, HOP_LENGTH, HOP_MS, SAMPLE_RATE, LogMel
 
+WEIGHT_FILES: tuple[str, ...] = ()
+"""It has no weights, in files or otherwise."""
+
 
 class LogMelStatistics(nn.Module):
     """The baseline model; it has no weights."""
