@@ -9,9 +9,11 @@ from typing import Any
 import numpy as np
 from jaxtyping import Int
 
+from evaluation.errors import EvaluationError
 from evaluation.ledger import FitKey, Ledger
 from evaluation.results import LEDGER_FILE
 from evaluation.tables import Column, Results
+from tasks.names import printable
 
 MATRIX_CLASSES = 60
 """Of more classes no confusion matrix is drawn, only the most frequent confusions are listed."""
@@ -71,8 +73,18 @@ def class_views(results: Results, run_directories: Sequence[Path]) -> list[TaskC
                     found.setdefault(fits.model, []).append(details[key])
                     parts[key.test] = details[key]
         if found:
+            _check_alike(column, [known for fits in found.values() for known in fits])
             views.append(_task_classes(column, found, list(parts.values())))
     return views
+
+
+def _check_alike(column: Column, known: Sequence[Mapping[str, Any]]) -> None:
+    """Raise EvaluationError unless the details of all fits on a task are of the same classes."""
+    if any((one["labels"], set(one)) != (known[0]["labels"], set(known[0])) for one in known):
+        raise EvaluationError(
+            f"details.jsonl has fits on {printable(column.task)} of other classes than others on it; restore "
+            "it, or train again with --no-resume"
+        )
 
 
 def _task_classes(

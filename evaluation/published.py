@@ -7,6 +7,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.errors import EvaluationError
+from evaluation.escape import read_csv
 from evaluation.statistics import Interval
 
 TASKS = ("BO", "CD", "ESC-50", "LC", "Mri-S", "Mri-T", "NS-5h", "SC-5h", "F50K", "VL")
@@ -69,12 +70,13 @@ def read_published(directory: Path, number: int) -> PublishedTable:
     """Read `table<number>.csv`; raise EvaluationError, naming the file, when it is missing or damaged."""
     path = directory / f"table{number}.csv"
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            header, *lines = csv.reader(file)
+        header, *lines = [line for line in read_csv(path) if line]
+        if len(set(header)) < len(header) or "model" not in header:
+            raise ValueError("its columns need names, each once, and one is model")
         columns = [name for name in header if f"{name}_ci" in header]
         texts = [name for name in header if name not in columns and not name.endswith("_ci")]
         rows = [_row(dict(zip(header, line, strict=True)), texts, columns) for line in lines]
-    except (OSError, ValueError) as error:
+    except (OSError, ValueError, csv.Error) as error:
         raise EvaluationError(f"{path} cannot be read as a published table: {error}") from error
     return PublishedTable(number, texts, columns, rows)
 
@@ -83,17 +85,31 @@ def unrecovered_cells(directory: Path, number: int) -> list[str]:
     """Return the cells of a table that could not be read from any source, as "model column"."""
     path = directory / "unrecovered_cells.csv"
     try:
-        with open(path, newline="", encoding="utf-8") as file:
-            lines = list(csv.DictReader(file))
+        header, *rows = [line for line in read_csv(path) if line]
+        lines = [dict(zip(header, row, strict=True)) for row in rows]
         return [f"{line['model']} {line['column']}" for line in lines if line["table"] == str(number)]
-    except (OSError, KeyError) as error:
+    except (OSError, ValueError, KeyError, csv.Error) as error:
         raise EvaluationError(f"{path} cannot be read: {error}") from error
 
 
 def _row(line: Mapping[str, str], texts: Sequence[str], columns: Sequence[str]) -> PublishedRow:
     cells = {
-        name: Interval(float(line[name]), float(line[f"{name}_ci"] or math.nan), N_RUNS)
+        name: Interval(
+            _number(line[name]), _number(half) if (half := line[f"{name}_ci"]) else math.nan, N_RUNS
+        )
         for name in columns
         if line[name]
     }
+    if (parameters := line.get("params_m")) and not _number(parameters) > 0:
+        raise ValueError(f"{parameters} million parameters")
     return PublishedRow({name: line[name] for name in texts}, cells)
+
+
+def _number(text: str) -> float:
+    """Read a finite number, NaN for "unknown"; raises ValueError for anything else."""
+    if text == "unknown":
+        return math.nan
+    number = float(text)
+    if not math.isfinite(number):
+        raise ValueError(f"{text} is not a finite number")
+    return number

@@ -17,6 +17,7 @@ from evaluation.protocol import best_config
 from evaluation.provenance import RUN_FILE, not_a_run, read_run_file
 from evaluation.shapes import misfit
 from evaluation.tables import Column, Results, SeedFits
+from tasks.names import printable
 
 LEDGER_FILE = "ledger.jsonl"
 
@@ -117,8 +118,9 @@ def assemble(frame: Frame, ledger: Ledger) -> Results:
             task, metric = job.column.task, job.column.metric
             if not all(metric in fit.scores for folds in seeds for fit in folds):
                 raise EvaluationError(
-                    f"{ledger.path} has fits of {job.model} on {task} without {metric}, which the tables "
-                    "show; remove their lines and run the run's command again"
+                    f"{ledger.path} has fits of {printable(job.model)} on {printable(task)} without "
+                    f"{printable(metric)}, which the tables show; remove their lines and run the run's "
+                    "command again"
                 )
             found = [float(np.mean([fit.scores[metric] for fit in folds])) for folds in seeds]
             scores.setdefault(job.model, {})[task] = found
@@ -270,4 +272,4 @@ def _cells(results: Results) -> dict[tuple[str, str], list[float]]:
 def _check_same(one: Mapping, two: Mapping, sentence: str) -> None:
     for name in one:
         if name in two and one[name] != two[name]:
-            raise EvaluationError(f"{sentence.format(name)}; leave one of the runs out")
+            raise EvaluationError(f"{printable(sentence.format(name))}; leave one of the runs out")

@@ -2,13 +2,15 @@
 
 import csv
 import shutil
+from collections.abc import Callable
 from pathlib import Path
 
 import pytest
 
+from evaluation.errors import EvaluationError
 from evaluation.escape import latex
 from evaluation.paper_tables import CAPTIONS, check, paper_tables
-from evaluation.published import published_directory
+from evaluation.published import published_directory, read_published
 from evaluation.report import main
 from evaluation.sheet import Cell, Sheet
 from evaluation.statistics import Interval
@@ -66,6 +68,28 @@ def test_a_wrong_digit_is_found(tmp_path: Path) -> None:
     sheet = paper_tables(tmp_path / "wrong")[0]
     marked = [row[0] for row in sheet.rows if any(isinstance(e, Cell) and e.mark == "‡" for e in row)]
     assert marked == ["MAE-B-4x16-4l"]
+
+
+@pytest.mark.parametrize(
+    "change",
+    [
+        lambda text: text.replace("67.3,0.3", "nan,0.3", 1),
+        lambda text: text.replace("67.3,0.3", "67.3,-inf", 1),
+        lambda text: text.replace("67.3,0.3", "67.3", 1),
+        lambda text: text.replace("model", "name", 1),
+        lambda text: text.replace("BO_ci", "CD_ci", 1),
+        lambda text: text.replace("67.3", "6" * 200_000, 1),
+        lambda text: "",
+        lambda text: text + "\x00\xff",
+    ],
+)
+def test_a_damaged_table_is_one_sentence(tmp_path: Path, change: Callable[[str], str]) -> None:
+    table = tmp_path / "table1.csv"
+    text = (PUBLISHED / "table1.csv").read_text(encoding="utf-8")
+    assert "67.3,0.3" in text
+    table.write_bytes(change(text).encode("latin-1"))
+    with pytest.raises(EvaluationError, match=r"table1\.csv cannot be read as a published table: "):
+        read_published(tmp_path, 1)
 
 
 def test_marks() -> None:
