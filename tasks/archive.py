@@ -8,20 +8,22 @@ import gzip
 import re
 import tarfile
 import zlib
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable
 from dataclasses import dataclass
-from pathlib import Path, PurePosixPath
+from pathlib import Path, PurePosixPath, PureWindowsPath
 
 from tasks.errors import TaskError
+from tasks.names import printable
+from tasks.tar import Member, read_members
 
-_NAME = re.compile(r"hear(?:2021|-[^-]+)-(?P<directory>.+)-(?P<rate>\d+)\.tar\.gz")
-_LONGEST_READ = 1 << 24
-"""No honest archive asks for so many bytes at once: sound is copied in pieces, headers are short."""
+_NAME = re.compile(r"hear(?:2021|-[^-]+)-(?P<directory>\w.*)-(?P<rate>\d{1,6})\.tar\.gz")
+_DEEPEST, _LONGEST_NAME, _LONGEST_PATH = 32, 255, 1024
+"""Folders within each other, bytes of one name, bytes of a path; a clip has 3 folders and some 60 bytes."""
 
 
 @dataclass(frozen=True, kw_only=True)
 class Limits:
-    """What an archive may unpack to: number of files, bytes of one, bytes in all."""
+    """What an archive may hold, with what is left out: files and folders, bytes of one file, bytes in all."""
 
     files: int = 1_000_000
     file_bytes: int = 1 << 30
@@ -45,56 +47,73 @@ def by_task(names: Iterable[str]) -> dict[str, str]:
 def unpack_task(archive: Path, directory: str, target: Path, limits: Limits | None = None) -> int:
     """Unpack what `archive` (.tar.gz) holds below `<directory>/` into the folder `target`.
 
-    Returns how many files of the archive are not the task's and were left out. Raises TaskError when the
-    archive is truncated or damaged, larger than `limits`, lacks the task, or holds anything but plain files
-    and folders at relative paths (a link, a device, an absolute path, `..`), wherever in the archive that is.
+    Returns how many files of the archive are not the task's and were left out.
+
+    Raises:
+        TaskError: an archive that cannot be read, is truncated or damaged, larger than `limits`, lacks the
+            task, holds a file twice, or anything but plain files and folders at short relative paths (a link,
+            a device, an absolute path, `..`, a name that is no text), wherever in the archive that is.
+        OSError: the disk refuses.
     """
     limits = limits or Limits()
-    files = size = others = 0
+    files = size = others = inside = 0
     try:
-        for tar, member, path in _members(archive):
-            inside = _below(path, directory)
-            if member.isdir():
-                continue
-            if inside is None:
-                others += 1
-                continue
+        for member in read_members(archive):
+            path = _safe_path(archive, member)
             files, size = files + 1, size + member.size
             _check_limits(archive, member, files, size, limits)
-            tar.extract(member.replace(name=str(inside), deep=False), target, set_attrs=False, filter="data")
-    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError, NotADirectoryError) as error:
+            below = _below(path, directory)
+            if member.kind == "folder":
+                continue
+            if below is None:
+                others += 1
+                continue
+            inside += 1
+            _write(member, target / below)
+    except (tarfile.TarError, gzip.BadGzipFile, zlib.error, EOFError) as error:
         raise TaskError(
             f"{archive} is truncated or damaged ({error}); delete it and fetch it again."
         ) from error
-    if not files:
+    except (FileNotFoundError, PermissionError) as error:
+        if error.filename != str(archive):
+            raise
+        raise TaskError(f"{archive} cannot be read ({error.strerror}).") from error
+    if not inside:
         raise TaskError(f"{archive} does not hold the task {directory}; choose the archive named after it.")
     return others
 
 
-class _Gzip(gzip.GzipFile):
-    """Refuses the huge reads that a false header would cause, for they would fill the memory."""
+def _safe_path(archive: Path, member: Member) -> PurePosixPath:
+    """The member's path, refused when it is no plain file or folder at a safe path."""
+    path, shown = PurePosixPath(member.name), f"'{printable(member.name[:100])}'"
+    drive = any(PureWindowsPath(name).drive for name in path.parts)
+    if path.is_absolute() or drive or ".." in path.parts or "\\" in member.name:
+        raise TaskError(f"{archive} is not safe: {shown} points outside; do not use it.")
+    if printable(member.name) != member.name:
+        raise TaskError(f"{archive} is not safe: the name {shown} is not plain text; do not use it.")
+    names = [name.encode() for name in path.parts]
+    if (
+        len(names) > _DEEPEST
+        or sum(len(name) + 1 for name in names) > _LONGEST_PATH
+        or any(len(name) > _LONGEST_NAME for name in names)
+    ):
+        raise TaskError(
+            f"{archive} is not safe: {shown} is more than {_DEEPEST} folders deep, or longer than "
+            f"{_LONGEST_NAME} bytes in a name or {_LONGEST_PATH} in all; do not use it."
+        )
+    if member.kind == "other":
+        raise TaskError(f"{archive} is not safe: {shown} is no plain file or folder; do not use it.")
+    return path
 
-    def read(self, size: int | None = -1) -> bytes:
-        if size is None or not 0 <= size <= _LONGEST_READ:
-            raise tarfile.ReadError(f"a header asks for {size} bytes")
-        return super().read(size)
 
-
-def _members(archive: Path) -> Iterator[tuple[tarfile.TarFile, tarfile.TarInfo, PurePosixPath]]:
-    """Every member with its path, refused when it is no plain file or folder at a safe path."""
-    with _Gzip(archive) as content, tarfile.open(fileobj=content, mode="r:") as tar:
-        while (member := tar.next()) is not None:
-            path = PurePosixPath(member.name)
-            if path.is_absolute() or ".." in path.parts or "\\" in member.name:
-                raise TaskError(f"{archive} is not safe: {member.name!r} points outside; do not use it.")
-            if not member.isreg() and not member.isdir():
-                raise TaskError(
-                    f"{archive} is not safe: {member.name!r} is a link or a device; do not use it."
-                )
-            yield tar, member, path
-            tar.members.clear()
-        if content.read(_LONGEST_READ).strip(b"\0") or content.read(1):
-            raise tarfile.ReadError("what follows its last file is no archive")
+def _write(member: Member, path: Path) -> None:
+    try:
+        path.parent.mkdir(parents=True, exist_ok=True)
+        with open(path, "xb") as out:
+            for piece in member.pieces:
+                out.write(piece)
+    except (FileExistsError, NotADirectoryError) as error:
+        raise tarfile.ReadError(f"'{member.name}' is there twice, or as a file and a folder") from error
 
 
 def _below(path: PurePosixPath, directory: str) -> PurePosixPath | None:
@@ -105,9 +124,9 @@ def _below(path: PurePosixPath, directory: str) -> PurePosixPath | None:
     return PurePosixPath(*below) if below else None
 
 
-def _check_limits(archive: Path, member: tarfile.TarInfo, files: int, size: int, limits: Limits) -> None:
+def _check_limits(archive: Path, member: Member, files: int, size: int, limits: Limits) -> None:
     if member.size > limits.file_bytes:
-        what = f"{member.name!r} has {member.size} bytes"
+        what = f"'{member.name}' has {member.size} bytes"
     elif size > limits.bytes:
         what = f"its files have more than {limits.bytes} bytes"
     elif files > limits.files:

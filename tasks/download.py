@@ -1,6 +1,7 @@
 """Large files over HTTP, some at once: each goes on where it stopped and appears once its checksum fits."""
 
 import contextlib
+import hashlib
 import threading
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -8,21 +9,21 @@ from dataclasses import dataclass
 from pathlib import Path
 
 import requests
-import urllib3
-from pooch.hashes import hash_matches
 
 from tasks.errors import TaskError
+from tasks.http import Answer, StoppedError, TooSlowError, asking
+from tasks.names import printable
 from tasks.zenodo import RemoteArchive
 
 BytesDone = Callable[[int], None]
 """Called with the number of bytes that came in, or negative where bytes are given up; from any thread."""
 
-_CHUNK = 1 << 16
 _CONNECTIONS = 3
-_TIMEOUT = (10.0, 20.0)
-"""Seconds to connect, and without a byte; Ctrl-C waits no longer than that."""
 _WAITS = (1.0, 2.0, 4.0, 8.0)
-"""Seconds before each new attempt; one that came further than all before it starts the count anew."""
+"""Seconds before each new attempt; one that came `_FARTHER` than all before it starts the count anew."""
+_FARTHER = 1 << 16
+_ATTEMPTS = 100
+"""However far each one came."""
 _PASSING = (408, 429, 500, 502, 503, 504)
 
 
@@ -63,16 +64,18 @@ def bytes_present(folder: Path, archive: RemoteArchive) -> int:
 def _fetch(archive: RemoteArchive, folder: Path, bytes_done: BytesDone, stop: threading.Event) -> Path:
     whole, part = folder / archive.name, part_path(folder, archive)
     try:
-        if whole.exists() and hash_matches(whole, archive.checksum):
+        if whole.exists() and f"md5:{_md5(whole, stop)}" == archive.checksum:
             return whole
         _Download(archive, part, bytes_done, stop).run()
-        if not hash_matches(part, archive.checksum):
+        if f"md5:{_md5(part, stop)}" != archive.checksum:
             part.unlink()
             raise TaskError(
                 f"{archive.url} came with another checksum than its record promises ({archive.checksum}); "
                 "run the same command again to download it anew; if it stays so, do not use it."
             )
         part.replace(whole)
+    except StoppedError as error:
+        raise TaskError(f"the download of {archive.name} was stopped.") from error
     except requests.RequestException as error:
         raise TaskError(
             f"{archive.url} could not be downloaded ({_say(error)}); run the same command later: it goes on "
@@ -84,6 +87,16 @@ def _fetch(archive: RemoteArchive, folder: Path, bytes_done: BytesDone, stop: th
             "it goes on where it stopped."
         ) from error
     return whole
+
+
+def _md5(path: Path, stop: threading.Event) -> str:
+    found = hashlib.md5(usedforsecurity=False)
+    with open(path, "rb") as file:
+        while piece := file.read(1 << 20):
+            if stop.is_set():
+                raise StoppedError
+            found.update(piece)
+    return found.hexdigest()
 
 
 @dataclass(frozen=True)
@@ -98,14 +111,15 @@ class _Download:
     def run(self) -> None:
         """Return when the part has as many bytes as the record says; raises RequestException, TaskError."""
         failures, reached = 0, self._size()
-        while self._size() != self.archive.size:
+        for attempt in range(1, _ATTEMPTS + 1):
             try:
                 self._append()
+                return
             except requests.RequestException as error:
                 size = self._size()
-                failures = 0 if size > reached else failures + 1
+                failures = 0 if size >= reached + _FARTHER else failures + 1
                 reached = max(reached, size)
-                if failures > len(_WAITS) or not _may_pass(error):
+                if failures > len(_WAITS) or attempt == _ATTEMPTS or not _may_pass(error):
                     raise
                 self._wait(error, _WAITS[max(failures - 1, 0)])
 
@@ -119,27 +133,24 @@ class _Download:
     def _append(self) -> None:
         """One request; raises RequestException when it ends before the last byte."""
         start = self._size()
-        headers = {"Accept-Encoding": "identity"}
-        if start:
-            headers["Range"] = f"bytes={start}-"
-        with requests.get(self.archive.url, headers=headers, stream=True, timeout=_TIMEOUT) as response:
-            if start and not _continues(response, start):
+        if start == self.archive.size:
+            return
+        headers = {"Range": f"bytes={start}-"} if start else {}
+        with asking(self.archive.url, headers=headers, stop=self.stop) as answer:
+            if start and not _continues(answer, start):
                 self._give_up()
-                if response.status_code != 200:
+                if answer.status != 200:
                     raise requests.ConnectionError("the server does not go on where the part ends")
-            response.raise_for_status()
-            self._write(response)
+            answer.response.raise_for_status()
+            self._write(answer)
         if self._size() < self.archive.size:
             raise requests.ConnectionError("the connection ended before the last byte")
 
-    def _write(self, response: requests.Response) -> None:
-        """Write what comes as it comes: waiting for whole chunks would keep Ctrl-C waiting on a slow line."""
+    def _write(self, answer: Answer) -> None:
         with open(self.part, "ab") as out:
-            while chunk := _read_some(response):
-                if self.stop.is_set():
-                    raise TaskError(f"the download of {self.archive.name} was stopped.")
-                out.write(chunk)
-                self.bytes_done(len(chunk))
+            for piece in answer.pieces():
+                out.write(piece)
+                self.bytes_done(len(piece))
                 if out.tell() > self.archive.size:
                     raise TaskError(f"{self.archive.url} is larger than its record says; do not use it.")
 
@@ -151,22 +162,14 @@ class _Download:
     def _wait(self, error: requests.RequestException, seconds: float) -> None:
         asked = error.response.headers.get("Retry-After", "") if error.response is not None else ""
         if self.stop.wait(min(float(asked), 60.0) if asked.isdecimal() else seconds):
-            raise TaskError(f"the download of {self.archive.name} was stopped.") from error
+            raise StoppedError from error
 
 
-def _continues(response: requests.Response, start: int) -> bool:
+def _continues(answer: Answer, start: int) -> bool:
     """False where the part is of no use: the answer begins elsewhere, or the file has no byte `start`."""
-    if response.ok:
-        return response.headers.get("Content-Range", "").startswith(f"bytes {start}-")
-    return response.status_code != 416
-
-
-def _read_some(response: requests.Response) -> bytes:
-    """The next bytes, at least one unless the answer is at its end."""
-    try:
-        return response.raw.read1(_CHUNK, decode_content=False)
-    except urllib3.exceptions.HTTPError as error:
-        raise requests.ConnectionError("the connection broke off") from error
+    if answer.status < 400:
+        return answer.headers.get("Content-Range", "").startswith(f"bytes {start}-")
+    return answer.status != 416
 
 
 def _may_pass(error: requests.RequestException) -> bool:
@@ -175,5 +178,7 @@ def _may_pass(error: requests.RequestException) -> bool:
 
 def _say(error: requests.RequestException) -> str:
     if error.response is not None:
-        return f"{error.response.status_code} {error.response.reason}"
+        return f"{error.response.status_code} {printable((error.response.reason or '')[:80])}"
+    if isinstance(error, TooSlowError | requests.TooManyRedirects):
+        return str(error)
     return "the connection keeps breaking off"

@@ -6,11 +6,11 @@ that evaluations take as --tasks-dir, and locks every file in `DIR/tasks.lock.js
 
 import argparse
 import contextlib
+import hashlib
 import sys
 from collections.abc import Iterable, Iterator, Sequence
 from pathlib import Path
 
-import pooch
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
@@ -122,7 +122,8 @@ def _install_all(
 
     for step in steps:
         if isinstance(step.archive, Path):
-            md5 = pooch.file_hash(step.archive, alg="md5")
+            with open(step.archive, "rb") as file:
+                md5 = hashlib.file_digest(file, "md5").hexdigest()
             install(step, step.archive, Origin(source=str(step.archive.absolute()), checksum=f"md5:{md5}"))
     remote = {step.archive: step for step in steps if isinstance(step.archive, RemoteArchive)}
     if not remote:
@@ -153,14 +154,11 @@ def _bytes_bar(archives: Iterable[RemoteArchive], folder: Path) -> Iterator[Byte
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """The command `python -m tasks.fetch`: 0, or 1 when files differ, 2 for a mistake, 130 after Ctrl-C."""
-    options = _parser().parse_args(arguments)
-    same = True
 
-    def work() -> None:
-        nonlocal same
+    def work() -> int:
+        options = _parser().parse_args(arguments)
         if options.verify:
-            same = verify(options.dir, options.tasks or ())
-            return
+            return int(not verify(options.dir, options.tasks or ()))
         if not options.tasks:
             raise TaskError("which tasks? Give --tasks all, or names as --help lists them.")
         fetch(
@@ -172,8 +170,9 @@ def main(arguments: Sequence[str] | None = None) -> int:
             plan_only=options.plan_only,
             say=tqdm.write,
         )
+        return 0
 
-    return run_command(work) or int(not same)
+    return run_command(work)
 
 
 def _parser() -> argparse.ArgumentParser:

@@ -4,6 +4,7 @@ import gzip
 import io
 import struct
 import tarfile
+import tracemalloc
 from pathlib import Path
 
 import pytest
@@ -108,7 +109,19 @@ def test_what_is_too_large_is_refused_before_it_is_written(tmp_path, limits, wha
     with pytest.raises(TaskError, match=what):
         unpack_task(archive, TASK, tmp_path / "out", limits)
     assert len(files_below(tmp_path / "out")) <= 1
-    assert unpack_task(archive, TASK, tmp_path / "out", Limits(files=2, file_bytes=1000, bytes=2000)) == 0
+    assert unpack_task(archive, TASK, tmp_path / "new", Limits(files=2, file_bytes=1000, bytes=2000)) == 0
+
+
+def test_what_is_left_out_counts_too(tmp_path):
+    members = [member(f"elsewhere/{n}", content=bytes(1000)) for n in range(5)]
+    folders = [member(f"tasks/{TASK}/{n}", tarfile.DIRTYPE) for n in range(5)]
+    for few, limits in [
+        (members, Limits(bytes=4999)),
+        (members, Limits(files=4)),
+        (folders, Limits(files=4)),
+    ]:
+        with pytest.raises(TaskError, match="is larger than its task can be"):
+            unpack_task(make_tar(tmp_path / "a.tar.gz", *few), TASK, tmp_path / "out", limits)
 
 
 def test_a_bomb_of_terabytes_is_refused_by_its_header(tmp_path):
@@ -125,7 +138,7 @@ def test_a_header_that_would_fill_the_memory_is_refused(tmp_path):
     info.type, info.size = tarfile.XHDTYPE, (1 << 33) - 512
     with gzip.open(tmp_path / "a.tar.gz", "wb") as out:
         out.write(info.tobuf())
-    with pytest.raises(TaskError, match=r"damaged \(a header asks for 8589934080 bytes\)"):
+    with pytest.raises(TaskError, match=r"damaged \(a header of 8589934080 bytes\)"):
         unpack_task(tmp_path / "a.tar.gz", TASK, tmp_path / "out")
 
 
@@ -172,8 +185,116 @@ def test_damage_is_found_and_named(tmp_path, damage):
 def test_a_file_below_a_file_is_damage(tmp_path):
     members = [member(f"tasks/{TASK}/{name}", content=b"x") for name in ("a", "a/b")]
     archive = make_tar(tmp_path / "a.tar.gz", *members)
-    with pytest.raises(TaskError, match=rf"^{archive} is truncated or damaged \(.*Not a directory"):
+    with pytest.raises(
+        TaskError, match=rf"^{archive} is truncated or damaged \(.*a/b' is there twice, or as"
+    ):
         unpack_task(archive, TASK, tmp_path / "out")
+
+
+def pax(**records: str) -> bytes:
+    """A pax header with these records ("__" in a key stands for a dot), whatever they say."""
+    content = b""
+    for key, value in records.items():
+        body = f" {key.replace('__', '.')}={value}\n".encode("utf-8", "surrogateescape")
+        length = next(n for n in range(len(body), len(body) + 9) if len(str(n)) + len(body) == n)
+        content += str(length).encode() + body
+    return header("PaxHeader", tarfile.XHDTYPE, content)
+
+
+def header(name: str, kind: bytes, content: bytes = b"", size: int | None = None) -> bytes:
+    """One header and its content, padded."""
+    info = tarfile.TarInfo(name)
+    info.type, info.size = kind, len(content) if size is None else size
+    return info.tobuf(tarfile.GNU_FORMAT) + content + bytes(-len(content) % 512)
+
+
+FILE = header(f"tasks/{TASK}/a.wav", tarfile.REGTYPE, b"x")
+SPARSE_MAP = b"99999999999999999999\n"
+
+ODD = {
+    "old sparse": header(f"tasks/{TASK}/a.wav", tarfile.GNUTYPE_SPARSE),
+    "sparse 0.0": pax(GNU__sparse__size="9", GNU__sparse__numblocks="1") + FILE,
+    "sparse 0.1": pax(GNU__sparse__map="0," + "9" * 5000) + FILE,
+    "sparse 1.0, a map without end": pax(GNU__sparse__major="1", GNU__sparse__minor="0")
+    + header(f"tasks/{TASK}/a.wav", tarfile.REGTYPE, SPARSE_MAP),
+    "5000 folders deep": pax(path=f"tasks/{TASK}/" + "a/" * 5000 + "x") + FILE,
+    "5000 folders deep, elsewhere": pax(path="a/" * 5000 + "x") + FILE,
+    "5000 folders deep in a long name": header("L", b"L", b"a/" * 5000 + b"x\0") + FILE,
+    "a name of 256 bytes": pax(path=f"tasks/{TASK}/" + "ä" * 128) + FILE,
+    "a size that leads back": pax(size="-1536") + FILE,
+    "a size of 5000 digits": pax(size="9" * 5000) + FILE,
+    "a size past 64 bits": pax(size="9" * 19) + FILE,
+    "a size that is a word": pax(size="inf") + FILE,
+    "a negative size": FILE[:124] + b"\xff" * 12 + FILE[136:],
+    "one size for all": header("g", tarfile.XGLTYPE, b"10 size=1\n") + FILE,
+    "no record": header("x", tarfile.XHDTYPE, b"1 1 1 1 1=") + FILE,
+    "records without length": header("x", tarfile.XHDTYPE, b"0 path=a\n" * 9) + FILE,
+    "10,000 headers for one file": header("L", b"L", b"a\0") * 10_000 + FILE,
+    "global headers without end": header("g", tarfile.XGLTYPE, b"9 a=bcd\n\n") * 10_000 + FILE,
+    "a header and no file": header("L", b"L", b"a\0"),
+    "NUL in a name": pax(path=f"tasks/{TASK}/a\0b") + FILE,
+    "a line end in a name": pax(path=f"tasks/{TASK}/a\nb") + FILE,
+    "a name that is not UTF-8": pax(path=f"tasks/{TASK}/caf\udce9.wav") + FILE,
+    "a drive": pax(path=f"tasks/{TASK}/C:x.wav") + FILE,
+    "a volume": header("label", b"V") + FILE,
+    "a part of another volume": header(f"tasks/{TASK}/a.wav", b"M"),
+    "a type of nobody": header(f"tasks/{TASK}/a.wav", b"?"),
+    "twice": FILE + FILE,
+    "zeros without end": FILE + bytes(1 << 25),
+}
+
+
+def seal(archive: bytes) -> bytes:
+    """Every header of the first 2 MiB with the checksum that it should have."""
+    sealed = bytearray(archive)
+    for at in range(0, min(len(sealed), 1 << 21), 512):
+        block = sealed[at : at + 512]
+        if block[257:262] == b"ustar":
+            block[148:156] = b" " * 8
+            sealed[at + 148 : at + 156] = f"{sum(block):06o}\0 ".encode()
+    return bytes(sealed)
+
+
+@pytest.mark.parametrize("kind", ODD)
+def test_odd_headers_are_refused_in_little_memory(tmp_path, kind):
+    archive = tmp_path / "a.tar.gz"
+    archive.write_bytes(gzip.compress(seal(ODD[kind]), 1))
+    tracemalloc.start()
+    try:
+        with pytest.raises(TaskError, match=rf"^{archive} is (not safe|truncated or damaged)[^\n]*$"):
+            unpack_task(archive, TASK, tmp_path / "out")
+        assert tracemalloc.get_traced_memory()[1] < 20 << 20
+    finally:
+        tracemalloc.stop()
+    assert files_below(tmp_path).keys() <= {"a.tar.gz", "out/a.wav"}
+
+
+def test_long_names_of_both_kinds_are_read(tmp_path):
+    long = "b" * 150 + ".wav"
+    archive = tmp_path / "a.tar.gz"
+    for form in (tarfile.GNU_FORMAT, tarfile.PAX_FORMAT):
+        with tarfile.open(archive, "w:gz", format=form, pax_headers={"comment": "x"}) as tar:
+            for info, content in [
+                member(f"tasks/{TASK}/{long}", content=b"1"),
+                member(f"tasks/{TASK}/ä", content=b"22"),
+            ]:
+                tar.addfile(info, io.BytesIO(content))
+        assert unpack_task(archive, TASK, tmp_path / f"out{form}") == 0
+        assert files_below(tmp_path / f"out{form}") == {long: b"1", "ä": b"22"}
+
+
+def test_members_without_end_are_refused(tmp_path):
+    many = header("elsewhere/x", tarfile.REGTYPE) * 2048
+    with gzip.open(tmp_path / "a.tar.gz", "wb", 1) as out:
+        for _ in range(2):
+            out.write(many)
+    with pytest.raises(TaskError, match="it has more than 4000 files"):
+        unpack_task(tmp_path / "a.tar.gz", TASK, tmp_path / "out", Limits(files=4000))
+
+
+def test_an_archive_that_cannot_be_read_is_no_full_disk(tmp_path):
+    with pytest.raises(TaskError, match=r"a.tar.gz cannot be read \(No such file"):
+        unpack_task(tmp_path / "a.tar.gz", TASK, tmp_path / "out")
 
 
 def test_an_archive_of_another_task_is_named(tmp_path):
