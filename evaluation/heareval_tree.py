@@ -8,7 +8,7 @@ the rows must be those that the order gives them.
 
 import hashlib
 import itertools
-from collections.abc import Collection, Sequence
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -32,9 +32,10 @@ from evaluation.heareval_files import (
     read_label_lists,
     tree_files,
 )
+from evaluation.marks import FileState, states_of, touched_file
 from evaluation.protocol import row_orders
 from evaluation.store import StoreEntry
-from tasks import Clip, Task, read_labels
+from tasks import Clip, Task, read_labels, read_metadata
 
 
 @dataclass(frozen=True)
@@ -92,7 +93,11 @@ class _Part:
 
 
 def _import_task(folder: Path, store: Path) -> Imported:
-    """Check one task folder and write its embeddings into the store where they are missing."""
+    """Check one task folder and write its embeddings into the store where they are missing.
+
+    Raises EvaluationError, naming it, for a file that changes while it is read.
+    """
+    states = states_of(folder / name for name in tree_files(read_metadata(folder)))
     task = read_labels(folder)
     orders = row_orders({split: len(task.clips[split]) for split in task.metadata.splits})
     read = _scene_part if task.metadata.embedding_type == "scene" else _event_part
@@ -101,10 +106,11 @@ def _import_task(folder: Path, store: Path) -> Imported:
     if len(dims) > 1:
         raise EvaluationError(f"{folder}: its splits have embeddings of {dims} dimensions; embed again")
     entry = StoreEntry(store, _identity(folder, task, dims[0]))
+    _refuse_touched(states)
     if not is_embedded(entry, task):
         with entry.writing():
             for split, part in parts.items():
-                _write(entry, split, part)
+                _write(entry, split, part, states)
     return Imported(folder.parent.name, task, entry)
 
 
@@ -182,14 +188,21 @@ def _check_frames(
                 raise _labels_differ(folder, split)
 
 
-def _write(entry: StoreEntry, split: str, part: _Part) -> None:
+def _refuse_touched(states: Mapping[Path, FileState | None]) -> None:
+    if path := touched_file(states):
+        raise EvaluationError(f"{path} changed while it was imported; run the command again")
+
+
+def _write(entry: StoreEntry, split: str, part: _Part, states: Mapping[Path, FileState | None]) -> None:
     """Copy a split into the store in the order of its JSON."""
     if part.timestamps is not None:
         with entry.frame_writer(split, part.embeddings.shape[1]) as writer:
             for first, last in part.spans():
                 writer.append_clips(part.rows(slice(first, last))[None], part.timestamps[None, first:last])
+            _refuse_touched(states)
         return
     row_of_clip = np.argsort(part.order)
     with entry.writer(split, *part.embeddings.shape) as writer:
         for start in range(0, len(row_of_clip), ROWS_AT_ONCE):
             writer.append(part.rows(row_of_clip[start : start + ROWS_AT_ONCE]))
+        _refuse_touched(states)

@@ -63,11 +63,12 @@ def test_what_is_in_a_read_only_cache_is_used_and_nothing_is_kept(
     whole = {path.name: np.load(path) for path in cache.rglob("*.npy")}
     capsys.readouterr()
     refuse(monkeypatch, cache)
-    with pytest.warns(
-        UserWarning, match=r"cannot be written \(Read-only file system\); what is in it is used"
-    ):
+    with warnings.catch_warnings():
+        warnings.simplefilter("always")
         assert run_main([*line, "--run", "second"]) == 0
-    assert "embedded: 1 of 2 tasks" in capsys.readouterr().out
+    shown = capsys.readouterr()
+    assert "cannot be written (Read-only file system); what is in it is used" in shown.err
+    assert "embedded: 1 of 2 tasks" in shown.out
     assert {path: path.stat().st_mtime_ns for path in cache.rglob("*")} == there
     assert len(scores(tmp_path / "second")) == 4
     assert whole

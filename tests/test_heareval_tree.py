@@ -14,7 +14,7 @@ from heareval_trees import DIM, clip_embeddings, make_event_tree, make_tree
 from evaluation.errors import EvaluationError
 from evaluation.heareval_export import model_folder, write_embeddings
 from evaluation.heareval_files import read_label_lists
-from evaluation.heareval_tree import Imported, import_tree
+from evaluation.heareval_tree import Imported, _Part, import_tree
 from evaluation.job import Job
 from evaluation.protocol import preset_named
 from tasks import TaskError
@@ -123,6 +123,24 @@ def test_a_spoiled_event_tree_is_one_sentence(tmp_path: Path, spoil: Any, senten
     spoil(tree)
     with pytest.raises(EvaluationError, match=sentence):
         import_tree(tree, tmp_path / "cache")
+
+
+@pytest.mark.parametrize("kind", ["scene", "event"])
+def test_a_tree_that_changes_while_it_is_imported_is_not_kept(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, kind: str
+) -> None:
+    tree = (make_tree if kind == "scene" else make_event_tree)(tmp_path / "m" / "task")
+    file = tree / "valid.embeddings.npy"
+    rows = _Part.rows
+
+    def rows_of_another_tree(part: _Part, which: Any) -> np.ndarray:
+        file.write_bytes(file.read_bytes())
+        return rows(part, which)
+
+    monkeypatch.setattr(_Part, "rows", rows_of_another_tree)
+    with pytest.raises(EvaluationError, match=r"valid\.embeddings\.npy changed while it was imported"):
+        import_tree(tree, tmp_path / "cache")
+    assert not list((tmp_path / "cache").rglob("*.npy"))
 
 
 def test_export_over_an_export_replaces_it(tmp_path: Path) -> None:
