@@ -106,9 +106,7 @@ def _row(line: Mapping[str, str], texts: Sequence[str], columns: Sequence[str]) 
 
 
 def _number(text: str) -> float:
-    """Read a finite number, NaN for "unknown"; raises ValueError for anything else."""
-    if text == "unknown":
-        return math.nan
+    """Read a finite number; raises ValueError for anything else."""
     number = float(text)
     if not math.isfinite(number):
         raise ValueError(f"{text} is not a finite number")

@@ -1,6 +1,5 @@
 """Whether what was read from a file of JSON has the shape that its reader relies on."""
 
-from collections.abc import Mapping, Sequence
 from typing import Any
 
 _WORDS = {str: "a text", int: "an integer", float: "a number", bool: "true or false", type(None): "null"}
@@ -16,35 +15,33 @@ def misfit(value: Any, shape: Any, name: str = "") -> str:
     for itself; a tuple of shapes of which one must fit; `[shape]` for a list; `{str: shape}` for an object
     with any names; `{"name": shape, "name?": shape}` for one that must have all but those with "?".
     """
+    if type(value) is shape or shape is object or (shape is None and value is None):
+        return ""  # most values, soon
     if isinstance(shape, tuple):
-        tried = [misfit(value, one, name) for one in shape]
-        return "" if "" in tried else tried[0]
+        first = misfit(value, shape[0], name)
+        return "" if not first or any(not misfit(value, one, name) for one in shape[1:]) else first
     if isinstance(shape, list):
         return _list(value, shape[0], name)
-    if isinstance(shape, Mapping):
+    if isinstance(shape, dict):
         return _object(value, shape, name)
-    if isinstance(shape, str):
-        return "" if value == shape else f"{name or 'it'} is not {shape}"
-    kind = type(None) if shape is None else shape
-    if kind is object or type(value) is kind or (kind is float and type(value) is int):
+    if (value == shape and isinstance(shape, str)) or (shape is float and type(value) is int):
         return ""
-    return f"{name or 'it'} is not {_WORDS[kind]}"
+    return f"{name or 'it'} is not {shape if isinstance(shape, str) else _WORDS[shape or type(None)]}"
 
 
 def _list(value: Any, shape: Any, name: str) -> str:
-    if not isinstance(value, Sequence) or isinstance(value, str):
+    if not isinstance(value, list):
         return f"{name or 'it'} is not a list"
     return next(filter(None, (misfit(item, shape, f"{name}[{i}]") for i, item in enumerate(value))), "")
 
 
-def _object(value: Any, shape: Mapping, name: str) -> str:
-    if not isinstance(value, Mapping):
+def _object(value: Any, shape: dict, name: str) -> str:
+    if not isinstance(value, dict):
         return f"{name or 'it'} is not an object"
     start = f"{name}." if name else ""
     if str in shape:
-        return next(
-            filter(None, (misfit(item, shape[str], f"{start}{key}") for key, item in value.items())), ""
-        )
+        found = (misfit(item, shape[str], f"{start}{key}") for key, item in value.items())
+        return next(filter(None, found), "")
     for key, inner in shape.items():
         plain = key.removesuffix("?")
         if plain not in value:
