@@ -20,6 +20,7 @@ from tasks.errors import TaskError
 from tasks.fetch_plan import ARCHIVES_FOLDER, Source, Step, count_tasks, plan, say_plan, select
 from tasks.install import Origin, Rates, add_rates, findings, install_task
 from tasks.lock import LOCK_FILE, TASKS_FOLDER, differences, read_lock
+from tasks.names import printable
 from tasks.paper import PAPER_TASKS
 from tasks.work import Say
 from tasks.zenodo import RECORD, SERVER, RemoteArchive
@@ -124,7 +125,9 @@ def _install_all(
         if isinstance(step.archive, Path):
             with open(step.archive, "rb") as file:
                 md5 = hashlib.file_digest(file, "md5").hexdigest()
-            install(step, step.archive, Origin(source=str(step.archive.absolute()), checksum=f"md5:{md5}"))
+            install(
+                step, step.archive, Origin(source=printable(step.archive.absolute()), checksum=f"md5:{md5}")
+            )
     remote = {step.archive: step for step in steps if isinstance(step.archive, RemoteArchive)}
     if not remote:
         return

@@ -17,6 +17,8 @@ from tasks.work import Progress, Say, new_directory
 
 _SLACK = 4
 """An archive may unpack to so many times what its clips and hours lead one to expect."""
+_DENSEST = 100
+"""One of an unknown task to so many times its size; sound compresses to a half, silence to a thousandth."""
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -54,7 +56,7 @@ def install_task(
     """
     target = directory / TASKS_FOLDER / name
     with new_directory(target) as folder, _speak_of(archive, folder):
-        others = unpack_task(archive, name, folder, _limits(info))
+        others = unpack_task(archive, name, folder, _limits(info, archive))
         task = read_task(folder)
         absent = {rate: folder / str(rate) for rate in rates.wanted if rate not in task.sample_rates}
         silent = write_rates(task, max(task.sample_rates), absent, progress)
@@ -127,9 +129,9 @@ def _speak_of(archive: Path, folder: Path) -> Iterator[None]:
         raise TaskError(str(error).replace(str(folder), str(archive))) from error
 
 
-def _limits(info: TaskInfo | None) -> Limits:
+def _limits(info: TaskInfo | None, archive: Path) -> Limits:
     if info is None:
-        return Limits()
+        return Limits(bytes=_DENSEST * archive.stat().st_size + (1 << 30))
     sound = int(info.hours * 3600 * 48000 * 2)
     return Limits(files=_SLACK * info.clips + 1000, bytes=_SLACK * sound + (1 << 28))
 

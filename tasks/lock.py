@@ -3,17 +3,24 @@
 import dataclasses
 import json
 import os
+import re
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
-from pathlib import Path
+from pathlib import Path, PurePosixPath
+from typing import Any
 
 from tasks.digest import file_sha256
 from tasks.errors import TaskError
+from tasks.format import METADATA_FILE
+from tasks.json_files import read_json
+from tasks.names import printable
 from tasks.work import Progress, run_parallel
 
 LOCK_FILE = "tasks.lock.json"
 TASKS_FOLDER = "tasks"
 _FORMAT = 1
+_SHA256 = re.compile("[0-9a-f]{64}")
+_MD5 = re.compile("md5:[0-9a-f]{32}")
 
 
 @dataclass(frozen=True, kw_only=True)
@@ -44,22 +51,54 @@ class Difference:
 def read_lock(directory: Path | str) -> dict[str, LockedTask]:
     """Task directory's name -> what was locked, in `directory`; empty when nothing was installed there.
 
-    Raises TaskError when the file is there but not readable.
+    Raises TaskError when the file is there but not as `write_lock` makes it: it cannot be read, a field is
+    missing or of another type, or it lists fewer files than its tasks have.
     """
     file = Path(directory) / LOCK_FILE
-    if not file.exists():
+    if not os.path.lexists(file):
         return {}
     try:
-        content = json.loads(file.read_text(encoding="utf-8"))
+        content = read_json(file)
+        if not isinstance(content, dict) or content.keys() != {"format", "tasks"}:
+            raise ValueError("it does not hold a format and tasks")
         if content["format"] != _FORMAT:
             raise TaskError(f"{file} is of another version of this program; use that one.")
-        return {name: LockedTask(**entry) for name, entry in content["tasks"].items()}
-    except (AttributeError, KeyError, TypeError, ValueError, OSError) as error:
-        if isinstance(error, TaskError):
-            raise
-        raise TaskError(
-            f"{file} cannot be read ({error}); restore it, or delete it and fetch anew."
-        ) from error
+        if not isinstance(content["tasks"], dict) or not content["tasks"]:
+            raise ValueError("it holds no task")
+        return {name: _locked(name, entry) for name, entry in content["tasks"].items()}
+    except (ValueError, OSError) as error:
+        why = (error.strerror or error) if isinstance(error, OSError) else error
+        raise TaskError(f"{file} cannot be used ({why}); restore it, or delete it and fetch anew.") from error
+
+
+def _locked(name: str, entry: Any) -> LockedTask:
+    """The entry of one task; raises ValueError when it is not whole."""
+    shown = printable(name[:100])
+    fields = [field.name for field in dataclasses.fields(LockedTask)]
+    if not isinstance(entry, dict) or sorted(entry) != sorted(fields):
+        raise ValueError(f"{shown} does not have the fields {', '.join(fields)}")
+    task = LockedTask(**entry)
+    counts = [task.clips, task.silent_clips, 0 if task.benchmark_clips is None else task.benchmark_clips]
+    if any(type(count) is not int or count < 0 for count in counts) or task.silent_clips > task.clips:
+        raise ValueError(f"the numbers of clips of {shown} are none")
+    if not isinstance(task.source, str) or not _matches(_MD5, task.checksum):
+        raise ValueError(f"{shown} has no source with an MD5")
+    if not isinstance(task.files, dict) or not all(_matches(_SHA256, sha) for sha in task.files.values()):
+        raise ValueError(f"the files of {shown} have no SHA-256")
+    for path in (name, *task.files):
+        if not path or PurePosixPath(path).as_posix() != path or path[0] == "/" or ".." in path.split("/"):
+            raise ValueError(f"{printable(path[:100])!r} in {shown} is no path")
+    folders = [path.partition("/")[0] for path in task.files]
+    rates = {folder for folder in folders if folder.isdecimal()}
+    if METADATA_FILE not in task.files or not rates:
+        raise ValueError(f"{METADATA_FILE} or the sound of {shown} is not in it")
+    if few := [rate for rate in rates if folders.count(rate) < task.clips]:
+        raise ValueError(f"fewer files at {few[0]} Hz than clips of {shown} are in it")
+    return task
+
+
+def _matches(pattern: re.Pattern, text: Any) -> bool:
+    return isinstance(text, str) and pattern.fullmatch(text) is not None
 
 
 def write_lock(directory: Path | str, locked: Mapping[str, LockedTask]) -> None:

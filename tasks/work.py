@@ -1,6 +1,7 @@
 """What long jobs here share: all cores, progress, directories that appear complete or not at all."""
 
 import contextlib
+import glob
 import os
 import shutil
 import socket
@@ -86,7 +87,7 @@ def _rename(temporary: Path, target: Path) -> None:
 
 
 def _remove_abandoned(parent: Path, prefix: str) -> None:
-    for leftover in parent.glob(f"{prefix}*"):
+    for leftover in parent.glob(f"{glob.escape(prefix)}*"):
         pid = leftover.name.removeprefix(prefix).split("-")[0]
         if pid.isdecimal() and not _is_running(int(pid)):
             shutil.rmtree(leftover, ignore_errors=True)

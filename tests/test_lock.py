@@ -12,7 +12,7 @@ from tasks.lock import Difference, LockedTask, differences, hash_files, list_fil
 def locked(folder, **changes) -> LockedTask:
     values = {
         "source": "https://example.org/a.tar.gz",
-        "checksum": "md5:0",
+        "checksum": "md5:" + "0" * 32,
         "clips": 1,
         "benchmark_clips": None,
         "silent_clips": 0,
@@ -23,7 +23,13 @@ def locked(folder, **changes) -> LockedTask:
 
 @pytest.fixture
 def directory(tmp_path):
-    for task, file in [("a", "fold00.json"), ("a", "16000/fold00/x.wav"), ("b", "y.json")]:
+    for task, file in [
+        ("a", "task_metadata.json"),
+        ("a", "fold00.json"),
+        ("a", "16000/fold00/x.wav"),
+        ("b", "task_metadata.json"),
+        ("b", "48000/y.wav"),
+    ]:
         path = tmp_path / "tasks" / task / file
         path.parent.mkdir(parents=True, exist_ok=True)
         path.write_text(f"{task} {file}")
@@ -63,19 +69,74 @@ def test_every_difference_is_found_by_name(directory):
 def test_a_task_that_is_gone_is_missing_whole(directory):
     (directory / "tasks" / "b").rename(directory / "elsewhere")
     assert list_files(directory / "tasks" / "b") == set()
-    assert differences(directory, ["b"]) == [Difference("missing", "tasks/b/y.json")]
+    assert differences(directory, ["b"]) == [
+        Difference("missing", "tasks/b/48000/y.wav"),
+        Difference("missing", "tasks/b/task_metadata.json"),
+    ]
 
 
 @pytest.mark.parametrize(
     ("text", "why"),
     [
-        ("{", "cannot be read"),
-        ("[]", "cannot be read"),
-        ('{"format": 1, "tasks": {"a": {"clips": 1}}}', "cannot be read"),
+        ("", "is not JSON"),
+        ("{", "is not JSON"),
+        ("[" * 100_000, "nested more than"),
+        ('{"format": ' + "1" * 5000 + "}", "beyond 64 bits"),
+        ('{"format": 1, "tasks": {}, "tasks": {}}', "twice"),
+        ("{}", "does not hold a format and tasks"),
+        ("[]", "does not hold a format and tasks"),
+        ('{"format": 1}', "does not hold a format and tasks"),
+        ('{"format": 1, "tasks": {}}', "holds no task"),
+        ('{"format": 1, "tasks": ["a"]}', "holds no task"),
+        ('{"format": 1, "tasks": {"a": {}}}', "a does not have the fields source, "),
+        ('{"format": 1, "tasks": {"a": null}}', "a does not have the fields"),
         ('{"format": 2, "tasks": {}}', "another version"),
     ],
 )
 def test_a_damaged_lock_is_named(tmp_path, text, why):
     (tmp_path / "tasks.lock.json").write_text(text)
-    with pytest.raises(TaskError, match=rf"tasks.lock.json .*{why}"):
+    with pytest.raises(TaskError, match=rf"tasks.lock.json .*{why}.*(;|restore it)"):
+        read_lock(tmp_path)
+
+
+WHOLE = ["task_metadata.json", "48000/x.wav"]
+
+
+@pytest.mark.parametrize(
+    ("changes", "why"),
+    [
+        ({"files": {}}, "task_metadata.json or the sound of a is not in it"),
+        ({"files": WHOLE[:1]}, "or the sound of a is not in it"),
+        ({"files": WHOLE[1:]}, "task_metadata.json or the sound"),
+        ({"files": WHOLE, "clips": 2}, "fewer files at 48000 Hz than clips of a"),
+        ({"files": {**dict.fromkeys(WHOLE, "0" * 64), "x": ""}}, "the files of a have no SHA-256"),
+        ({"files": dict.fromkeys(WHOLE, 7)}, "the files of a have no SHA-256"),
+        ({"files": [*WHOLE, "../../etc/passwd"]}, "'../../etc/passwd' in a is no path"),
+        ({"files": [*WHOLE, "/etc/passwd"]}, "is no path"),
+        ({"files": [*WHOLE, "48000//x.wav"]}, "is no path"),
+        ({"files": None}, "the files of a have no SHA-256"),
+        ({"clips": -1}, "the numbers of clips of a"),
+        ({"clips": "1"}, "the numbers of clips of a"),
+        ({"clips": True}, "the numbers of clips of a"),
+        ({"silent_clips": 2}, "the numbers of clips of a"),
+        ({"benchmark_clips": []}, "the numbers of clips of a"),
+        ({"checksum": ""}, "a has no source with an MD5"),
+        ({"checksum": "md5:"}, "a has no source with an MD5"),
+        ({"source": None}, "a has no source with an MD5"),
+        ({"more": 1}, "a does not have the fields"),
+    ],
+)
+def test_a_partial_lock_is_not_taken_for_a_whole_one(directory, changes, why):
+    content = json.loads((directory / "tasks.lock.json").read_text())
+    if isinstance(changes.get("files"), list):
+        changes = {**changes, "files": dict.fromkeys(changes["files"], "0" * 64)}
+    content["tasks"]["a"] |= changes
+    (directory / "tasks.lock.json").write_text(json.dumps(content))
+    with pytest.raises(TaskError, match=rf"tasks.lock.json cannot be used \(.*{why}.*restore it"):
+        read_lock(directory)
+
+
+def test_a_lock_that_is_no_file_is_named(tmp_path):
+    (tmp_path / "tasks.lock.json").symlink_to("nowhere")
+    with pytest.raises(TaskError, match=r"tasks.lock.json cannot be used \(No such file"):
         read_lock(tmp_path)
