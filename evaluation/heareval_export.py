@@ -7,6 +7,7 @@ in a folder of their own, named as the MW-MAE authors named theirs: `DIR/<model>
 """
 
 import glob
+import hashlib
 import json
 import math
 import pickle
@@ -45,6 +46,8 @@ from evaluation.protocol import Config, row_orders
 DONE = ".done.embeddings"
 SCORES = "test.predicted-scores.json"
 PREDICTED = "prediction-done.json"
+LONGEST_FOLDER = 240
+"""Bytes of a model's folder, to which `_r1_<seed>` is added; file systems take 255."""
 
 _FIXED_HPARAMS = {
     "embedding_norm": repr(torch.nn.Identity),
@@ -55,8 +58,14 @@ _FIXED_HPARAMS = {
 
 
 def model_folder(label: str) -> str:
-    """Return the model's name as a folder name: what is no letter, digit or one of `_.=-` becomes `-`."""
-    return re.sub(r"[^\w.=-]+", "-", label).strip("-.")
+    """Return the model's name as a folder name: what is no letter, digit or one of `_.=-` becomes `-`.
+
+    One that is too long for a folder ends in a hash.
+    """
+    name = re.sub(r"[^\w.=-]+", "-", label).strip("-.") or "model"
+    if len(name.encode()) > LONGEST_FOLDER:
+        name = f"{name[:60]}-{hashlib.sha256(label.encode(errors='surrogateescape')).hexdigest()[:8]}"
+    return name
 
 
 def seed_folder(label: str, seed: int) -> str:

@@ -122,7 +122,7 @@ def prediction_path(directory: Path, model: str, label: str, key: FitKey) -> Pat
     """Return where the predictions of one fit are saved; `label` is the job's."""
     folder = re.sub(r"[^\w.-]+", "_", model)
     if len(folder.encode()) > LONGEST_NAME:
-        folder = f"{folder[:60]}-{hashlib.sha256(model.encode()).hexdigest()[:8]}"
+        folder = f"{folder[:60]}-{hashlib.sha256(model.encode(errors='surrogateescape')).hexdigest()[:8]}"
     point = hashlib.sha256(key.config.encode()).hexdigest()[:8]
     name = f"{key.test}-seed{key.seed}-{point}.npz"
     return directory / "predictions" / folder / f"{label}-{key.embedding[:8]}" / name
