@@ -359,6 +359,8 @@ def torch_device(device: str) -> torch.device:
 
 def _to_numpy(result: Any, dtype: type[np.floating] = np.float32) -> Float[np.ndarray, "..."]:
     if isinstance(result, torch.Tensor):
+        if result.is_complex():
+            raise TypeError("its answer has complex numbers")
         return result.detach().cpu().to(getattr(torch, dtype.__name__)).numpy()
     if hasattr(result, "numpy"):
         result = result.numpy()

@@ -101,6 +101,14 @@ def test_a_module_whose_embedding_depends_on_the_batch_is_served_clip_by_clip(
     assert "differently beside others" in warnings[0]
 
 
+def test_a_module_that_answers_at_random_is_told_so(task: Task, tmp_path: Path) -> None:
+    model = HearModel(ModelSpec("faulty", options={"fault": "random"}))
+    _, warnings, _ = embed(model, task, tmp_path)
+    (sentence,) = warnings
+    assert "faulty answers differently when it is given the same clip twice (train-0.wav)" in sentence
+    assert "beside others" not in sentence
+
+
 def test_embeddings_that_never_change_are_warned_of(task: Task, tmp_path: Path) -> None:
     model = HearModel(ModelSpec("faulty", options={"fault": "constant"}))
     _, warnings, _ = embed(model, task, tmp_path)
@@ -131,6 +139,8 @@ def test_a_module_that_runs_out_of_memory_gets_smaller_batches(task: Task, tmp_p
             "crash",
             r"get_scene_embeddings failed on train-0.wav \(4000 samples\): RuntimeError: kernel too large",
         ),
+        ("complex", r"train-0.wav \(4000 samples\): TypeError: its answer has complex numbers"),
+        ("quits", r"it asked Python to end \(SystemExit: usage: faulty\)"),
     ],
 )
 def test_a_bad_embedding_is_named_with_its_clip(

@@ -165,3 +165,14 @@ def test_damaged_frames_are_made_again(task: Task, tmp_path: Path, damage: str) 
     again = entry.read_frames("valid")
     np.testing.assert_array_equal(again.embeddings, values)
     np.testing.assert_array_equal(again.timestamps, times)
+
+
+@pytest.mark.parametrize("fault", ["none", "seconds", "samples", "half", "late"])
+def test_times_that_do_not_cover_a_clip_are_told_once(task: Task, tmp_path: Path, fault: str) -> None:
+    _, warnings, _ = embed(task, tmp_path, fault=fault)
+    if fault == "none":
+        assert warnings == []
+        return
+    (sentence,) = warnings
+    assert sentence.startswith("warning: frame_energy: the timestamps of train-0.wav go from ")
+    assert " ms, but the clip is 1000 ms long" in sentence

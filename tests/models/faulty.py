@@ -33,6 +33,12 @@ def get_scene_embeddings(audio: torch.Tensor, model: Faulty) -> torch.Tensor:
         embeddings[-1] = torch.nan
     if model.fault == "neighbours":
         embeddings += audio.mean()
+    if model.fault == "random":
+        embeddings += torch.rand_like(embeddings)
+    if model.fault == "complex":
+        return embeddings.to(torch.complex64)
+    if model.fault == "quits":
+        raise SystemExit("usage: faulty")
     if model.fault == "constant":
         embeddings[:] = 0.5
     return embeddings[:, :2] if model.fault == "size" else embeddings

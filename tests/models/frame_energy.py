@@ -42,6 +42,10 @@ def get_timestamp_embeddings(audio: torch.Tensor, model: FrameEnergy) -> tuple[t
         frames = frames + frames.mean()
     if model.fault == "shifted times":
         times = times + 10 * len(audio)
+    if model.fault in ("seconds", "samples", "half"):
+        times = times * {"seconds": 0.001, "samples": 16, "half": 0.5}[model.fault]
+    if model.fault == "late":
+        times = times + 1000 * audio.shape[1] / 16000
     if model.fault == "nan":
         frames[-1, 3] = torch.nan
     if model.fault == "size":
