@@ -124,7 +124,7 @@ def _check_vocabulary(path: Path) -> tuple[list[str], list[Finding]]:
         return [], [_finding(path, VOCABULARY_FILE, error)]
     if not faults and tuple(labels) != sort_labels(labels):
         faults = ["the labels are not sorted (by number if all are numbers, else by letter)."]
-    return labels, [Finding(VOCABULARY_FILE, fault) for fault in faults]
+    return labels, [Finding(VOCABULARY_FILE, fault) for fault in faults[:_ENTRIES_TOLD]]
 
 
 def _check_splits(

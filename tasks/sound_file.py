@@ -28,6 +28,8 @@ _BLOCKS = (_BLOCK, 1 << 12, 1 << 6, 1)
 """Samples of all channels read at once, and what is tried where a block is damaged, to lose none before."""
 _STREAMED = 0x7FFF0000
 """From this on, a size in a header is what programs write into a pipe: they do not know it."""
+_MISCOUNTED = 64
+"""Bytes by which writers are off in their own headers."""
 _CHUNKS = 1000
 _MP3_DELAY = 2304
 """Samples by which decoders of an MP3 differ at its ends."""
@@ -52,6 +54,7 @@ class SoundReader:
         try:
             with self._file() as file:
                 self._start, self._kind = _kind(file)
+                self._patch = _patch(file, self._start, self._kind)
             with self._open() as sound:
                 self.rate: int = sound.samplerate
                 self.channels: int = sound.channels
@@ -99,10 +102,8 @@ class SoundReader:
             file = stack.enter_context(self._file())
             if self._format == "MP3" and os.name != "nt":  # there libsndfile cannot open a pipe of ours
                 source: int | _Patched = stack.enter_context(_pipe(file, self._start))
-            elif self._kind == "FLAC":
-                source = _Patched(file, self._start + 21)
             else:
-                source = _Patched(file)
+                source = _Patched(file, *self._patch)
             yield stack.enter_context(_Forward(source, closefd=False))
 
     def _fault(self, *, damaged: bool) -> str | None:
@@ -122,7 +123,7 @@ class SoundReader:
             file.seek(self._start + 21)
             return int.from_bytes(file.read(5), "big") % (1 << 36)
         if self._kind in ("RIFF", "FORM"):
-            return self._samples * _missing_bytes(file, big_endian=self._kind == "FORM")
+            return self._samples * _missing_bytes(file, ">I" if self._kind == "FORM" else "<I")
         return self._stated if self._format != "MP3" or _has_index(file, self._start) else 0
 
 
@@ -134,11 +135,12 @@ class _Forward(soundfile.SoundFile):
 
 
 class _Patched:
-    """A file for libsndfile's callbacks, which must not raise; 36 bits from byte `at` on read as zeros."""
+    """A file for libsndfile's callbacks, which must not raise; from byte `at` on it reads as `patch`."""
 
-    def __init__(self, file: BinaryIO, at: int | None = None):
+    def __init__(self, file: BinaryIO, at: int, patch: bytes):
         self._file = file
         self._at = at
+        self._patch = patch
 
     def seek(self, offset: int, whence: int = 0) -> int:
         with contextlib.suppress(OSError, ValueError, OverflowError):
@@ -154,9 +156,9 @@ class _Patched:
             content = bytearray(self._file.read(len(buffer)))
         except (OSError, ValueError):
             return 0
-        for i in range(5 if self._at is not None else 0):
-            if 0 <= self._at + i - start < len(content):
-                content[self._at + i - start] &= 0xF0 if i == 0 else 0
+        for place, value in enumerate(self._patch, start=self._at - start):
+            if 0 <= place < len(content):
+                content[place] = value
         buffer[: len(content)] = bytes(content)
         return len(content)
 
@@ -202,21 +204,41 @@ def _has_index(file: BinaryIO, start: int) -> bool:
     return any(mark in frame for mark in (b"Xing", b"Info", b"VBRI"))
 
 
-def _missing_bytes(file: BinaryIO, *, big_endian: bool) -> float:
+def _patch(file: BinaryIO, start: int, kind: str) -> tuple[int, bytes]:
+    """Where a header states a length that must not be believed, and what to read there in its place.
+
+    Of a FLAC any; of a WAV that its recorder did not close, 0.
+    """
+    if kind == "FLAC":
+        file.seek(start + 21)
+        return start + 21, bytes([(file.read(1) or b"\0")[0] & 0xF0, 0, 0, 0, 0])
+    if kind == "RIFF" and (sound := _find_sound(file, "<I")):
+        place, size, there = sound
+        file.seek(place + 8)
+        if size == 0 and there > 0 and not file.read(4).isalpha():  # another chunk's name
+            return place + 4, struct.pack("<I", min(there, _STREAMED))
+    return 0, b""
+
+
+def _missing_bytes(file: BinaryIO, byte_order: str) -> float:
     """The size of the sound in a RIFF or AIFF file as its header states it, relative to what is there."""
-    end = file.seek(0, io.SEEK_END)
-    place = 12
+    _, size, there = _find_sound(file, byte_order) or (0, 0, 0)
+    return size / there if 0 < there < size - _MISCOUNTED and size < _STREAMED else 0
+
+
+def _find_sound(file: BinaryIO, byte_order: str) -> tuple[int, int, int] | None:
+    """Where the chunk of sound begins, its size as stated, and how many bytes are there; None without one."""
+    end, place = file.seek(0, io.SEEK_END), 12
     for _ in range(_CHUNKS):
         file.seek(place)
         head = file.read(8)
         if len(head) < 8:
-            return 0
-        (size,) = struct.unpack(">I" if big_endian else "<I", head[4:])
+            return None
+        (size,) = struct.unpack(byte_order, head[4:])
         if head[:4] in (b"data", b"SSND"):
-            there = end - place - 8
-            return size / there if 0 < there < size < _STREAMED else 0
+            return place, size, end - place - 8
         place += 8 + size + size % 2
-    return 0
+    return None
 
 
 def _has_last_page(file: BinaryIO) -> bool:

@@ -106,6 +106,18 @@ def test_a_wav_that_a_program_wrote_into_a_pipe_does_not_end_early(tmp_path):
         assert len(tasks.read_clip(path, 16000)) == 16000
 
 
+def test_a_wav_that_its_recorder_did_not_close_has_what_was_written(tmp_path):
+    path = tmp_path / "a.wav"
+    soundfile.write(path, NOISE, 16000, subtype="PCM_16")
+    content = bytearray(path.read_bytes())
+    content[4:8] = content[40:44] = bytes(4)
+    path.write_bytes(content)
+    np.testing.assert_allclose(tasks.read_clip(path, 16000), NOISE, atol=1e-4)
+    path.write_bytes(content[:44] + b"LIST" + (4).to_bytes(4, "little") + b"INFO")
+    with pytest.raises(tasks.TaskError, match=r"a\.wav is empty"):
+        tasks.read_clip(path, 16000)
+
+
 def test_a_clip_of_one_sample_is_resampled_to_one(tmp_path):
     for samples in range(1, 8):
         for rates in ((48000, 16000), (44100, 1000), (16000, 48000)):
@@ -190,6 +202,7 @@ def test_what_is_no_file_or_no_sound_is_one_sentence(tmp_path):
     (tmp_path / "b.wav").write_bytes(b"RIFF" + b"\xff" * 60)
     (tmp_path / "c.mp3").write_bytes(b"\xff\xfb" + bytes(1000))
     (tmp_path / "d.flac").write_bytes(b"fLaC" + b"\xff" * 60)
+    (tmp_path / "f.flac").write_bytes(b"fLaC")
     (tmp_path / "e.mp3").write_bytes(b"ID3\x04\0\0\x7f\x7f\x7f\x7f")
     for path in (*sorted(tmp_path.iterdir()), tmp_path, tmp_path / "none"):
         with pytest.raises(tasks.TaskError) as caught:
