@@ -91,6 +91,25 @@ def test_changed_content_is_resampled_anew(tmp_path):
     assert abs(clip[1000:3000] - 0.25).max() < 1e-3
 
 
+def test_a_clip_that_is_replaced_while_others_are_resampled_makes_no_entry(tmp_path, monkeypatch):
+    """Replaced and put back, it would be kept under the digest of what is not in it."""
+    task = tasks.read_task(make_task(tmp_path / "tiny"))
+    victim = task.audio_path("test", "test-0.wav", 48000)
+    original, read = victim.read_bytes(), resample_module.read_clip_and_digest
+
+    def replaced(path, rate):
+        if path == victim:
+            write_wav(victim, np.full(12000, 0.25), 48000)
+        found = read(path, rate)
+        victim.write_bytes(original)
+        return found
+
+    monkeypatch.setattr(resample_module, "read_clip_and_digest", replaced)
+    with pytest.raises(tasks.TaskError, match=r"tiny changed while it was being resampled; run again"):
+        tasks.resample_task(task, 16000, tmp_path / "cache")
+    assert [p.name for p in (tmp_path / "cache").iterdir()] == ["digests.json"]
+
+
 def test_a_bad_clip_is_named_and_leaves_nothing(tmp_path):
     task = tasks.read_task(make_task(tmp_path / "tiny"))
     bad = task.audio_path("valid", "valid-3.wav", 48000)

@@ -1,6 +1,7 @@
 """The HEAR task directory: what is read, what is refused, what is written, and how it is found and hashed."""
 
 import json
+import os
 import shutil
 import tarfile
 from pathlib import Path
@@ -413,6 +414,20 @@ def test_digest_memo_saves_reading_but_never_hides_a_change(tiny, tmp_path, monk
     assert len(read) == 17 + 17 + 1
     memo.write_text("damaged")
     assert tasks.task_digest(task, 48000, memo) == changed
+
+
+def test_a_file_changed_under_its_old_size_and_time_is_read_again(tiny, tmp_path, monkeypatch):
+    task, memo = tasks.read_task(tiny), tmp_path / "digests.json"
+    monkeypatch.setattr(digest, "_SETTLED_NS", -1)
+    first = tasks.task_digest(task, 48000, memo)
+    clip = tiny / "48000" / "test" / "test-3.wav"
+    times = clip.stat()
+    clip.write_bytes(clip.read_bytes()[:-1] + b"\x01")
+    os.utime(clip, ns=(times.st_atime_ns, times.st_mtime_ns))
+    assert tasks.task_digest(task, 48000, memo) != first
+    for content in ("[" * 100_000, "[]", '{"a": 1, "a": 2}', '{"a": [1, 2, 3, 4, "x"]}', "\udce9"):
+        memo.write_bytes(content.encode("utf-8", "surrogateescape"))
+        assert tasks.task_digest(task, 48000, memo) == tasks.task_digest(task, 48000)
 
 
 def test_files_changed_a_moment_ago_are_not_remembered(tiny, tmp_path):
