@@ -61,10 +61,11 @@ def read_record(record: str = RECORD, server: str = SERVER) -> dict[str, RemoteA
             "are on disk with --archives."
         ) from error
     try:
-        answer = parse_json(content, where)
+        answer = parse_json(content, "the answer")
     except TaskError as error:
+        why = str(error).partition(";")[0]
         raise TaskError(
-            f"{where} does not answer as a Zenodo record does ({error}); check --mirror."
+            f"{where} does not answer as a Zenodo record does ({why}); check --mirror."
         ) from error
     files = answer.get("files") if isinstance(answer, dict) else None
     if not files:
@@ -119,4 +120,4 @@ def _reason(error: requests.RequestException) -> str:
     cause: BaseException = error
     while (deeper := cause.__cause__ or cause.__context__) is not None:
         cause = deeper
-    return getattr(cause, "strerror", None) or type(cause).__name__
+    return getattr(cause, "strerror", None) or printable(str(cause)[:120]) or type(cause).__name__

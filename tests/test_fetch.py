@@ -370,9 +370,15 @@ def test_two_at_once_do_not_touch_each_other(tmp_path, esc):
         assert record.asked(ESC_FILE) == []
 
 
-def test_ctrl_c_is_130_leaves_nothing_half_made_and_goes_on(tmp_path, bo):
+@pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
+def test_a_signal_leaves_nothing_half_made_and_the_download_goes_on(tmp_path, bo, name):
     hold = len(bo) * 3 // 4
-    command = [sys.executable, "-m", "tasks.fetch", "--tasks", BO, "--dir", str(tmp_path)]
+    as_in_a_terminal = (  # pytest itself may have been started where signals are ignored
+        "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
+        "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
+        "sys.argv[0] = 'tasks.fetch'; runpy.run_module('tasks.fetch', run_name='__main__')"
+    )
+    command = [sys.executable, "-c", as_in_a_terminal, "--tasks", BO, "--dir", str(tmp_path)]
     with serving({BO_FILE: bo}, hold={BO_FILE: hold}) as record:
         child = subprocess.Popen(
             [*command, "--mirror", record.url],
@@ -382,16 +388,16 @@ def test_ctrl_c_is_130_leaves_nothing_half_made_and_goes_on(tmp_path, bo):
             stderr=subprocess.PIPE,
         )
         try:
-            deadline = time.monotonic() + 30
+            deadline = time.monotonic() + 120
             while not any(p.stat().st_size for p in tmp_path.glob("archives/.*.part")):
                 assert time.monotonic() < deadline
                 time.sleep(0.02)
-            child.send_signal(signal.SIGINT)
-            _, errors = child.communicate(timeout=10)
+            child.send_signal(signal.Signals[name])
+            _, errors = child.communicate(timeout=60)
         finally:
             child.kill()
             child.communicate()
-        assert child.returncode == 130
+        assert child.returncode == 128 + signal.Signals[name]
         assert errors.splitlines()[-1].startswith("stopped; nothing half-made was left")
         assert_nothing_visible(tmp_path)
         record.released.set()
