@@ -167,12 +167,25 @@ def _per_task(results: Results) -> list[PairedTest]:
     for column in results.columns:
         tests = []
         for first, second in itertools.combinations(_with(results, column), 2):
-            one, two = _seeds(results, first, column), _seeds(results, second, column)
-            n = min(len(one), len(two))
+            differences, n = _over_seeds(results, first, second, column)
             test = PairedTest(first, second, column.short, "paired permutation", n, minimised=column.sign < 0)
-            tests.append(_tested(test, one[:n] - two[:n], permutation_p))
+            tests.append(_tested(test, differences, permutation_p))
         found += _corrected(tests)
     return found
+
+
+def _over_seeds(
+    results: Results, first: str, second: str, column: Column
+) -> tuple[Float[np.ndarray, "pairs"], int]:
+    """Return the differences at the seeds that both have and their number; that of the means for none."""
+    one, two = (
+        dict(zip(results.seeds(model, column.task), _seeds(results, model, column), strict=True))
+        for model in (first, second)
+    )
+    both = [seed for seed in one if seed in two]
+    if not both:
+        return np.array([np.mean([*one.values()]) - np.mean([*two.values()])]), 0
+    return np.array([one[seed] - two[seed] for seed in both]), len(both)
 
 
 def _over_tasks(results: Results, ranked: Sequence[str]) -> list[PairedTest]:

@@ -96,10 +96,13 @@ class Session:
             fingerprints={card.spec.label: card.fingerprint for card in self.cards},
             digests=_digests(self.jobs),
             protocol=preset.title if preset.head == "mlp" else f"{preset.title}, head {preset.head}",
-            notes=[*_notes(self.options), *(f"Failed: {failure}" for failure in self.failures)],
+            notes=[*_notes(self.options), *self._chance_notes(), *(f"Failed: {f}" for f in self.failures)],
             jobs=[_planned(job) for job in self.jobs],
             synthetic=any(job.task.metadata.synthetic for job in self.jobs),
         )
+
+    def _chance_notes(self) -> Iterator[str]:
+        return (f"{note}." for job in self.jobs if (note := job.chance_note(self.ledger)))
 
 
 def _digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:
@@ -175,18 +178,23 @@ def _notes(options: RunOptions) -> list[str]:
     return notes
 
 
+_HEADS = {
+    "knn": "cosine nearest neighbours, no training",
+    "linear": "logistic regression on embeddings standardised by the training clips, of every label by itself "
+    "where a clip may have several",
+}
+
+
 def _protocol_note(preset: Preset, chosen: Sequence[int]) -> str:
-    if preset.head == "knn":
-        ks = ", ".join(str(point.k) for point in preset.grid)
+    if not preset.random:
+        what, (name, values) = _HEADS[preset.head], next(iter(preset.axes.items()))
         return (
-            f"Head knn: cosine nearest neighbours, no training; k of {ks} chosen on validation. Nothing is "
-            "random, so there is one value and no interval."
+            f"Head {preset.head}: {what}; {name} of {', '.join(f'{value:g}' for value in values)} chosen on "
+            "validation. Nothing is random, so there is one value and no interval."
         )
     text = f"Preset {preset.title}: {preset.description}."
     if preset.changes:
         text = f"Preset {preset.title}; NOT the preset itself, which is {preset.description}."
-    if preset.head == "linear":
-        text += " Head linear: no hidden layer."
     seeds = f"{len(chosen)} seeds" if len(chosen) > 1 else "one seed"
     if list(chosen) != list(range(len(chosen))):
         seeds += f" ({seeds_text(chosen)})"
@@ -288,11 +296,13 @@ def plan_text(session: Session) -> str:
     """Return the plan: per model what is cached and what is done, and what will surprise."""
     options = session.options
     budgets = f" x {_count(len(options.budgets), 'budget')}" if len(options.budgets) > 1 else ""
-    head = "" if options.preset.head == "mlp" else f", head {options.preset.head}"
+    preset = options.preset
+    what = preset.description if preset.random else _HEADS[preset.head]
+    head = "" if preset.random else f", head {preset.head}"
     lines = [
         f"Plan: {_count(len(session.cards), 'model')} x {_count(len(options.tasks), 'task')} x "
         f"{_seeds(options.seeds)}{budgets}, "
-        f"preset {options.preset.title} ({options.preset.description}){head}",
+        f"preset {preset.title}{head} ({what})",
         f"Run:  {options.directory}    cache: {options.cache}",
         "",
     ]
@@ -315,7 +325,7 @@ def plan_text(session: Session) -> str:
 
 def _weights_lines(card: ModelCard) -> Iterator[str]:
     """Say by which files a model is known, where its framework does not show all that it is."""
-    if card.read_files:
+    if card.read_files and not card.n_parameters and not card.n_fixed:
         yield f"      reads {names_of(card.read_files)}: hashed, so that other content is another model"
     if card.unseen:
         yield (

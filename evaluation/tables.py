@@ -106,6 +106,11 @@ class Results:
         name = self.names.get(model) or printable(model)
         return f"{name} ({self.marks[model]})" if model in self.marks else name
 
+    def seeds(self, model: str, task: str) -> list[int]:
+        """Return the seeds of a cell's scores, in their order: from 0 on where no fits are known."""
+        own = [fits.seed for fits in self.fits if (fits.model, fits.task) == (model, task)]
+        return own or list(range(len(self.scores.get(model, {}).get(task, []))))
+
     def interval(self, model: str, column: Column) -> Interval | None:
         """Return mean and 95 % interval over seeds as printed, or None when the cell is not finished."""
         seeds = self.scores.get(model, {}).get(column.task)
@@ -242,8 +247,7 @@ def _score_rows(results: Results) -> list[list]:
     for model in results.models:
         for column in results.columns:
             scores = results.scores.get(model, {}).get(column.task, [])
-            seeds = [fits.seed for fits in results.fits if (fits.model, fits.task) == (model, column.task)]
-            for seed, score in zip(seeds or range(len(scores)), scores, strict=True):
+            for seed, score in zip(results.seeds(model, column.task), scores, strict=True):
                 what = [model, results.marks.get(model, ""), column.task, column.metric, column.unit]
                 rows.append([*what, seed, column.scale(score)])
     return rows

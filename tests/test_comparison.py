@@ -15,7 +15,7 @@ from evaluation.pools import Pool
 from evaluation.results import read_run
 from evaluation.run import main
 from evaluation.statistics_text import overall_sheet, statistics_csv, statistics_markdown
-from evaluation.tables import Column, Results, markdown
+from evaluation.tables import Column, Results, SeedFits, markdown
 
 
 def results(n_models: int = 3, n_tasks: int = 8, n_seeds: int = 10, metric: str = "top1_acc") -> Results:
@@ -186,3 +186,23 @@ def test_saved_predictions_give_intervals_over_clips(
     damaged.write_bytes(damaged.read_bytes()[:100])
     with pytest.raises(EvaluationError, match="is damaged"):
         compare(made, [run])
+
+
+def test_seeds_are_paired_by_their_numbers() -> None:
+    made = results(n_models=2, n_tasks=1, n_seeds=8)
+    task = made.columns[0].task
+    numbers = {"m0": range(8), "m1": range(4, 12)}
+    fits = [SeedFits(model, task, seed, []) for model, own in numbers.items() for seed in own]
+    (test,) = compare(replace(made, fits=fits)).per_task
+    first, second = (np.array(made.scores[model][task]) for model in ("m0", "m1"))
+    assert test.n == 4
+    assert test.difference == pytest.approx(100 * float((first[4:] - second[:4]).mean()))
+
+
+def test_models_without_a_seed_in_common_are_not_paired() -> None:
+    made = results(n_models=2, n_tasks=1, n_seeds=8)
+    task = made.columns[0].task
+    numbers = {"m0": range(8), "m1": range(40, 48)}
+    fits = [SeedFits(model, task, seed, []) for model, own in numbers.items() for seed in own]
+    (test,) = compare(replace(made, fits=fits)).per_task
+    assert (test.n, test.p) == (0, None)
