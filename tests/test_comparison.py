@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 from run_helpers import MODELS, TWO, arguments
 
-from evaluation.comparison import compare
+from evaluation.comparison import _per_task, compare
 from evaluation.errors import EvaluationError
 from evaluation.overall import overall_score
 from evaluation.pools import Pool
@@ -193,7 +193,7 @@ def test_seeds_are_paired_by_their_numbers() -> None:
     task = made.columns[0].task
     numbers = {"m0": range(8), "m1": range(4, 12)}
     fits = [SeedFits(model, task, seed, []) for model, own in numbers.items() for seed in own]
-    (test,) = compare(replace(made, fits=fits)).per_task
+    (test,) = _per_task(replace(made, fits=fits))
     first, second = (np.array(made.scores[model][task]) for model in ("m0", "m1"))
     assert test.n == 4
     assert test.difference == pytest.approx(100 * float((first[4:] - second[:4]).mean()))
@@ -204,5 +204,5 @@ def test_models_without_a_seed_in_common_are_not_paired() -> None:
     task = made.columns[0].task
     numbers = {"m0": range(8), "m1": range(40, 48)}
     fits = [SeedFits(model, task, seed, []) for model, own in numbers.items() for seed in own]
-    (test,) = compare(replace(made, fits=fits)).per_task
+    (test,) = _per_task(replace(made, fits=fits))
     assert (test.n, test.p) == (0, None)
