@@ -16,8 +16,11 @@ from pathlib import Path
 
 import torch
 
+from hear_mwmae import processor
+from hear_mwmae.command import run_command
 from hear_mwmae.config import NAMED_MODELS
-from hear_mwmae.embedding import CPU_BATCH, EmbeddingModel, get_scene_embeddings
+from hear_mwmae.embedding import CPU_BATCH, PRECISIONS, EmbeddingModel, get_scene_embeddings
+from hear_mwmae.errors import UserError
 from hear_mwmae.frontend import HOP_MS
 from hear_mwmae.loading import load_model
 from hear_mwmae.weights import Weights, write_model_file
@@ -83,27 +86,48 @@ def load_cost(model: EmbeddingModel) -> list[tuple[float, float]]:
     return [(float(seconds), float(mib)) for seconds, mib in map(str.split, lines)]
 
 
-def main() -> None:
-    """Measure and print one table."""
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Measure and print one table; return the exit status."""
+    return run_command(lambda: _run(_parser().parse_args(arguments)), "stopped.")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(prog="python -m hear_mwmae.bench", description=__doc__)
     parser.add_argument("--model", choices=NAMED_MODELS, default="mw_mae_b")
     parser.add_argument("--threads", type=int, default=2)
     parser.add_argument("--clips", type=int, default=3, help="10 s clips per call")
     parser.add_argument("--repeats", type=int, default=5)
-    options = parser.parse_args()
+    parser.add_argument(
+        "--precision", nargs="+", choices=PRECISIONS, metavar="NAME",
+        help=f"of {', '.join(PRECISIONS)}; default: all but what this processor only emulates",
+    )  # fmt: skip
+    return parser
+
+
+def _run(options: argparse.Namespace) -> int:
+    if min(options.threads, options.clips, options.repeats) < 1:
+        raise UserError("--threads, --clips and --repeats must be at least 1.")
     torch.set_num_threads(options.threads)
     warnings.simplefilter("ignore")
+    precisions = options.precision or list(PRECISIONS)
+    if not options.precision and processor.multiplies_bf16() is False:
+        precisions.remove("bf16")
+        print(f"{processor.describe_bf16()} It is left out; --precision bf16 measures it.", file=sys.stderr)
     print(f"{options.model}, {options.threads} threads; rates in times real time")
     print(f"{'':10}{'bare encoder':>14}{'end to end, per chunk':>24}{'share':>8}{'per second of sound':>22}")
-    for precision in ("float32", "bf16"):
+    for precision in precisions:
+        print(f"measuring {precision} ...", file=sys.stderr, flush=True)
         model = load_model(model=options.model, precision=precision)
         bare, chunks, sound = rates(model, clips=options.clips, repeats=options.repeats)
         print(f"{precision:10}{bare:14.2f}{chunks:24.2f}{chunks / bare:8.0%}{sound:22.2f}", flush=True)
-    for when, (seconds, mib) in zip(
-        ("ready", "first clip"), load_cost(load_model(model=options.model)), strict=True
-    ):
+    if not Path("/proc/self/status").exists():
+        return 0
+    print("measuring a fresh process ...", file=sys.stderr, flush=True)
+    costs = load_cost(load_model(model=options.model))
+    for when, (seconds, mib) in zip(("ready", "first clip"), costs, strict=True):
         print(f"{when} after {seconds:.2f} s, {mib:.0f} MiB resident at most")
+    return 0
 
 
 if __name__ == "__main__":
-    main()
+    sys.exit(main())

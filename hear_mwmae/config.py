@@ -189,7 +189,7 @@ def typed(key: str, value: object, default: object, source: str) -> object:
         fits = type(value) is type(default)
     if not fits:
         shown = printable(repr(value)[:80])
-        raise UserError(f"{source}: {key} = {shown} in the model configuration has the wrong type.")
+        raise UserError(f"{source}: {key} = {shown} in the configuration has the wrong type.")
     return value
 
 

@@ -104,3 +104,23 @@ def set_aside(path: Path, why: str) -> None:
         number += 1
     path.rename(aside)
     warnings.warn(f"{printable(path)}: {why}; it is kept as {aside.name}.", stacklevel=3)
+
+
+def append_line(path: Path, text: str) -> None:
+    """Append a line to a text file as a whole: after a failure, as of a full disk, nothing of it is left.
+
+    Raises:
+        OSError: it cannot be written.
+    """
+    with path.open("ab+", buffering=0) as file:
+        size = file.seek(0, os.SEEK_END)
+        file.seek(max(0, size - 1))
+        torn = size > 0 and file.read(1) != b"\n"
+        content = b"\n" * torn + text.encode() + b"\n"
+        try:
+            while content:
+                content = content[file.write(content) :]
+        except OSError:
+            with contextlib.suppress(OSError):
+                file.truncate(size)
+            raise

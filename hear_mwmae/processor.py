@@ -18,6 +18,10 @@ class SlowPrecisionWarning(UserWarning):
 @functools.cache
 def multiplies_bf16() -> bool | None:
     """Tell whether the processor multiplies bfloat16 in hardware; None where the system does not say."""
+    return _multiplies_bf16()
+
+
+def _multiplies_bf16() -> bool | None:
     try:
         lines = _CPU_INFO.read_text(encoding="utf-8", errors="replace").splitlines()
         listed = (line.partition(":") for line in lines)

@@ -9,9 +9,12 @@ import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
+from hear_mwmae import processor
 from hear_mwmae.config import NAMED_MODELS, ModelConfig, named_model, with_paper_windows
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.needed import missing_package
+from hear_mwmae.json_files import parse_json
+from hear_mwmae.names import printable
+from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS, TrainConfig
 
 PROGRAM = "python -m hear_mwmae.pretrain"
@@ -40,24 +43,11 @@ be a folder that all of them see (gs:// and s3:// addresses are not).
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 2 (a mistake), or 130 or 143 (stopped, and saved)."""
-    options = _parser().parse_args(arguments)
-    warnings.showwarning = _show_warning
-    try:
-        return _run(options)
-    except UserError as error:
-        print(f"pretrain: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"pretrain: {missing_package(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("pretrain: stopped before the training began. Run the same command to start.", file=sys.stderr)
-        return 130
-
-
-def _show_warning(message: Warning | str, *_: object) -> None:
-    print(f"pretrain: warning: {message}", file=sys.stderr)
+    """Run the command line; return the exit status: 0, 2 (a mistake), 130, 143 or 129 (stopped)."""
+    return run_pretrain_command(
+        lambda: _run(_parser().parse_args(arguments)),
+        "stopped; what was saved before is kept. Run the same command to go on.",
+    )
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -76,6 +66,7 @@ def _run(options: argparse.Namespace) -> int:
         processes=options.processes,
         process_id=options.process_id,
     )
+    _warn_of_emulation(config)
     if options.plan:
         return _plan(config, options)
     from hear_mwmae.pretrain.train import RunOptions, train
@@ -84,9 +75,19 @@ def _run(options: argparse.Namespace) -> int:
     try:
         train(config, RunOptions(**{name: getattr(options, name) for name in names}))
     except InterruptedRun as stop:
-        print(f"pretrain: {stop}", file=sys.stderr)
+        print(stop, file=sys.stderr)
         return stop.exit_status
     return 0
+
+
+def _warn_of_emulation(config: TrainConfig) -> None:
+    """Say where bfloat16, which published runs train in, is slower than float32."""
+    import jax
+
+    emulated = jax.default_backend() == "cpu" and processor.multiplies_bf16() is False
+    if config.precision == "bfloat16" and emulated and jax.process_index() == 0:
+        text = f"{processor.describe_bf16()} --precision float32 is faster here (and another run)."
+        warnings.warn(text, processor.SlowPrecisionWarning, stacklevel=2)
 
 
 def _plan(config: TrainConfig, options: argparse.Namespace) -> int:
@@ -128,12 +129,11 @@ def model_config(base: ModelConfig, changes: str) -> ModelConfig:
         UserError: not a JSON object, an unknown field, or values that do not fit.
     """
     source = "--model-options"
-    try:
-        values = json.loads(changes)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{source}: {changes!r} is not JSON ({error}).") from None
+    values = parse_json(changes, f"{source}: {changes[:80]!r}")
     if not isinstance(values, dict):
-        raise UserError(f'{source}: {changes!r} is not a JSON object such as {{"class_token": true}}.')
+        raise UserError(
+            f'{source}: {printable(changes[:80])!r} is not a JSON object such as {{"class_token": true}}.'
+        )
     by_rule = values.get("decoder_windows") == "paper"
     if by_rule:
         values["decoder_windows"] = []
@@ -185,7 +185,11 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         group.add_argument(option, type=kind, help=text or None, metavar="X" if kind is float else "N")
     group.add_argument("--decay", choices=("all", "mask"),
                        help="decay everything, or spare biases, norms, tokens, position codes")  # fmt: skip
-    group.add_argument("--precision", choices=PRECISIONS, help="of activations and products")
+    group.add_argument(
+        "--precision",
+        choices=PRECISIONS,
+        help="of activations and products; bfloat16 is faster only where the device has it",
+    )
 
 
 def _add_run_options(group: argparse._ArgumentGroup) -> None:

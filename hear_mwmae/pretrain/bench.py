@@ -11,12 +11,14 @@ from pathlib import Path
 
 import jax
 
+from hear_mwmae import processor
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.configs import find_run
 from hear_mwmae.pretrain.cost import train_flops_per_crop
 from hear_mwmae.pretrain.data_sets import load_data_sets
 from hear_mwmae.pretrain.loader import BatchIterator, training_batches
 from hear_mwmae.pretrain.memory import memory_advice
+from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS, TrainConfig
 from hear_mwmae.pretrain.step import check_batch, place_batch
 from hear_mwmae.pretrain.timing import Machine, StepOptions, start_training, this_machine
@@ -25,17 +27,8 @@ PROGRAM = "python -m hear_mwmae.pretrain.bench"
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Measure and print one table; return the exit status: 0, 2 (a mistake) or 130 (stopped)."""
-    options = _parser().parse_args(arguments)
-    try:
-        _run(options)
-    except UserError as error:
-        print(f"bench: {error}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("bench: stopped.", file=sys.stderr)
-        return 130
-    return 0
+    """Measure and print one table; return the exit status: 0, 2 (a mistake), 130 and others (stopped)."""
+    return run_pretrain_command(lambda: _run(_parser().parse_args(arguments)), "stopped.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -47,7 +40,9 @@ def _parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--crops-per-clip", type=int, metavar="N", help="crops taken each time a clip is read"
     )
-    parser.add_argument("--precision", choices=PRECISIONS)
+    parser.add_argument(
+        "--precision", choices=PRECISIONS, help="default: the run's; float32 where bfloat16 is emulated"
+    )
     parser.add_argument("--steps", type=int, default=20, metavar="N", help="timed (default 20)")
     workers = min(8, (os.cpu_count() or 1) - 1)
     parser.add_argument("--workers", type=int, default=workers, metavar="N",
@@ -65,6 +60,12 @@ def _run(options: argparse.Namespace) -> None:
     names = ("batch_size", "crops_per_clip", "precision")
     given = {name: value for name in names if (value := getattr(options, name)) is not None}
     train = dataclasses.replace(run.train, **given)
+    if not options.precision and jax.default_backend() == "cpu" and processor.multiplies_bf16() is False:
+        train = dataclasses.replace(train, precision="float32")
+        print(
+            f"{processor.describe_bf16()} Measured is float32; --precision bfloat16 for that.",
+            file=sys.stderr,
+        )
     check_batch(train, jax.device_count())
     machine = this_machine(train.precision)
     step_options = StepOptions(options.remat, options.fsdp, options.kernel)

@@ -15,8 +15,11 @@ from functools import partial
 import jax
 import jax.numpy as jnp
 from jaxtyping import Array
+from tqdm import tqdm
 
 from hear_mwmae.config import paper_windows
+from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.settings import PRECISIONS
 from hear_mwmae.pretrain.windows import multi_window_attention, reference_attention
 
@@ -25,7 +28,12 @@ PROGRAM = "python -m hear_mwmae.pretrain.bench_attention"
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Measure and print one table; return the exit status."""
-    options = _parser().parse_args(arguments)
+    return run_pretrain_command(lambda: _run(_parser().parse_args(arguments)), "stopped.")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if min(options.tokens, options.head_dim, options.batch, options.repeats) < 1:
+        raise UserError("--tokens, --head-dim, --batch and --repeats must be at least 1.")
     windows = paper_windows(options.tokens)
     functions = contestants(windows, options.head_dim, options.precision)
     shape = (options.batch, options.tokens, len(windows), options.head_dim)
@@ -97,7 +105,7 @@ def shortest_times(
 ) -> dict[str, float]:
     """Shortest time in s of each function; they take turns, so that a busy moment hits all alike."""
     shortest = dict.fromkeys(functions, math.inf)
-    for repeat in range(repeats + 1):
+    for repeat in tqdm(range(repeats + 1), desc="measuring", unit="turn", leave=False, disable=None):
         for name, function in functions.items():
             start = time.perf_counter()
             jax.block_until_ready(function(*inputs))

@@ -15,12 +15,18 @@ from pathlib import Path
 from typing import TypeVar
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import orbax.checkpoint as ocp
+from jaxtyping import Array, Bool, PyTree
 from orbax.checkpoint import checkpoint_managers as policies
 
 from hear_mwmae.errors import UserError, first_line
+from hear_mwmae.files import Signature, signature, write_text
+from hear_mwmae.json_files import read_json
+from hear_mwmae.names import printable
 from hear_mwmae.pretrain.hosts import gather_json, on_any_host
+from hear_mwmae.pretrain.loader import ENDLESS
 from hear_mwmae.pretrain.manifest import file_sha256
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.step import TrainState
@@ -124,8 +130,9 @@ class Checkpoints:
         free = shutil.disk_usage(self._folder).free
         if on_any_host(free < ROOM * needed):
             raise UserError(
-                f"{self._folder}: a checkpoint takes {needed / 1e6:.0f} MB and only {free / 1e6:.0f} MB are "
-                "free; the one before is kept. Make room, and run the same command to go on."
+                f"{printable(self._folder)}: a checkpoint takes {needed / 1e6:.0f} MB and only "
+                f"{free / 1e6:.0f} MB are free; the one before is kept. Make room, and run the same "
+                "command to go on."
             )
 
     def _seal_unfinished(self) -> None:
@@ -148,9 +155,11 @@ class Checkpoints:
     def _unwritable(self, error: Exception) -> Exception:
         if isinstance(error, jax.errors.JaxRuntimeError):
             return error
+        for half in self._folder.glob(UNFINISHED):
+            shutil.rmtree(half, ignore_errors=True)
         return UserError(
-            f"{self._folder}: a checkpoint cannot be written ({first_line(error)}); run the same command to "
-            "go on from the one before."
+            f"{printable(self._folder)}: a checkpoint cannot be written ({first_line(error)}); run the "
+            "same command to go on from the one before."
         )
 
     def restore(self, like: TrainState) -> Restored | None:
@@ -165,17 +174,19 @@ class Checkpoints:
         steps = sorted(self._manager.all_steps(), reverse=True)
         problem = ""
         for position, step in enumerate(steps):
-            restored, new_problem = None, find_damage(self._folder / str(step))
+            restored, folder = None, self._folder / str(step)
+            before = _signatures(folder)
+            new_problem = find_damage(folder)
             # All hosts read or none does: reading waits for the others.
             if not on_any_host(bool(new_problem)):
-                restored, new_problem = _attempt(partial(self._restore_step, step, like))
+                restored, new_problem = _attempt(partial(self._restore_step, step, like), folder, before)
             if not on_any_host(restored is None):
                 self._set_aside(steps[:position], problem)
                 return restored
             problem = new_problem or "as another host found"
         if steps:
             raise UserError(
-                f"{self._workdir / CHECKPOINTS}: none of the {len(steps)} checkpoints can be read "
+                f"{printable(self._workdir / CHECKPOINTS)}: none of the {len(steps)} checkpoints can be read "
                 f"({problem}); restore them from a copy, or start again with another --workdir."
             )
         return None
@@ -183,7 +194,10 @@ class Checkpoints:
     def _restore_step(self, step: int, like: TrainState) -> Restored:
         items = ocp.args.Composite(state=ocp.args.StandardRestore(like), data=ocp.args.JsonRestore())
         found = self._manager.restore(step, args=items)
-        return Restored(found["state"], _own_data_state(found["data"]["processes"]), step)
+        state = found["state"]
+        if int(state.step) != step or not _all_finite((state.params, state.opt_state)):
+            raise ValueError("its values are not finite, or of another step")
+        return Restored(state, _own_data_state(found["data"]["processes"]), step)
 
     def _set_aside(self, steps: Sequence[int], problem: str) -> None:
         if not steps:
@@ -196,8 +210,8 @@ class Checkpoints:
                 (self._folder / str(step)).rename(folder / f"{step}_{number}")
             listed = ", ".join(map(str, steps))
             warnings.warn(
-                f"{self._workdir}: the checkpoint of step {listed} cannot be read ({problem}); it was moved "
-                f"to {DAMAGED}/, and the run goes on from the one before.",
+                f"{printable(self._workdir)}: the checkpoint of step {listed} cannot be read ({problem}); "
+                f"it was moved to {DAMAGED}/, and the run goes on from the one before.",
                 stacklevel=3,
             )
         on_any_host(False)  # Nobody looks for checkpoints before the damaged ones are away.
@@ -209,7 +223,11 @@ def _own_data_state(states: Sequence[object]) -> object:
 
     Raises:
         UserError: the entries differ and were written by another number of processes.
+        ValueError: an entry is no position.
     """
+    for state in states:
+        if state.keys() != {"step"} or type(state["step"]) is not int or not 0 <= state["step"] < ENDLESS:
+            raise ValueError("its position in the data is none")
     if len(states) == jax.process_count():
         return states[jax.process_index()]
     if any(state != states[0] for state in states):
@@ -225,9 +243,7 @@ def _write_config(workdir: Path, config: TrainConfig, data_hash: str) -> None:
     text = json.dumps(
         {"train": json.loads(config.to_json()), "data_hash": data_hash}, indent=1, sort_keys=True
     )
-    temporary = workdir / f"{CONFIG_FILE}.part"
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(workdir / CONFIG_FILE)
+    write_text(workdir / CONFIG_FILE, text)
 
 
 def read_config(workdir: Path) -> tuple[TrainConfig, str]:
@@ -238,13 +254,16 @@ def read_config(workdir: Path) -> tuple[TrainConfig, str]:
     """
     path = workdir / CONFIG_FILE
     try:
-        values = json.loads(path.read_text(encoding="utf-8"))
+        values = read_json(path)
         return TrainConfig.from_json(json.dumps(values["train"])), str(values["data_hash"])
-    except FileNotFoundError:
-        raise UserError(f"{path}: there is no such file, so {workdir} is no directory of a run.") from None
+    except OSError as error:
+        raise UserError(
+            f"{printable(path)}: cannot be read ({error.strerror}), so {printable(workdir)} is no "
+            "directory of a run."
+        ) from None
     except (ValueError, KeyError, TypeError) as error:
-        reason = str(error).rstrip(".")
-        raise UserError(f"{path}: not the settings of a run of this version ({reason}).") from None
+        reason = str(error).rstrip(".").removeprefix(f"{printable(path)} ")
+        raise UserError(f"{printable(path)}: not the settings of a run of this version ({reason}).") from None
 
 
 def _check_same_run(workdir: Path, config: TrainConfig, data_hash: str) -> None:
@@ -255,13 +274,13 @@ def _check_same_run(workdir: Path, config: TrainConfig, data_hash: str) -> None:
     if difference:
         name, before, now = difference
         raise UserError(
-            f"{workdir} holds a run with {name} = {before!r}, not {now!r}: go on with the same settings, or "
-            "start another run in another --workdir."
+            f"{printable(workdir)} holds a run with {name} = {before!r}, not {now!r}: go on with the same "
+            "settings, or start another run in another --workdir."
         )
     if stored_hash != data_hash:
         raise UserError(
-            f"{workdir} holds a run on other data (content hash {stored_hash}, not {data_hash}): go on with "
-            "the same --data, or start another run in another --workdir."
+            f"{printable(workdir)} holds a run on other data (content hash {stored_hash}, not "
+            f"{data_hash}): go on with the same --data, or start another run in another --workdir."
         )
 
 
@@ -283,23 +302,36 @@ def restore_params(workdir: Path, step: int | None = None) -> tuple[dict, int]:
         UserError: there is no such checkpoint, or it cannot be read.
     """
     folder = workdir / CHECKPOINTS
-    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdigit())
+    steps = sorted(int(path.name) for path in folder.glob("*") if path.name.isdecimal())
     if not steps or (step is not None and step not in steps):
         wanted = "no checkpoint" if step is None else f"no checkpoint of step {step}"
-        raise UserError(f"{folder}: there is {wanted}; found {', '.join(map(str, steps)) or 'none'}.")
+        raise UserError(
+            f"{printable(folder)}: there is {wanted}; found {', '.join(map(str, steps)) or 'none'}."
+        )
     step = steps[-1] if step is None else step
-    params, problem = None, find_damage(folder / str(step))
+    here = folder / str(step)
+    before = _signatures(here)
+    params, problem = None, find_damage(here)
     if not problem:
-        params, problem = _attempt(partial(_read_params, folder.resolve(), step))
+        params, problem = _attempt(partial(_read_params, folder.resolve(), step), here, before)
     if params is None:
-        raise UserError(f"{folder / str(step)}: this checkpoint cannot be read ({problem}).")
+        raise UserError(f"{printable(here)}: this checkpoint cannot be read ({problem}).")
     return params, step
 
 
-def _attempt(read: Callable[[], Result]) -> tuple[Result | None, str]:
+def _signatures(folder: Path) -> dict[str, Signature]:
+    return {str(path): signature(path) for path in _sealed_files(folder)}
+
+
+def _attempt(
+    read: Callable[[], Result], folder: Path, before: dict[str, Signature]
+) -> tuple[Result | None, str]:
     """Return what was read of a checkpoint and "", or None and why it cannot be read."""
     try:
-        return read(), ""
+        found = read()
+        if _signatures(folder) != before:
+            return None, "its files were changed while they were read"
+        return found, ""
     # What is wrong with an intact file can surface as nearly any exception of the layers that read it.
     except Exception as error:
         if isinstance(error, UserError | MemoryError) or "RESOURCE_EXHAUSTED" in str(error):
@@ -309,29 +341,41 @@ def _attempt(read: Callable[[], Result]) -> tuple[Result | None, str]:
 
 def seal(folder: Path) -> None:
     """Write the SHA-256 of every file of a checkpoint into it."""
-    sums = {str(path.relative_to(folder)): file_sha256(path) for path in _sealed_files(folder)}
-    (folder / SEAL_FILE).write_text(json.dumps(sums, indent=1), encoding="utf-8")
+    sums = {name: file_sha256(path) for name, path in _by_name(folder).items()}
+    write_text(folder / SEAL_FILE, json.dumps(sums, indent=1))
 
 
 def find_damage(folder: Path) -> str:
-    """Return what is missing or changed in a checkpoint since it was sealed, or "" if nothing is."""
+    """Return what is missing, added or changed in a checkpoint since it was sealed, or "" if nothing is."""
     try:
-        sums = json.loads((folder / SEAL_FILE).read_text(encoding="utf-8"))
-    except (OSError, ValueError):
+        sums = read_json(folder / SEAL_FILE)
+    except (OSError, UserError):
+        sums = None
+    if not isinstance(sums, dict) or not {"state", "data"} <= {name.partition("/")[0] for name in sums}:
         return f"{SEAL_FILE} is missing or damaged"
-    for name, digest in sums.items():
-        path = folder / name
-        if not path.is_file():
-            return f"{name} is missing"
-        if file_sha256(path) != digest:
-            return f"{name} is damaged"
+    files = _by_name(folder)
+    for name in sorted(sums.keys() | files.keys()):
+        if name not in files:
+            return f"{printable(name)} is missing"
+        if name not in sums or file_sha256(files[name]) != sums[name]:
+            return f"{printable(name)} is damaged"
     return ""
+
+
+def _by_name(folder: Path) -> dict[str, Path]:
+    return {path.relative_to(folder).as_posix(): path for path in _sealed_files(folder)}
 
 
 def _sealed_files(folder: Path) -> list[Path]:
     """Return the files of both items; Orbax's own notes beside them may still change."""
     files = [path for item in ("state", "data") for path in sorted((folder / item).rglob("*"))]
     return [path for path in files if path.is_file()]
+
+
+@jax.jit
+def _all_finite(tree: PyTree[Array]) -> Bool[Array, ""]:
+    floats = [leaf for leaf in jax.tree.leaves(tree) if jnp.issubdtype(leaf.dtype, jnp.floating)]
+    return jnp.stack([jnp.isfinite(leaf).all() for leaf in floats]).all()
 
 
 def _read_params(folder: Path, step: int) -> dict:

@@ -18,11 +18,13 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from hear_mwmae.config import ModelConfig
-from hear_mwmae.errors import UserError
-from hear_mwmae.model_file import DECODER_PREFIX, save_model_file
+from hear_mwmae.errors import UserError, first_line
+from hear_mwmae.model_file import DECODER_PREFIX, read_model_header, save_model_file, unchanged
+from hear_mwmae.names import printable
 from hear_mwmae.pretrain.checkpoints import read_config, restore_params
 from hear_mwmae.pretrain.initialise import init_params
 from hear_mwmae.pretrain.logs import JSONL_FILE, loss_curve
+from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.provenance import public_starts
 from hear_mwmae.pretrain.transformer import Params
 
@@ -64,13 +66,19 @@ def import_params(path: Path) -> tuple[ModelConfig, Params]:
         UserError: no file of ours, or one without a decoder.
     """
     try:
-        with safe_open(path, framework="np") as file:
-            config = ModelConfig.from_json((file.metadata() or {})["config"], source=str(path))
-            tensors = {name: file.get_tensor(name).astype(np.float32) for name in file.keys()}  # noqa: SIM118
-        shapes = jax.eval_shape(lambda: init_params(config, jax.random.key(0)))
-        return config, jax.tree_util.tree_map_with_path(partial(_imported, tensors), shapes)
-    except (OSError, SafetensorError, KeyError) as error:
-        raise UserError(f"{path}: no model file with an encoder and a decoder ({error}).") from None
+        with unchanged(path):
+            header = read_model_header(path)
+            with safe_open(path, framework="np") as file:
+                tensors = {name: file.get_tensor(name).astype(np.float32) for name in header.shapes}
+        for name, tensor in tensors.items():
+            if not np.isfinite(tensor).all():
+                raise UserError(f"{printable(path)}: {name} holds NaN or infinite values; restore the file.")
+        shapes = jax.eval_shape(lambda: init_params(header.config, jax.random.key(0)))
+        return header.config, jax.tree_util.tree_map_with_path(partial(_imported, tensors), shapes)
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{printable(path)}: no model file with an encoder and a decoder ({first_line(error)})."
+        ) from None
 
 
 def _imported(
@@ -113,12 +121,22 @@ def export_model(
         }
     for name, array in tensors.items():
         if not np.isfinite(array).all():
-            raise UserError(f"{path}: {name} is not finite in {dtype}; export another step, or as float32.")
+            raise UserError(
+                f"{printable(path)}: {name} is not finite in {dtype}; export another step, or as float32."
+            )
     save_model_file(path, config, provenance, partial(save_file, tensors))
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run the command line; return the exit status."""
+
+    def work() -> None:
+        _export(_parser().parse_args(arguments))
+
+    return run_pretrain_command(work, "stopped; nothing was written. Run the same command to start again.")
+
+
+def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="python -m hear_mwmae.pretrain.export", description="Write a model file from a run's checkpoint."
     )
@@ -127,22 +145,22 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("--step", type=int, help="checkpoint of this step (default: the newest)")
     parser.add_argument("--encoder-only", action="store_true", help="leave the decoder out")
     parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the stored values")
-    options = parser.parse_args(arguments)
-    try:
-        _export(options)
-    except UserError as error:
-        print(f"export: {error}", file=sys.stderr)
-        return 2
-    return 0
+    return parser
 
 
 def _export(options: argparse.Namespace) -> None:
     if options.out.suffix != ".safetensors":
-        raise UserError(f"{options.out}: a model file is named *.safetensors.")
+        raise UserError(f"{printable(options.out)}: a model file is named *.safetensors.")
     if not options.out.absolute().parent.is_dir():
-        raise UserError(f"{options.out.parent}: there is no such folder; make it, or write elsewhere.")
+        raise UserError(
+            f"{printable(options.out.parent)}: there is no such folder; make it, or write elsewhere."
+        )
     config, data_hash = read_config(options.workdir)
     params, step = restore_params(options.workdir, options.step)
+    if read_config(options.workdir) != (config, data_hash):
+        raise UserError(
+            f"{printable(options.workdir)}: another run was begun there meanwhile; export it again."
+        )
     provenance = {
         "train": json.loads(config.to_json()),
         "step": step,

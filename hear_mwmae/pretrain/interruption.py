@@ -1,9 +1,9 @@
-"""Ctrl-C and SIGTERM end a run after the update that is under way, with a checkpoint."""
+"""Ctrl-C, SIGTERM and SIGHUP end a run after the update that is under way, with a checkpoint."""
 
 import signal
 from types import FrameType
 
-SIGNALS = (signal.SIGINT, signal.SIGTERM)
+SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
 class InterruptedRun(Exception):
@@ -18,7 +18,7 @@ class InterruptedRun(Exception):
 
 
 class StopRequest:
-    """As a context, remembers the first Ctrl-C or SIGTERM instead of dying of it; a second one kills."""
+    """As a context, remembers the first of these signals instead of dying of it; a second one kills."""
 
     def __init__(self) -> None:
         self.signal = 0
@@ -26,7 +26,9 @@ class StopRequest:
         self._before: dict[int, object] = {}
 
     def __enter__(self) -> "StopRequest":
-        self._before = {number: signal.signal(number, self._remember) for number in SIGNALS}
+        # Under nohup a hang-up is ignored, and stays so.
+        wanted = [number for number in SIGNALS if number == signal.SIGINT or not _is_ignored(number)]
+        self._before = {number: signal.signal(number, self._remember) for number in wanted}
         return self
 
     def __exit__(self, *_: object) -> None:
@@ -36,3 +38,7 @@ class StopRequest:
     def _remember(self, number: int, _: FrameType | None) -> None:
         self.signal = number
         self.__exit__()
+
+
+def _is_ignored(number: int) -> bool:
+    return signal.getsignal(number) is signal.SIG_IGN

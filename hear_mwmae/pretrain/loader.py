@@ -22,7 +22,7 @@ from jaxtyping import Float, Float16, Int
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.log_mel import STD_OFFSET
 from hear_mwmae.pretrain.manifest import Manifest, read_index, read_manifest
-from hear_mwmae.pretrain.records import DecodedClip, ShardReader
+from hear_mwmae.pretrain.records import DecodedClip, ShardReader, check_finite
 from hear_mwmae.pretrain.shared_memory import check_shared_memory, start_quiet_tracker
 from hear_mwmae.pretrain.worker import start_reader
 
@@ -268,8 +268,11 @@ class _BatchSource:
         rows = zip(self._shards[chosen].tolist(), self._rows[chosen].tolist(), strict=True)
         for number, (shard, row) in enumerate(rows):
             clip = self._reader.read(shard, row, frames=int(lengths[number]))
-            for crop, offset in zip(batch[number], offsets[number].tolist(), strict=True):
-                write_crop(clip, offset, crop)
+            try:
+                for crop, offset in zip(batch[number], offsets[number].tolist(), strict=True):
+                    write_crop(clip, offset, crop)
+            except ValueError as error:
+                raise self._reader.damaged(shard, row, error) from None
         return batch.reshape(-1, self._frames, self._bands)
 
 
@@ -278,15 +281,22 @@ def write_crop(clip: DecodedClip, first: int, out: Float[np.ndarray, "frames ban
 
     Mean and standard deviation are those of the whole clip, known from its record, so that only the crop is
     converted to float32.
+
+    Raises:
+        ValueError: the clip has other bands than `out`, or the crop is not finite.
     """
+    frames, wanted = len(clip.log_mel), len(out)
+    if clip.log_mel.shape[1] != out.shape[1]:
+        raise ValueError(f"{clip.log_mel.shape[1]} bands, not {out.shape[1]}")
     if clip.std == 0:
         out[...] = 0
         return
-    frames, wanted = len(clip.log_mel), len(out)
     if frames >= wanted:
-        widen(clip.log_mel[first : first + wanted], out)
+        values = clip.log_mel[first : first + wanted]
     else:
-        widen(clip.log_mel[reflected_positions(frames, wanted)], out)
+        values = clip.log_mel[reflected_positions(frames, wanted)]
+    check_finite(values)
+    widen(values, out)
     out -= clip.mean
     out /= np.float32(clip.std) + STD_OFFSET
 

@@ -6,7 +6,7 @@ Every record carries "step", the number of updates done. Only the first process 
 import json
 import sys
 import time
-from collections.abc import Iterator, Mapping
+from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +15,8 @@ import numpy as np
 from tqdm import tqdm
 
 from hear_mwmae.errors import UserError
+from hear_mwmae.files import append_line, set_aside, write_text
+from hear_mwmae.json_files import parse_json
 from hear_mwmae.pretrain.settings import TrainConfig
 
 JSONL_FILE = "log.jsonl"
@@ -24,12 +26,19 @@ Values = Mapping[str, float]
 
 
 def truncate_log(path: Path, step: int) -> None:
-    """Drop the records after `step` from a JSONL file, and a torn line at its end."""
+    """Drop the records after `step` from a JSONL file, and a torn line at its end.
+
+    If other lines cannot be read, the file as it was is set aside, with a warning.
+    """
     if not path.exists():
         return
-    temporary = path.with_suffix(".part")
-    temporary.write_text("".join(line for line, _ in _records(path, step)), encoding="utf-8")
-    temporary.replace(path)
+    records, damaged = _records(path)
+    kept = "".join(f"{line}\n" for line, record in records if record["step"] <= step)
+    if kept.encode() == path.read_bytes():
+        return
+    if damaged:
+        set_aside(path, f"{damaged} lines of it cannot be read and are left out")
+    write_text(path, kept)
 
 
 def loss_curve(path: Path, step: int, points: int = 100) -> list[tuple[int, float]]:
@@ -37,21 +46,30 @@ def loss_curve(path: Path, step: int, points: int = 100) -> list[tuple[int, floa
 
     The last record is always one of them; empty where there is no such file.
     """
-    records = [record for _, record in _records(path, step)] if path.exists() else []
-    curve = [(record["step"], round(record["loss"], 5)) for record in records if "loss" in record]
+    records = [record for _, record in _records(path)[0]] if path.exists() else []
+    curve = [
+        (record["step"], round(float(record["loss"]), 5))
+        for record in records
+        if record["step"] <= step and type(record.get("loss")) in (int, float)
+    ]
     kept = np.linspace(0, len(curve) - 1, min(points, len(curve))).round().astype(int)
     return [curve[index] for index in kept]
 
 
-def _records(path: Path, step: int) -> Iterator[tuple[str, dict[str, float]]]:
-    """The whole lines of a JSONL file up to `step`, as text and read."""
-    for line in path.read_text(encoding="utf-8").splitlines(keepends=True):
+def _records(path: Path) -> tuple[list[tuple[str, dict[str, float]]], int]:
+    """Return the lines of a JSONL file that are records, and how many others but a torn last one."""
+    records, damaged = [], 0
+    *lines, last = path.read_bytes().split(b"\n")
+    for line in [*lines, last]:
         try:
-            record = json.loads(line)
-            if line.endswith("\n") and record["step"] <= step:
-                yield line, record
-        except ValueError:
-            continue
+            record = parse_json(line, "a line", finite=False)
+            if type(record["step"]) is not int:
+                raise TypeError
+            records.append((line.decode().removesuffix("\r"), record))
+        except (UserError, KeyError, TypeError):
+            # Several lines may hang together at the end where they are separated otherwise.
+            damaged += line is not last or b"\r" in line
+    return records, damaged
 
 
 class Logs:
@@ -82,7 +100,7 @@ class Logs:
         if wandb_project:
             self._wandb = _start_wandb(wandb_project, workdir, config)
         truncate_log(workdir / JSONL_FILE, step)
-        self._file = (workdir / JSONL_FILE).open("a", encoding="utf-8")
+        self._path = workdir / JSONL_FILE
         self._tensorboard = SummaryWriter(str(workdir / TENSORBOARD), purge_step=step + 1)
         self._on_screen = sys.stderr.isatty()
         self._bar = tqdm(
@@ -96,7 +114,6 @@ class Logs:
         if not self._active:
             return
         self._bar.close()
-        self._file.close()
         self._tensorboard.close()
         if self._wandb:
             self._wandb.finish()
@@ -110,8 +127,7 @@ class Logs:
         """Write numbers of one step everywhere; where the screen is no terminal, as a line of its own."""
         if not self._active:
             return
-        self._file.write(json.dumps({"step": step, **values}) + "\n")
-        self._file.flush()
+        append_line(self._path, json.dumps({"step": step, **values}))
         for name, value in values.items():
             self._tensorboard.add_scalar(name, value, step)
         if self._wandb:
@@ -163,11 +179,11 @@ def _start_wandb(project: str, workdir: Path, config: TrainConfig) -> Any:
     run = wandb.init(
         project=project,
         dir=str(workdir),
-        id=path.read_text(encoding="utf-8") if path.exists() else None,
+        id=path.read_text(encoding="utf-8", errors="replace") if path.exists() else None,
         resume="allow",
         config=json.loads(config.to_json()),
     )
-    path.write_text(run.id, encoding="utf-8")
+    write_text(path, run.id)
     return run
 
 

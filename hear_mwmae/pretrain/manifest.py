@@ -3,21 +3,30 @@
 import dataclasses
 import hashlib
 import json
-import os
+import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
+from typing import Any
 
+import numpy as np
 import pyarrow
+import pyarrow.compute
 from pyarrow import parquet
 
+from hear_mwmae.config import FRONT_END_BANDS
 from hear_mwmae.errors import UserError
+from hear_mwmae.json_files import read_json
+from hear_mwmae.names import printable
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
 INDEX_FILE = "index.parquet"
 UNREADABLE_FILE = "unreadable.txt"
+REMARKS_FILE = "remarks.txt"
 PROGRESS_FOLDER = "progress"
+LONGEST_ID = 65535
+ROWS_AT_ONCE = 4096
 INDEX_SCHEMA = pyarrow.schema(
     [
         ("id", pyarrow.string()),
@@ -94,75 +103,93 @@ def read_manifest(directory: Path | str) -> Manifest:
         UserError: no finished preparation, a damaged or newer manifest, a file missing or of another size.
     """
     directory = Path(directory)
-    manifest = _parse(directory, _manifest_text(directory))
+    manifest = _parse(directory, _manifest_values(directory))
     for shard in (*manifest.shards, manifest.index):
         path = manifest.path(shard)
         if not path.is_file():
             raise UserError(
-                f"{path}: is missing, though {MANIFEST_FILE} lists it; restore or prepare it again."
+                f"{printable(path)}: is missing, though {MANIFEST_FILE} lists it; restore or prepare it "
+                "again."
             )
         if path.stat().st_size != shard.bytes:
             raise UserError(
-                f"{path}: has {path.stat().st_size} bytes, not the {shard.bytes} of {MANIFEST_FILE}; "
-                "restore it or prepare the data again."
+                f"{printable(path)}: has {path.stat().st_size} bytes, not the {shard.bytes} of "
+                f"{MANIFEST_FILE}; restore it or prepare the data again."
             )
     if sum(shard.clips for shard in manifest.shards) != manifest.clips:
         raise UserError(
-            f"{directory / MANIFEST_FILE}: the shards' clips do not add up; prepare the data again."
+            f"{printable(directory / MANIFEST_FILE)}: the shards' clips do not add up; prepare the data "
+            "again."
         )
     return manifest
 
 
-def _manifest_text(directory: Path) -> str:
+def _manifest_values(directory: Path) -> object:
+    name, path = printable(directory), directory / MANIFEST_FILE
     if not directory.is_dir():
-        raise UserError(f"{directory}: there is no such folder of prepared data; correct the path.")
-    try:
-        return (directory / MANIFEST_FILE).read_text(encoding="utf-8")
-    except UnicodeDecodeError:
-        raise UserError(f"{directory / MANIFEST_FILE}: is not text; prepare the data again.") from None
-    except FileNotFoundError:
-        if (directory / PROGRESS_FOLDER).is_dir():
-            raise UserError(
-                f"{directory}: its preparation is not finished; run the same prepare command again."
-            ) from None
-        raise UserError(
-            f"{directory}: holds no {MANIFEST_FILE}; make it with `python -m hear_mwmae.pretrain.prepare`."
-        ) from None
+        raise UserError(f"{name}: there is no such folder of prepared data; correct the path.")
+    if path.is_file():
+        return read_json(path)
+    if (directory / PROGRESS_FOLDER).is_dir():
+        raise UserError(f"{name}: its preparation is not finished; run the same prepare command again.")
+    raise UserError(
+        f"{name}: holds no {MANIFEST_FILE}; make it with `python -m hear_mwmae.pretrain.prepare`."
+    )
 
 
-def _parse(directory: Path, text: str) -> Manifest:
-    path = directory / MANIFEST_FILE
-    try:
-        values = json.loads(text)
-    except json.JSONDecodeError as error:
-        raise UserError(f"{path}: is not JSON ({error}); prepare the data again.") from None
+def _parse(directory: Path, values: object) -> Manifest:
+    name = printable(directory / MANIFEST_FILE)
     version = values.get("format") if isinstance(values, dict) else None
     if type(version) is int and version > FORMAT_VERSION:
-        raise UserError(f"{path}: has the newer format {version}; update this package.")
+        raise UserError(f"{name}: has the newer format {version}; update this package.")
     try:
-        values["shards"] = tuple(Shard(**shard) for shard in values["shards"])
-        values["index"] = Shard(**values["index"])
-        values["options"] = Options(**values["options"])
-        return Manifest(directory=directory, **values)
-    except (TypeError, KeyError, AttributeError):
-        raise UserError(f"{path}: is no manifest of prepared data; prepare the data again.") from None
+        shards = tuple(parse_shard(shard) for shard in values["shards"])
+        nested = {
+            "directory": directory,
+            "shards": shards,
+            "index": parse_shard(values["index"]),
+            "options": checked_fields(Options, values["options"]),
+        }
+        manifest = checked_fields(Manifest, values | nested)
+        if not shards or manifest.bands != FRONT_END_BANDS.get(manifest.front_end):
+            raise ValueError("no shards, or bands of another front end")
+        return manifest
+    except (TypeError, KeyError, AttributeError, ValueError):
+        raise UserError(f"{name}: is no manifest of prepared data; prepare the data again.") from None
 
 
-def verify(directory: Path | str) -> Manifest:
-    """Read every byte of a folder of prepared data and compare with the manifest's SHA-256.
+def parse_shard(values: object) -> Shard:
+    """Read what a manifest or a report says of one file.
 
     Raises:
-        UserError: what `read_manifest` raises, or a list of the damaged files.
+        ValueError, TypeError, KeyError: it is not that, or the file would lie elsewhere.
     """
-    manifest = read_manifest(directory)
+    shard = checked_fields(Shard, values)
+    if Path(shard.file).name != shard.file or not re.fullmatch("[0-9a-f]{64}", shard.sha256):
+        raise ValueError("no name of a file beside this one, or no SHA-256")
+    return shard
+
+
+def checked_fields(kind: type, values: object) -> Any:
+    """Make a dataclass of values whose types are those of its fields; numbers are finite and not negative.
+
+    Raises:
+        ValueError, TypeError, KeyError: they are not, or there are too many or too few.
+    """
+    for entry in dataclasses.fields(kind):
+        value = values.get(entry.name, entry.default)
+        allowed = (int, float) if entry.type is float else (entry.type,)
+        if entry.type in (int, float, str) and type(value) not in allowed:
+            raise TypeError(f"{entry.name} is no {entry.type.__name__}")
+        if type(value) in (int, float) and not 0 <= value < float("inf"):
+            raise ValueError(f"{entry.name} is negative or infinite")
+    return kind(**values)
+
+
+def damaged_files(manifest: Manifest) -> list[Path]:
+    """Read every byte and return the files whose SHA-256 is not the manifest's."""
     files = (*manifest.shards, manifest.index)
-    damaged = [str(manifest.path(file)) for file in files if file_sha256(manifest.path(file)) != file.sha256]
-    if damaged:
-        raise UserError(
-            f"{len(damaged)} of {len(files)} files are damaged, restore them or prepare the data again into "
-            "a new folder:\n  " + "\n  ".join(damaged)
-        )
-    return manifest
+    return [path for file in files if file_sha256(path := manifest.path(file)) != file.sha256]
 
 
 def read_index(manifest: Manifest) -> pyarrow.Table:
@@ -172,15 +199,44 @@ def read_index(manifest: Manifest) -> pyarrow.Table:
         UserError: a damaged index, or one that does not fit the manifest.
     """
     path = manifest.path(manifest.index)
+    content = path.read_bytes()
+    if hashlib.sha256(content).hexdigest() != manifest.index.sha256:
+        raise UserError(f"{printable(path)}: is damaged; prepare the data again.")
     try:
-        table = parquet.read_table(path)
+        table = _index_table(content, manifest)
     except (pyarrow.ArrowException, OSError):
-        raise UserError(f"{path}: is damaged; prepare the data again.") from None
-    if table.schema != INDEX_SCHEMA or len(table) != manifest.clips:
+        raise UserError(f"{printable(path)}: is damaged; prepare the data again.") from None
+    if table is None or not _fits(table, manifest):
         raise UserError(
-            f"{path}: does not list the {manifest.clips} clips of the manifest; prepare it again."
+            f"{printable(path)}: does not list the {manifest.clips} clips of the manifest; prepare it again."
         )
     return table
+
+
+def _index_table(content: bytes, manifest: Manifest) -> pyarrow.Table | None:
+    """The index in parts, so that one with clips or ids without end is noticed in time."""
+    file = parquet.ParquetFile(pyarrow.BufferReader(content))
+    if file.schema_arrow != INDEX_SCHEMA or file.metadata.num_rows != manifest.clips:
+        return None
+    parts = []
+    for part in file.iter_batches(ROWS_AT_ONCE):
+        longest = pyarrow.compute.max(pyarrow.compute.binary_length(part["id"])).as_py()
+        if part["id"].null_count or (longest or 0) > LONGEST_ID:
+            return None
+        parts.append(part)
+    return pyarrow.Table.from_batches(parts, INDEX_SCHEMA)
+
+
+def _fits(table: pyarrow.Table, manifest: Manifest) -> bool:
+    """Whether every record of every shard is one clip."""
+    counts = np.array([shard.clips for shard in manifest.shards])
+    shards, rows, frames = (table[name].to_numpy() for name in ("shard", "row", "frames"))
+    if any(table[name].null_count for name in table.column_names) or len(table) != counts.sum():
+        return False
+    places = np.stack([np.repeat(np.arange(len(counts)), counts), np.concatenate([*map(np.arange, counts)])])
+    found = np.stack([shards, rows])
+    found = found[:, np.lexsort(found[::-1])]
+    return bool(np.array_equal(found, places) and frames.min(initial=1) >= 1)
 
 
 def describe_file(path: Path, clips: int) -> Shard:
@@ -200,13 +256,3 @@ def content_sha256(clips: Sequence[tuple[str, str]]) -> str:
     for clip_id, values in sorted(clips):
         digest.update(f"{clip_id}\n{values}\n".encode())
     return digest.hexdigest()
-
-
-def write_atomically(path: Path, text: str) -> None:
-    """Write a text file such that a reader, or a crash, sees all of it or nothing."""
-    partial = path.with_name(path.name + ".partial")
-    with partial.open("w", encoding="utf-8") as file:
-        file.write(text)
-        file.flush()
-        os.fsync(file.fileno())
-    partial.replace(path)

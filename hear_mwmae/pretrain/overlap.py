@@ -30,11 +30,14 @@ from numpy.lib.stride_tricks import sliding_window_view
 from scipy.ndimage import maximum_filter1d
 from tqdm import tqdm
 
-from hear_mwmae.audio import find_audio, read_audio
+from hear_mwmae.audio import find_audio, read_sound
 from hear_mwmae.errors import UserError
+from hear_mwmae.files import name_as_text, replacing
+from hear_mwmae.names import printable
+from hear_mwmae.pretrain.content import CheckedContent
 from hear_mwmae.pretrain.log_mel import BANDS, HOP_MS, SAMPLE_RATE, log_mel
 from hear_mwmae.pretrain.manifest import read_index, read_manifest
-from hear_mwmae.pretrain.needed import missing_package
+from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.records import ShardReader
 
 # Up to 3.5 kHz: what remains of a copy that went through a telephone's rate or a thrifty codec.
@@ -243,8 +246,9 @@ class PreparedClips:
         """
         self.manifest = read_manifest(data)
         if self.manifest.bands != BANDS:
-            raise UserError(f"{data}: does not hold log-mels of sound; give another folder.")
+            raise UserError(f"{printable(data)}: does not hold log-mels of sound; give another folder.")
         self.index = read_index(self.manifest).to_pylist()
+        self.content = CheckedContent(self.manifest)
         shards = self.manifest.shards
         self._reader = ShardReader([self.manifest.path(s) for s in shards], [s.clips for s in shards])
 
@@ -275,11 +279,14 @@ def read_recordings(paths: Sequence[Path]) -> tuple[list[Chunk], Counter[str]]:
     left_out: Counter[str] = Counter()
     for file in tqdm(files, desc="reading", unit="file", disable=None):
         try:
-            found = chunks_of(str(file), log_mel(read_audio(file, SAMPLE_RATE)))
+            sound = read_sound(file, SAMPLE_RATE)
         except UserError as error:
-            print(f"overlap: warning: left out: {error}", file=sys.stderr)
+            print(f"warning: left out: {error}", file=sys.stderr)
             left_out["unreadable"] += 1
             continue
+        for remark in sound.remarks:
+            print(f"warning: {printable(file)}: {remark}", file=sys.stderr)
+        found = chunks_of(name_as_text(file), log_mel(sound.samples))
         if found is None:
             left_out[f"shorter than {(LENGTHS[-1] + 1) * HOP_MS / 1000:g} s"] += 1
         elif not found:
@@ -318,7 +325,15 @@ def _match(chunk: Chunk, clip: str, correlation: float, frame: float) -> Match:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 (something was found), 2 (a mistake) or 130."""
+    """Run the command line; return the exit status: 0, 1 (something was found), 2 (a mistake), 130, ..."""
+
+    def work() -> int:
+        return _overlap(_parser().parse_args(arguments))
+
+    return run_pretrain_command(work, "stopped; run the same command to start again.")
+
+
+def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
     name = "python -m hear_mwmae.pretrain.overlap"
     parser = argparse.ArgumentParser(prog=name, description=HELP, formatter_class=raw)
@@ -326,28 +341,20 @@ def main(arguments: Sequence[str] | None = None) -> int:
     parser.add_argument("recordings", type=Path, nargs="+", metavar="RECORDINGS", help="files or folders")
     parser.add_argument("--top", type=int, default=20, metavar="N", help="pairs to print (%(default)s)")
     parser.add_argument("--out", type=Path, metavar="CSV", help="file for the best match of every recording")
-    options = parser.parse_args(arguments)
-    try:
-        return _overlap(options)
-    except UserError as error:
-        print(f"overlap: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"overlap: {missing_package(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("overlap: stopped; run the same command to start again.", file=sys.stderr)
-        return 130
+    return parser
 
 
 def _overlap(options: argparse.Namespace) -> int:
     if options.top < 0:
         raise UserError("--top must be at least 0.")
     if options.out and not options.out.absolute().parent.is_dir():
-        raise UserError(f"{options.out.parent}: there is no such folder; make it, or write elsewhere.")
+        raise UserError(
+            f"{printable(options.out.parent)}: there is no such folder; make it, or write elsewhere."
+        )
     clips = PreparedClips(options.data)
     chunks, left_out = read_recordings(options.recordings)
     matches = find_overlap(clips, chunks)
+    clips.content.check_unchanged()
     if options.out:
         _write(options.out, matches)
     print(
@@ -362,7 +369,8 @@ def _overlap(options: argparse.Namespace) -> int:
     for match in matches[: options.top]:
         print(
             f"{match.evidence:6.2f} (correlation {match.correlation:.3f} over {match.chunk_s:.2f} s): "
-            f"{match.recording} at {match.recording_s:.2f} s, {match.clip} at {match.clip_s:.2f} s"
+            f"{printable(match.recording)} at {match.recording_s:.2f} s, {printable(match.clip)} at "
+            f"{match.clip_s:.2f} s"
         )
     found = sum(match.evidence > THRESHOLD for match in matches)
     print(f"{found} recordings with evidence above {THRESHOLD:g}")
@@ -371,12 +379,23 @@ def _overlap(options: argparse.Namespace) -> int:
 
 def _write(path: Path, matches: Sequence[Match]) -> None:
     try:
-        with path.open("w", encoding="utf-8", newline="") as file:
+        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
             writer = csv.writer(file)
             writer.writerow(field.name for field in fields(Match))
-            writer.writerows(map(astuple, matches))
+            writer.writerows(map(_cell, astuple(match)) for match in matches)
     except OSError as error:
-        raise UserError(f"{path}: cannot be written ({error.strerror}); give another --out.") from None
+        raise UserError(
+            f"{printable(path)}: cannot be written ({error.strerror}); give another --out."
+        ) from None
+
+
+def _cell(value: str | float) -> str | float:
+    """A name that a spreadsheet would take for a formula gets an apostrophe."""
+    return (
+        f"'{value}"
+        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+        else value
+    )
 
 
 if __name__ == "__main__":

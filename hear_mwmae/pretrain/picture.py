@@ -8,6 +8,7 @@ import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, UInt8
 
+from hear_mwmae.files import replacing
 from hear_mwmae.pretrain.masking import mask_noise
 from hear_mwmae.pretrain.model import Params, forward, patchify, unpatchify
 from hear_mwmae.pretrain.settings import TrainConfig
@@ -100,6 +101,5 @@ def paint_rows(
 def _write_png(path: Path, pixels: UInt8[np.ndarray, "height width 3"]) -> None:
     from matplotlib.image import imsave
 
-    temporary = path.with_suffix(".part")
-    imsave(temporary, pixels, format="png")
-    temporary.replace(path)
+    with replacing(path) as temporary:
+        imsave(temporary, pixels, format="png")

@@ -9,39 +9,42 @@ from collections import deque
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor
 from concurrent.futures.process import BrokenProcessPool
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager
 from functools import partial
 from pathlib import Path
 
 from filelock import FileLock, Timeout
 from tqdm import tqdm
 
-from hear_mwmae.errors import UserError
+from hear_mwmae.audio import LONGEST_HOURS
+from hear_mwmae.errors import UserError, first_line
+from hear_mwmae.names import printable
+from hear_mwmae.pretrain.content import verify
 from hear_mwmae.pretrain.manifest import (
     MANIFEST_FILE,
     PROGRESS_FOLDER,
+    REMARKS_FILE,
     UNREADABLE_FILE,
     Manifest,
     Options,
     read_manifest,
-    verify,
 )
-from hear_mwmae.pretrain.needed import missing_package
-from hear_mwmae.pretrain.records import EncodedClip
+from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.shards import ShardSequence
-from hear_mwmae.pretrain.sources import InputsHash, Source, Unreadable, encode_source, find_sources
+from hear_mwmae.pretrain.sources import InputsHash, Outcome, Source, Unreadable, encode_source, find_sources
 from hear_mwmae.pretrain.worker import start_worker
 
 # Files under way per process: enough to bridge a long one, little enough to keep their results in memory.
 FILES_AHEAD = 4
 SHORTEST_PIECE = 0.1
+REMARKS_SHOWN = 10
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
 HELP = f"""Turn folders of sound into log-mel shards for pre-training.
 
-Any wav, flac, ogg, opus or mp3 of any rate, length and channel count becomes 16 kHz mono, then a log-mel
-spectrogram (80 bands from 50 to 8000 Hz, 25 ms every 10 ms) stored as float16. DIR receives ArrayRecord
-shards, index.parquet (id, shard, row, frames) and {MANIFEST_FILE}.
+Any wav, flac, ogg, opus or mp3 of up to {LONGEST_HOURS} hours, of any rate and channel count, becomes
+16 kHz mono, then a log-mel spectrogram (80 bands from 50 to 8000 Hz, 25 ms every 10 ms) stored as float16.
+DIR receives ArrayRecord shards, index.parquet (id, shard, row, frames) and {MANIFEST_FILE}.
 
   python -m hear_mwmae.pretrain.prepare AUDIO_FOLDER --out DIR
   python -m hear_mwmae.pretrain.prepare a/ b/ one.wav --out DIR --workers 8
@@ -49,27 +52,23 @@ shards, index.parquet (id, shard, row, frames) and {MANIFEST_FILE}.
   python -m hear_mwmae.pretrain.prepare --verify DIR
 
 A stopped or killed run is continued by the same command, with the same result. What cannot be read is listed
-in {UNREADABLE_FILE} with the reason. Exit status: 0, 2 (a mistake), 130 (stopped).
+in {UNREADABLE_FILE} with the reason; what is doubtful in {REMARKS_FILE}: sound that ends before
+its header says, and channels that cancel each other. Linked folders are followed; hidden files, trash and
+system files are passed over. Exit status: 0, 2 (a mistake), 130, 143 or 129 (stopped).
 """
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 2 (a mistake) or 130 (stopped)."""
-    parser = _parser()
-    options = parser.parse_args(arguments)
-    if bool(options.verify) == bool(options.audio and options.out):
-        parser.error("give AUDIO and --out DIR, or --verify DIR")
-    try:
+    """Run the command line; return the exit status: 0, 2 (a mistake), 130, 143 or 129 (stopped)."""
+
+    def work() -> int:
+        parser = _parser()
+        options = parser.parse_args(arguments)
+        if bool(options.verify) == bool(options.audio and options.out):
+            parser.error("give AUDIO and --out DIR, or --verify DIR")
         return _verify(options.verify) if options.verify else _prepare(options)
-    except UserError as error:
-        print(f"prepare: {error}", file=sys.stderr)
-        return 2
-    except ModuleNotFoundError as error:
-        print(f"prepare: {missing_package(error)}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("prepare: stopped; run the same command again to continue.", file=sys.stderr)
-        return 130
+
+    return run_pretrain_command(work, "stopped; run the same command again to continue.")
 
 
 def _parser() -> argparse.ArgumentParser:
@@ -135,11 +134,24 @@ def _prepare(arguments: argparse.Namespace) -> int:
     if manifest.unreadable:
         listing = arguments.out / UNREADABLE_FILE
         print(
-            f"prepare: warning: {manifest.unreadable} files or records could not be read and are left out; "
-            f"{listing} lists them.",
+            f"warning: {manifest.unreadable} files or records could not be read and are left out; "
+            f"{printable(listing)} lists them.",
             file=sys.stderr,
         )
+    remarks = arguments.out / REMARKS_FILE
+    if remarks.is_file():
+        _tell_remarks(remarks)
     return 0
+
+
+def _tell_remarks(listing: Path) -> None:
+    """Name the first clips that end early or whose channels cancel each other."""
+    with listing.open(encoding="utf-8") as file:
+        lines = [printable(line.rstrip("\n").replace("\t", ": ", 1)) for line in file]
+    for line in lines[:REMARKS_SHOWN]:
+        print(f"warning: {line}", file=sys.stderr)
+    if len(lines) > REMARKS_SHOWN:
+        print(f"warning: {len(lines)} such remarks in all; {printable(listing)} lists them.", file=sys.stderr)
 
 
 def prepare(
@@ -162,13 +174,14 @@ def prepare(
     sources = find_sources(roots, options.inputs)
     if (out / MANIFEST_FILE).is_file():
         return _finished_earlier(out, sources, options, strict=strict)
-    with _writing_to(out):
+    with _writing_to(out), ExitStack() as stack:
         shards = ShardSequence(out, sources, options)
         _refuse(shards.unreadable, strict=strict)
         first, passed = shards.position
         if shards.reports:
-            print(f"prepare: continuing behind {len(shards.reports)} finished shards.", file=sys.stderr)
+            print(f"continuing behind {len(shards.reports)} finished shards.", file=sys.stderr)
         encode = partial(encode_source, options=options)
+        stack.callback(shards.abandon)
         with _processes(workers) as pool, _progress_bar(len(sources), first) as bar:
             results = _in_order(pool, encode, sources[first:], ahead=FILES_AHEAD * workers)
             for source_number, outcomes in enumerate(results, first):
@@ -199,7 +212,9 @@ def _writing_to(out: Path) -> Iterator[None]:
         with FileLock(progress / "lock", timeout=0):
             yield
     except Timeout:
-        raise UserError(f"{out}: another run is writing there; wait for it or give another --out.") from None
+        raise UserError(
+            f"{printable(out)}: another run is writing there; wait for it or give another --out."
+        ) from None
     except BrokenProcessPool:
         raise UserError(
             "A worker process was ended, perhaps for want of memory; the same command, with fewer --workers, "
@@ -207,10 +222,10 @@ def _writing_to(out: Path) -> Iterator[None]:
         ) from None
     except (OSError, RuntimeError) as error:
         # The writer of shards reports a full disk as a RuntimeError.
-        reason = getattr(error, "strerror", None) or str(error).split(";")[0]
+        reason = getattr(error, "strerror", None) or first_line(error).split(";")[0]
         raise UserError(
-            f"{out}: cannot be written ({reason}); make room or give another --out. The same command "
-            "continues behind the finished shards."
+            f"{printable(out)}: cannot be written ({reason}); make room or give another --out. The same "
+            "command continues behind the finished shards."
         ) from None
 
 
@@ -233,11 +248,11 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _in_order(
     pool: ProcessPoolExecutor,
-    encode: Callable[[Source], list[EncodedClip | Unreadable]],
+    encode: Callable[[Source], list[Outcome]],
     sources: Iterable[Source],
     *,
     ahead: int,
-) -> Iterator[list[EncodedClip | Unreadable]]:
+) -> Iterator[list[Outcome]]:
     """Yield the results in the order of the sources, with at most `ahead` of them under way."""
     pending: deque[Future] = deque()
     for source in sources:
@@ -256,13 +271,13 @@ def _finished_earlier(out: Path, sources: Sequence[Source], options: Options, *,
     manifest = read_manifest(out)
     if InputsHash(sources, options).of_first(len(sources)) != manifest.inputs_sha256:
         raise UserError(
-            f"{out}: was prepared from other files or with other options; give another --out, or delete "
-            "the folder to prepare it again."
+            f"{printable(out)}: was prepared from other files or with other options; give another --out, "
+            "or delete the folder to prepare it again."
         )
     if strict and manifest.unreadable:
         raise UserError(
-            f"{out}: was prepared without {manifest.unreadable} files or records that could not be read "
-            f"({UNREADABLE_FILE} lists them): repair or remove them, or leave out --strict."
+            f"{printable(out)}: was prepared without {manifest.unreadable} files or records that could not "
+            f"be read ({UNREADABLE_FILE} lists them): repair or remove them, or leave out --strict."
         )
     return manifest
 

@@ -12,6 +12,10 @@ from pathlib import Path
 
 import jax
 
+from hear_mwmae.errors import UserError
+from hear_mwmae.files import set_aside, write_text
+from hear_mwmae.json_files import read_json
+
 RUN_FILE = "run.json"
 # Of a start, what belongs into a file that is given away: not the command and the host, which name folders.
 PUBLIC = (
@@ -24,19 +28,26 @@ PACKAGES = ("hear-mwmae", "jax", "jaxlib", "optax", "orbax-checkpoint", "grain",
 def add_start(workdir: Path, step: int) -> None:
     """Append this start of a run, from `step` updates on, to the list in its `run.json`."""
     path = workdir / RUN_FILE
-    text = json.dumps({"starts": [*_starts(path), describe_start(step)]}, indent=1)
-    temporary = path.with_suffix(".part")
-    temporary.write_text(text, encoding="utf-8")
-    temporary.replace(path)
+    write_text(path, json.dumps({"starts": [*_starts(path), describe_start(step)]}, indent=1))
 
 
 def public_starts(workdir: Path) -> list[dict[str, object]]:
-    """Return what `run.json` says of every start, without the command and the host."""
+    """Return what `run.json` says of every start, without command and host; nothing if it is damaged."""
     return [{name: start[name] for name in PUBLIC if name in start} for start in _starts(workdir / RUN_FILE)]
 
 
 def _starts(path: Path) -> list[dict[str, object]]:
-    return json.loads(path.read_text(encoding="utf-8"))["starts"] if path.exists() else []
+    """What the file says; a damaged one, on which no result depends, is set aside with a warning."""
+    if not path.exists():
+        return []
+    try:
+        starts = read_json(path, finite=False)["starts"]
+        if all(isinstance(start, dict) for start in starts):
+            return starts
+    except (UserError, KeyError, TypeError):
+        pass
+    set_aside(path, "is not the list of a run's starts, and a new one is begun")
+    return []
 
 
 def describe_start(step: int) -> dict[str, object]:

@@ -6,6 +6,7 @@ without touching the rest of the clip.
 """
 
 import hashlib
+import math
 import struct
 import threading
 from dataclasses import dataclass
@@ -16,6 +17,7 @@ import numpy as np
 from jaxtyping import Float, Float16
 
 from hear_mwmae.errors import UserError
+from hear_mwmae.names import printable
 from hear_mwmae.pretrain.log_mel import mean_and_std
 
 # Else imported where a shard is opened, so that a command without the package can say what it needs.
@@ -27,6 +29,7 @@ TRAILER = struct.Struct("<IHHff")
 # Groups of one record: a larger one would be read whole for every clip.
 WRITER_OPTIONS = "group_size:1,uncompressed"
 READER_OPTIONS = "readahead_buffer_size:0,max_parallelism:0"
+EXPONENT = np.uint16(0x7C00)
 READ_BUFFER_BYTES = 32768
 PREPARE_AGAIN = "prepare the data again into a new folder (`prepare --verify DIR` lists all that is damaged)"
 
@@ -84,7 +87,7 @@ def decode_clip(record: bytes) -> DecodedClip:
     """Take a record apart.
 
     Raises:
-        ValueError: bytes of another length than the trailer says.
+        ValueError: bytes of another length than the trailer says, or a mean or deviation that is none.
     """
     if len(record) < TRAILER.size:
         raise ValueError(f"{len(record)} bytes are no record")
@@ -92,9 +95,21 @@ def decode_clip(record: bytes) -> DecodedClip:
     values = frames * bands
     if 2 * values + name_length + TRAILER.size != len(record):
         raise ValueError(f"{len(record)} bytes do not hold the {frames} frames that they state")
+    if not (math.isfinite(mean) and 0 <= std < math.inf):
+        raise ValueError(f"a mean of {mean} and a deviation of {std} are none")
     log_mel = np.frombuffer(record, "<f2", values).reshape(frames, bands)
     name = record[2 * values : 2 * values + name_length].decode()
     return DecodedClip(name, log_mel, mean, std)
+
+
+def check_finite(values: Float16[np.ndarray, "frames bands"]) -> None:
+    """Refuse NaN and infinity, which have all bits of the exponent; in a tenth of the time of `isfinite`.
+
+    Raises:
+        ValueError: there is one.
+    """
+    if (values.view(np.uint16) & EXPONENT == EXPONENT).any():
+        raise ValueError("holds NaN or infinite values")
 
 
 class ShardWriter:
@@ -146,15 +161,19 @@ class ShardReader:
         try:
             clip = decode_clip(reader.read([row])[0])
         except (ValueError, IndexError, RuntimeError) as error:
-            raise UserError(
-                f"{self._paths[shard]}: record {row} is damaged ({_reason(error)}); {PREPARE_AGAIN}."
-            ) from None
+            raise self.damaged(shard, row, error) from None
         if len(clip.log_mel) != frames:
             raise UserError(
-                f"{self._paths[shard]}: record {row} has {len(clip.log_mel)} frames, not {frames} as in the "
-                f"index; {PREPARE_AGAIN}."
+                f"{printable(self._paths[shard])}: record {row} has {len(clip.log_mel)} frames, not "
+                f"{frames} as in the index; {PREPARE_AGAIN}."
             )
         return clip
+
+    def damaged(self, shard: int, row: int, error: Exception) -> UserError:
+        """Say what is wrong with a record."""
+        return UserError(
+            f"{printable(self._paths[shard])}: record {row} is damaged ({_reason(error)}); {PREPARE_AGAIN}."
+        )
 
     def _reader(self, shard: int) -> "ArrayRecordReader":
         with self._lock:
@@ -170,11 +189,13 @@ class ShardReader:
             # The reader of a file that cannot be opened says nothing and holds no records.
             path.open("rb").close()
         except OSError as error:
-            raise UserError(f"{path}: the shard cannot be opened ({error.strerror}).") from None
+            raise UserError(f"{printable(path)}: the shard cannot be opened ({error.strerror}).") from None
         reader = ArrayRecordReader(str(path), READER_OPTIONS, file_reader_buffer_size=READ_BUFFER_BYTES)
         clips = reader.num_records()
         if clips != self._clips[shard]:
-            raise UserError(f"{path}: holds {clips} clips, not {self._clips[shard]}; {PREPARE_AGAIN}.")
+            raise UserError(
+                f"{printable(path)}: holds {clips} clips, not {self._clips[shard]}; {PREPARE_AGAIN}."
+            )
         return reader
 
 

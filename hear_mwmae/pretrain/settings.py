@@ -9,8 +9,10 @@ import json
 import math
 from dataclasses import dataclass
 
-from hear_mwmae.config import ModelConfig
+from hear_mwmae.config import ModelConfig, typed
 from hear_mwmae.errors import UserError
+from hear_mwmae.json_files import parse_json
+from hear_mwmae.names import printable
 
 PRECISIONS = ("bfloat16", "float32")
 KERNELS = ("xla", "cudnn")
@@ -111,8 +113,18 @@ class TrainConfig:
         return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=1)
 
     @classmethod
-    def from_json(cls, text: str) -> "TrainConfig":
-        """Read what `to_json` wrote."""
-        values = json.loads(text)
-        model = ModelConfig.from_json(json.dumps(values.pop("model")))
-        return cls(model=model, **values)
+    def from_json(cls, text: str, *, source: str = "training settings") -> "TrainConfig":
+        """Read what `to_json` wrote; `source` names the file in error messages.
+
+        Raises:
+            UserError: no JSON object, an unknown setting, or a value of the wrong type.
+        """
+        values = parse_json(text, source)
+        if not isinstance(values, dict) or "model" not in values:
+            raise UserError(f"{source}: holds no settings with a model.")
+        model = ModelConfig.from_json(json.dumps(values.pop("model")), source=source)
+        defaults = {field.name: field.default for field in dataclasses.fields(cls) if field.name != "model"}
+        if unknown := sorted(set(values) - set(defaults)):
+            raise UserError(f"{source}: there is no setting {printable(unknown[0])!r}.")
+        given = {name: typed(name, value, defaults[name], source) for name, value in values.items()}
+        return cls(model=model, **given)

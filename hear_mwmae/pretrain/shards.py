@@ -19,22 +19,28 @@ from pyarrow import parquet
 
 from hear_mwmae.config import FRONT_END_BANDS
 from hear_mwmae.errors import UserError
+from hear_mwmae.files import replacing, write_text
+from hear_mwmae.json_files import read_json
+from hear_mwmae.names import printable
 from hear_mwmae.pretrain.log_mel import HOP_MS
 from hear_mwmae.pretrain.manifest import (
     INDEX_FILE,
     INDEX_SCHEMA,
     MANIFEST_FILE,
     PROGRESS_FOLDER,
+    REMARKS_FILE,
     UNREADABLE_FILE,
     Manifest,
     Options,
     Shard,
+    checked_fields,
     content_sha256,
     describe_file,
-    write_atomically,
+    file_sha256,
+    parse_shard,
 )
 from hear_mwmae.pretrain.records import EncodedClip, ShardWriter
-from hear_mwmae.pretrain.sources import InputsHash, Source, Unreadable
+from hear_mwmae.pretrain.sources import InputsHash, Outcome, Remark, Source, Unreadable
 
 
 @dataclass
@@ -52,6 +58,8 @@ class Report:
     """Id, frames, SHA-256 of the values."""
     unreadable: list[tuple[str, str]] = field(default_factory=list)
     """Id and reason."""
+    remarks: list[tuple[str, str]] = field(default_factory=list)
+    """Id, and what is doubtful about a clip that is kept."""
     largest_error: float = 0.0
     squared_error: float = 0.0
 
@@ -90,17 +98,27 @@ class ShardSequence:
         """Id and reason of all that could not be read so far."""
         return [entry for report in (*self.reports, self._report) for entry in report.unreadable]
 
+    @property
+    def remarks(self) -> list[tuple[str, str]]:
+        """Id and remark of all that is doubtful so far."""
+        return [entry for report in (*self.reports, self._report) for entry in report.remarks]
+
+    def abandon(self) -> None:
+        """Remove the shard in work, which the next run begins anew."""
+        self._partial.unlink(missing_ok=True)
+
     def _finished(self) -> list[Report]:
         reports: list[Report] = []
         while (path := self._report_path(len(reports))).is_file():
             report = _read_report(path)
-            shard = self.directory / report.shard.file
-            if not shard.is_file() or shard.stat().st_size != report.shard.bytes:
+            shard = report and self.directory / report.shard.file
+            # What is not there as it was written is written again.
+            if not report or not shard.is_file() or file_sha256(shard) != report.shard.sha256:
                 break
             if self._inputs.of_first(report.sources) != report.inputs_sha256:
                 raise UserError(
-                    f"{self.directory}: holds shards of other inputs or other options; give another --out, "
-                    "or delete the folder to start again."
+                    f"{printable(self.directory)}: holds shards of other inputs or other options; give "
+                    "another --out, or delete the folder to start again."
                 )
             reports.append(report)
         return reports
@@ -108,11 +126,14 @@ class ShardSequence:
     def _report_path(self, number: int) -> Path:
         return self._progress / f"{number:05}.json"
 
-    def add(self, source_number: int, outcome_number: int, outcome: EncodedClip | Unreadable) -> None:
-        """Append a clip, or note one that could not be read; both numbers count from 0."""
+    def add(self, source_number: int, outcome_number: int, outcome: Outcome) -> None:
+        """Append a clip, or note what could not be read or is doubtful; both numbers count from 0."""
         self._report.sources, self._report.outcomes = source_number + 1, outcome_number + 1
         if isinstance(outcome, Unreadable):
             self._report.unreadable.append((outcome.id, outcome.reason))
+            return
+        if isinstance(outcome, Remark):
+            self._report.remarks.append((outcome.id, outcome.text))
             return
         if self._writer is None:
             self._writer = ShardWriter(self._partial)
@@ -135,7 +156,7 @@ class ShardSequence:
         self._partial.replace(path)
         report.shard = describe_file(path, len(report.clips))
         report.inputs_sha256 = self._inputs.of_first(report.sources)
-        write_atomically(self._report_path(len(self.reports)), json.dumps(dataclasses.asdict(report)))
+        write_text(self._report_path(len(self.reports)), json.dumps(dataclasses.asdict(report)))
         self.reports.append(report)
         self._report = Report(sources=report.sources, outcomes=report.outcomes)
 
@@ -150,10 +171,11 @@ class ShardSequence:
         if not self.reports:
             example = ": ".join(self.unreadable[0]) if self.unreadable else "the files hold no records"
             raise UserError(f"None of {len(self._sources)} files could be read ({example}).")
-        _write_unreadable(self.directory / UNREADABLE_FILE, self.unreadable)
+        _write_list(self.directory / UNREADABLE_FILE, self.unreadable)
+        _write_list(self.directory / REMARKS_FILE, self.remarks)
         frames = _write_index(self.directory / INDEX_FILE, self.reports)
         manifest = self._manifest(frames)
-        write_atomically(self.directory / MANIFEST_FILE, manifest.to_json())
+        write_text(self.directory / MANIFEST_FILE, manifest.to_json())
         shutil.rmtree(self._progress)
         return manifest
 
@@ -181,9 +203,25 @@ class ShardSequence:
         )
 
 
-def _read_report(path: Path) -> Report:
-    values = json.loads(path.read_text(encoding="utf-8"))
-    return Report(**{**values, "shard": Shard(**values["shard"])})
+def _read_report(path: Path) -> Report | None:
+    """Return what a report says, or None if it is damaged."""
+    try:
+        values = read_json(path)
+        report = checked_fields(Report, values | {"shard": parse_shard(values["shard"])})
+        clips = [_text_of(clip, (str, int, str)) for clip in report.clips]
+        unreadable = [_text_of(entry, (str, str)) for entry in report.unreadable]
+        remarks = [_text_of(entry, (str, str)) for entry in report.remarks]
+    except (OSError, UserError, TypeError, ValueError, KeyError, AttributeError):
+        return None
+    if len(clips) != report.shard.clips:
+        return None
+    return dataclasses.replace(report, clips=clips, unreadable=unreadable, remarks=remarks)
+
+
+def _text_of(entry: Sequence, kinds: Sequence[type]) -> tuple:
+    if [type(value) for value in entry] != list(kinds):
+        raise TypeError(f"{entry!r} is no entry of a report")
+    return tuple(entry)
 
 
 def _write_index(path: Path, reports: Sequence[Report]) -> int:
@@ -194,12 +232,13 @@ def _write_index(path: Path, reports: Sequence[Report]) -> int:
         "row": [row for report in reports for row in range(len(report.clips))],
         "frames": [clip[1] for report in reports for clip in report.clips],
     }
-    parquet.write_table(pyarrow.table(columns, schema=INDEX_SCHEMA), path)
+    with replacing(path) as temporary:
+        parquet.write_table(pyarrow.table(columns, schema=INDEX_SCHEMA), temporary)
     return sum(columns["frames"])
 
 
-def _write_unreadable(path: Path, unreadable: Sequence[tuple[str, str]]) -> None:
-    """List what could not be read, one line of id, tabulator and reason each; no file if there is nothing."""
+def _write_list(path: Path, entries: Sequence[tuple[str, str]]) -> None:
+    """Write one line of id, tabulator and reason each; no file if there is nothing."""
     path.unlink(missing_ok=True)
-    if unreadable:
-        write_atomically(path, "".join(f"{clip_id}\t{reason}\n" for clip_id, reason in unreadable))
+    if entries:
+        write_text(path, "".join(f"{clip_id}\t{reason}\n" for clip_id, reason in entries))

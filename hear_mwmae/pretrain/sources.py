@@ -12,8 +12,10 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float
 
-from hear_mwmae.audio import find_audio, printable, read_audio
-from hear_mwmae.errors import UserError
+from hear_mwmae.audio import find_audio, read_sound
+from hear_mwmae.errors import UserError, first_line
+from hear_mwmae.files import files_below, name_as_text
+from hear_mwmae.names import printable
 from hear_mwmae.pretrain.log_mel import SAMPLE_RATE, log_mel
 from hear_mwmae.pretrain.manifest import Options
 from hear_mwmae.pretrain.records import EncodedClip, encode_clip
@@ -47,6 +49,21 @@ class Unreadable:
     reason: str
 
 
+@dataclass(frozen=True)
+class Remark:
+    """What is doubtful about a file that is taken."""
+
+    id: str
+    text: str
+
+
+Outcome = EncodedClip | Unreadable | Remark
+
+
+class ChangedSource(UserError):
+    """A file is no longer the one that was listed."""
+
+
 def find_sources(roots: Sequence[Path], inputs: str = "audio") -> list[Source]:
     """List the files below the roots, ordered by id, so that the order of the roots does not matter.
 
@@ -65,8 +82,8 @@ def find_sources(roots: Sequence[Path], inputs: str = "audio") -> list[Source]:
             source = _source(prefix + path.relative_to(base).as_posix(), path)
             if source.id in found:
                 raise UserError(
-                    f"{path} and {found[source.id].path} would both be clip {source.id!r}: "
-                    "give the folder that holds both."
+                    f"{printable(path)} and {printable(found[source.id].path)} would both be clip "
+                    f"{source.id!r}: give the folder that holds both."
                 )
             found[source.id] = source
     sources = [found[key] for key in sorted(found)]
@@ -91,29 +108,36 @@ def _tfrecords(root: Path) -> tuple[list[Path], Path]:
         return _listed_in_csv(root)
     if root.is_file():
         return [root], root.parent
-    files = [path for path in root.rglob("*") if path.suffix in TFRECORD_SUFFIXES and path.is_file()]
+    files = files_below(root, TFRECORD_SUFFIXES) if root.is_dir() else []
     if not files:
         what = "holds no *.tfrec or *.tfrecord files" if root.is_dir() else "there is no such file or folder"
-        raise UserError(f"{root}: {what}; correct the path.")
+        raise UserError(f"{printable(root)}: {what}; correct the path.")
     return files, root
 
 
 def _listed_in_csv(table: Path) -> tuple[list[Path], Path]:
     """Files of column `files`, relative to the table where not absolute, and the deepest folder of all."""
-    with table.open(encoding="utf-8", newline="") as file:
-        names = [row.get("files") for row in csv.DictReader(file)]
-    if not names or not all(names):
-        raise UserError(f"{table}: needs a column 'files' with the path of a TFRecord file in every row.")
+    name = printable(table)
+    try:
+        with table.open(encoding="utf-8-sig", newline="") as file:
+            rows = csv.DictReader(file, strict=True)
+            if (rows.fieldnames or []).count("files") != 1:
+                raise UserError(f"{name}: needs a column 'files', once, with paths of TFRecord files.")
+            names = [row["files"] for row in rows]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise UserError(f"{name}: is no table of comma-separated values in UTF-8 ({error}).") from None
+    if not names or not all(names) or any("\0" in entry for entry in names):
+        raise UserError(f"{name}: needs a column 'files' with the path of a TFRecord file in every row.")
     files = [Path(os.path.abspath(table.parent / name)) for name in dict.fromkeys(names)]
     missing = [path for path in files if not path.is_file()]
     if missing:
-        raise UserError(f"{table}: lists {missing[0]}, which does not exist; correct the table.")
+        raise UserError(f"{name}: lists {printable(missing[0])}, which does not exist; correct the table.")
     return files, Path(os.path.commonpath([path.parent for path in files]))
 
 
 def _source(clip_id: str, path: Path) -> Source:
     status = path.stat()
-    return Source(printable(clip_id).translate(LINE_BREAKS), path, status.st_size, status.st_mtime_ns)
+    return Source(name_as_text(clip_id).translate(LINE_BREAKS), path, status.st_size, status.st_mtime_ns)
 
 
 class InputsHash:
@@ -131,30 +155,57 @@ class InputsHash:
         return self._digest.hexdigest()
 
 
-def encode_source(source: Source, options: Options) -> list[EncodedClip | Unreadable]:
-    """Decode a file, take log-mels, encode them; what cannot be read takes its place in the list."""
-    outcomes: list[EncodedClip | Unreadable] = []
+def encode_source(source: Source, options: Options) -> list[Outcome]:
+    """Decode a file, take log-mels, encode them; what cannot be read or is doubtful is in the list, too.
+
+    Raises:
+        ChangedSource: the file is not the one that was listed, which the inputs' hash is of.
+    """
+    outcomes: list[Outcome] = []
     read = {"audio": _log_mels_of_audio, "tfrecord": _log_mels_of_records, "images": _image}[options.inputs]
     try:
-        for clip_id, spectrogram in read(source, options):
-            if isinstance(spectrogram, ValueError):
-                outcomes.append(Unreadable(clip_id, str(spectrogram)))
-                continue
-            try:
-                outcomes.append(encode_clip(clip_id, spectrogram))
-            except UserError as error:
-                outcomes.append(Unreadable(clip_id, str(error)))
+        for clip_id, found in read(source, options):
+            if isinstance(found, str):
+                outcomes.append(Remark(clip_id, found))
+            elif isinstance(found, ValueError):
+                outcomes.append(Unreadable(clip_id, first_line(found)))
+            else:
+                outcomes.append(_encoded(clip_id, found))
     except Exception as error:
         # Whatever a decoder makes of one broken file among millions, the others shall be prepared.
-        reason = str(error).removeprefix(f"{source.path}: ") or type(error).__name__
-        outcomes.append(Unreadable(source.id, " ".join(reason.split())))
+        reason = str(error).removeprefix(f"{printable(source.path)}: ") or type(error).__name__
+        outcomes.append(Unreadable(source.id, printable(" ".join(reason.split()))))
+    _check_unchanged(source)
     return outcomes
+
+
+def _encoded(clip_id: str, spectrogram: Float[np.ndarray, "frames bands"]) -> Outcome:
+    try:
+        return encode_clip(clip_id, spectrogram)
+    except UserError as error:
+        return Unreadable(clip_id, str(error))
+
+
+def _check_unchanged(source: Source) -> None:
+    try:
+        status = source.path.stat()
+        if (status.st_size, status.st_mtime_ns) == (source.size, source.modified_ns):
+            return
+    except OSError:
+        pass
+    raise ChangedSource(
+        f"{printable(source.path)}: was changed while the data were prepared; run the same command again "
+        "when it is complete (into a new folder, if shards before it are finished)."
+    )
 
 
 def _log_mels_of_audio(
     source: Source, options: Options
-) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"]]]:
-    pieces = cut(read_audio(source.path, SAMPLE_RATE), options.clip_seconds)
+) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"] | str]]:
+    sound = read_sound(source.path, SAMPLE_RATE)
+    for remark in sound.remarks:
+        yield source.id, remark
+    pieces = cut(sound.samples, options.clip_seconds)
     for number, piece in enumerate(pieces):
         yield f"{source.id}#{number}" if len(pieces) > 1 else source.id, log_mel(piece)
 

@@ -16,9 +16,13 @@ from jaxtyping import Float
 from hear_mwmae.pretrain.log_mel import BANDS
 
 READ_BYTES = 1 << 20
-LARGEST_RECORD_BYTES = 1 << 28
+# A record of ten seconds has 320 kB; this is a quarter of an hour and more.
+LARGEST_RECORD_BYTES = 1 << 25
+# Log-mels of sound shrink to no less than half; what grows more than this was made to fill a memory.
+LARGEST_EXPANSION, FREE_EXPANSION_BYTES = 20, 1 << 26
 CASTAGNOLI = 0x82F63B78
 FLOAT32 = 1
+MOST_FIELDS = 10_000
 VARINT, FIXED64, BYTES, FIXED32 = 0, 1, 2, 5
 
 
@@ -42,11 +46,17 @@ def read_log_mels(path: Path) -> Iterator[Float[np.ndarray, "frames bands"] | Va
 def _inflated(path: Path) -> Iterator[bytes]:
     """Yield the content of a zlib file part by part; its own checksum is verified at the end."""
     stream = zlib.decompressobj()
+    allowed = FREE_EXPANSION_BYTES + LARGEST_EXPANSION * path.stat().st_size
     with path.open("rb") as file:
         try:
-            while part := file.read(READ_BYTES):
-                yield stream.decompress(part)
-            yield stream.flush()
+            while not stream.eof and (part := stream.unconsumed_tail or file.read(READ_BYTES)):
+                content = stream.decompress(part, READ_BYTES)
+                allowed -= len(content)
+                if allowed < 0:
+                    raise ValueError(
+                        f"expands to more than {LARGEST_EXPANSION} times its size, the most that is read"
+                    )
+                yield content
         except zlib.error as error:
             raise ValueError(f"no undamaged zlib stream ({error})") from None
     if not stream.eof:
@@ -64,7 +74,7 @@ def _records(parts: Iterator[bytes]) -> Iterator[bytes]:
                 length = _checked_length(bytes(buffer[:12]))
                 needed = 12 + length + 4
             else:
-                yield bytes(buffer[12 : 12 + length])
+                yield bytes(memoryview(buffer)[12 : 12 + length])
                 del buffer[:needed]
                 needed, length = 12, None
     if buffer:
@@ -73,8 +83,10 @@ def _records(parts: Iterator[bytes]) -> Iterator[bytes]:
 
 def _checked_length(header: bytes) -> int:
     length, checksum = int.from_bytes(header[:8], "little"), int.from_bytes(header[8:], "little")
-    if _masked_crc32c(header[:8]) != checksum or length > LARGEST_RECORD_BYTES:
+    if _masked_crc32c(header[:8]) != checksum:
         raise ValueError("no TFRecord file, or a damaged one (wrong checksum of a record's length)")
+    if length > LARGEST_RECORD_BYTES:
+        raise ValueError(f"a record of {length} bytes, beyond the {LARGEST_RECORD_BYTES} that are read")
     return length
 
 
@@ -100,9 +112,9 @@ def _masked_crc32c(data: bytes) -> int:
 
 def _log_mel(record: bytes) -> Float[np.ndarray, "frames bands"]:
     """Read feature `audio` of a `tf.train.Example`."""
-    for features in _fields(record, 1):
+    for features in _fields(memoryview(record), 1):
         for entry in _fields(features, 1):
-            if _fields(entry, 1) == [b"audio"]:
+            if [bytes(name) for name in _fields(entry, 1)] == [b"audio"]:
                 values = [value for feature in _fields(entry, 2) for kind in _fields(feature, 1)
                           for value in _fields(kind, 1)]  # fmt: skip
                 if len(values) == 1:
@@ -110,19 +122,22 @@ def _log_mel(record: bytes) -> Float[np.ndarray, "frames bands"]:
     raise ValueError("a record without one byte string in feature 'audio'")
 
 
-def _tensor(message: bytes) -> Float[np.ndarray, "frames bands"]:
-    """Read a `TensorProto` of float32 values [frames, bands]."""
+def _tensor(message: memoryview) -> Float[np.ndarray, "frames bands"]:
+    """Read a `TensorProto` of finite float32 values [frames, bands]."""
     content = _fields(message, 4)
     shape = [(_fields(dim, 1) or [0])[0] for shape in _fields(message, 2) for dim in _fields(shape, 2)]
     if _fields(message, 1) != [FLOAT32] or len(content) != 1 or len(shape) != 2:
         raise ValueError("feature 'audio' is no serialised float32 tensor [frames, bands]")
     if shape[1] != BANDS or shape[0] < 1 or len(content[0]) != 4 * shape[0] * shape[1]:
         raise ValueError(f"feature 'audio' has the shape {shape}, not [frames, {BANDS}]")
-    return np.frombuffer(content[0], "<f4").reshape(shape)
+    values = np.frombuffer(content[0], "<f4").reshape(shape)
+    if not np.isfinite(values).all():
+        raise ValueError("feature 'audio' holds NaN or infinite values")
+    return values
 
 
-def _fields(message: bytes | int, wanted: int) -> list[bytes | int]:
-    """Values of a field of a protocol-buffer message: integers for varints, else bytes."""
+def _fields(message: memoryview | int, wanted: int) -> list[memoryview | int]:
+    """Values of a field of a protocol-buffer message: integers for varints, else bytes (not copied)."""
     if isinstance(message, int):
         raise ValueError("a record with a number where a message is due")
     found, position = [], 0
@@ -142,10 +157,12 @@ def _fields(message: bytes | int, wanted: int) -> list[bytes | int]:
             raise ValueError("a record whose message breaks off")
         if key >> 3 == wanted:
             found.append(value)
+        if len(found) > MOST_FIELDS:
+            raise ValueError(f"a record with more than {MOST_FIELDS} fields of one kind")
     return found
 
 
-def _varint(message: bytes, position: int) -> tuple[int, int]:
+def _varint(message: memoryview, position: int) -> tuple[int, int]:
     """Return an integer of 7 bits per byte, and the position after it."""
     value = shift = 0
     while position < len(message) and shift < 64:

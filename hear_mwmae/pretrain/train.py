@@ -14,6 +14,7 @@ from pathlib import Path
 import jax
 
 from hear_mwmae.errors import UserError
+from hear_mwmae.names import printable
 from hear_mwmae.pretrain.checkpoints import Checkpoints
 from hear_mwmae.pretrain.cost import peak_flops, train_flops_per_crop
 from hear_mwmae.pretrain.data_sets import load_data_sets, whole_pass
@@ -79,10 +80,9 @@ def train(config: TrainConfig, options: RunOptions) -> None:
     """Run, or go on with, the training in `options.workdir` to its end.
 
     Raises:
-        UserError: unusable data or settings, a checkpoint of another run, a loss that is not finite, or too
-        little
-            memory.
-        InterruptedRun: Ctrl-C or SIGTERM; the state was saved.
+        UserError: unusable data or settings, data that change, a checkpoint of another run, a loss that is
+            not finite, or too little memory.
+        InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; the state was saved.
     """
     with contextlib.ExitStack() as stack:
         stop = stack.enter_context(StopRequest())
@@ -91,8 +91,8 @@ def train(config: TrainConfig, options: RunOptions) -> None:
             Trainer(config, options, stop, stack).run()
         except OSError as error:
             raise UserError(
-                f"{error.filename or options.workdir}: {error.strerror or error}. Run the same command to go "
-                "on from the last checkpoint."
+                f"{printable(error.filename or options.workdir)}: {error.strerror or error}. Run the same "
+                "command to go on from the last checkpoint."
             ) from error
 
 
@@ -106,6 +106,7 @@ class Trainer:
         self.mesh = data_mesh()
         check_batch(config, jax.device_count(), jax.process_count())
         self.data = load_data_sets(config, options.data, options.validation)
+        self.data.check_content()
         self.steps_per_epoch = config.steps_per_epoch(len(self.data.training))
         self.total_steps = config.total_steps(self.steps_per_epoch)
         options.workdir.mkdir(parents=True, exist_ok=True)
@@ -258,6 +259,7 @@ class Trainer:
         stopping = self._stop_wanted() and self.step < self.total_steps
         if stopping or self.step == self.total_steps or self._due(self.options.checkpoint_every):
             self._read_metrics()
+            self.data.check_unchanged()
             self.checkpoints.save(self.state, self.batches.get_state(), self.step)
             self.throughput.restart()
         if stopping:
@@ -265,7 +267,7 @@ class Trainer:
             number = self._stop.signal or signal.SIGTERM
             raise InterruptedRun(
                 f"stopped after step {self.step} of {self.total_steps}, which is saved in "
-                f"{self.options.workdir}. Run the same command to go on.",
+                f"{printable(self.options.workdir)}. Run the same command to go on.",
                 128 + number,
             )
 

@@ -14,8 +14,10 @@ def start_worker() -> None:
 
 
 def start_reader(*_: int) -> None:
-    """Leave SIGTERM to the parent too: a cluster sends it to all processes, and the run has yet to save."""
-    signal.signal(signal.SIGTERM, signal.SIG_IGN)
+    """Leave SIGTERM and SIGHUP to the parent too: all processes get them, and the run has yet to save."""
+    for name in ("SIGTERM", "SIGHUP"):
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), signal.SIG_IGN)
     start_worker()
 
 

@@ -125,13 +125,13 @@ def test_what_cannot_be_compared_is_counted(
     (tmp_path / "broken.wav").write_bytes(b"no sound")
     assert run(unrelated, tmp_path) == 2
     assert capsys.readouterr().err.splitlines()[-1] == (
-        "overlap: None of 4 recordings can be read and holds enough sound to compare."
+        "error: None of 4 recordings can be read and holds enough sound to compare."
     )
     write(tmp_path / "sound.wav", np.concatenate([babble(1, seed=2), np.zeros(4 * RATE, np.float32)]))
     assert run(unrelated, tmp_path) == 0
     out, err = capsys.readouterr()
     assert "\nleft out: 1 shorter than 0.17 s, 2 silent or steady, 1 unreadable\n" in out
-    assert err.startswith(f"overlap: warning: left out: {tmp_path / 'broken.wav'}: cannot be decoded")
+    assert err.startswith(f"warning: left out: {tmp_path / 'broken.wav'}: cannot be decoded")
 
 
 @pytest.mark.parametrize(
@@ -150,7 +150,7 @@ def test_mistakes_are_named_in_one_line(
     sound = write(tmp_path / "sound.wav", babble(0.5, seed=1))
     assert run(*(a.format(data=unrelated, folder=tmp_path, sound=sound) for a in arguments)) == 2
     error = capsys.readouterr().err
-    assert error.startswith("overlap: ")
+    assert error.startswith("error: ")
     assert message in error
     assert error.count("\n") == 1
 

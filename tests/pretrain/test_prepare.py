@@ -16,11 +16,12 @@ from sounds import contents, tone, write, write_tones
 from hear_mwmae.audio import read_audio
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain import shards
+from hear_mwmae.pretrain.content import verify
 from hear_mwmae.pretrain.log_mel import log_mel
-from hear_mwmae.pretrain.manifest import Manifest, Options, read_index, read_manifest, verify
+from hear_mwmae.pretrain.manifest import Manifest, Options, read_index, read_manifest
 from hear_mwmae.pretrain.prepare import main, prepare
 from hear_mwmae.pretrain.records import ShardReader
-from hear_mwmae.pretrain.sources import Source, cut, encode_source, find_sources
+from hear_mwmae.pretrain.sources import cut, encode_source, find_sources
 
 ROOT = Path(__file__).resolve().parents[2]
 
@@ -231,7 +232,7 @@ def test_a_package_that_is_missing_is_named(
     monkeypatch.setitem(sys.modules, "array_record", None)
     command = [str(write_tones(tmp_path / "sounds", [0.2])), "--out", str(tmp_path / "out"), "--workers", "1"]
     assert main(command) == 2
-    assert "prepare: needs array_record" in capsys.readouterr().err
+    assert "error: needs array_record" in capsys.readouterr().err
 
 
 def test_strict_stops_at_the_first_unreadable_file(
@@ -243,7 +244,7 @@ def test_strict_stops_at_the_first_unreadable_file(
     command = [str(sounds), "--out", str(out), "--workers", "1", "--shard-clips", "2"]
     assert main([*command, "--strict"]) == 2
     error = capsys.readouterr().err
-    assert error.startswith("prepare: 003.wav: cannot be decoded")
+    assert error.startswith("error: 003.wav: cannot be decoded")
     assert "skip it by leaving out --strict" in error
     assert (out / "clips-00000.array_record").exists()
     assert main(command) == 0
@@ -304,7 +305,7 @@ def test_long_files_are_cut_into_equal_pieces(seconds: float, pieces: int) -> No
 def test_a_decoder_that_breaks_costs_one_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     path = write(tmp_path / "a.wav", tone(0.1))
     monkeypatch.setattr(soundfile.SoundFile, "read", lambda *_, **__: np.zeros(1 << 60))
-    [outcome] = encode_source(Source("a.wav", path, 1, 1), Options())
+    [outcome] = encode_source(*find_sources([path]), Options())
     assert outcome.id == "a.wav"
     assert "Unable to allocate" in outcome.reason or "array is too big" in outcome.reason
 
@@ -359,7 +360,7 @@ def test_a_folder_that_does_not_fit_its_manifest_is_refused(prepared: Path, tmp_
         assert str(folder) in str(error.value)
 
     for wrong, message in {
-        "{": "manifest.json: is not JSON",
+        "{": "manifest.json is not JSON",
         "[]": "is no manifest of prepared data",
         damage(text, clips=None, extra=1): "is no manifest of prepared data",
         damage(text, shards=[{}]): "is no manifest of prepared data",
@@ -397,7 +398,7 @@ def test_verify_finds_a_changed_byte(
     records[len(records) // 3] ^= 1
     shard.write_bytes(records)
     assert main(["--verify", str(folder)]) == 2
-    assert "1 of 5 files are damaged" in (error := capsys.readouterr().err)
+    assert "1 of 5 files are damaged or replaced" in (error := capsys.readouterr().err)
     assert str(shard) in error
 
 

@@ -3,6 +3,7 @@
 import argparse
 from collections.abc import Sequence
 
+from hear_mwmae.command import run_command
 from hear_mwmae.pretrain.configs import SETS, Run
 from hear_mwmae.pretrain.cost import PEAK_FLOPS, parameter_count, train_flops_per_crop
 
@@ -41,6 +42,10 @@ def _line(name: str, run: Run) -> str:
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Print the list of all runs; return the exit status."""
+    return run_command(lambda: _print_all(arguments), "stopped.")
+
+
+def _print_all(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="python -m hear_mwmae.pretrain.configs", description=__doc__)
     parser.parse_args(arguments)
     for table, module in SETS.items():
