@@ -104,7 +104,8 @@ class HearModel:
     files
         Every file that the answers depend on, as it was when it was read.
     unseen
-        Whether there are no numbers of the model that its framework knows of, and no file in their place.
+        Whether there are no numbers of the model that its framework knows of, and nobody said in which files
+        they are.
     """
 
     def __init__(self, spec: ModelSpec, device: str = "auto"):
@@ -129,13 +130,13 @@ class HearModel:
             self.n_fixed = sum(tensor.numel() for tensor in self._model.buffers())
         settings = {"module": spec.module, "sample_rate": self.sample_rate, "options": dict(spec.options)}
         sources = all_sources(self._module, spec.module)
-        read = {path: mark for path, mark in loaded.read.items() if path not in sources}
+        read = {**loaded.read, **({} if weights else loaded.mapped)}
+        read = {path: mark for path, mark in read.items() if path not in sources}
         named_and_read = {**loaded.named, **read}
         self.fingerprint = fingerprint(settings, sources, loaded.given, weights, named_and_read)
         self.files: Mapping[Path, FileMark] = {**sources, **loaded.given, **named_and_read}
         self.read_files = sorted(named_and_read)
-        said = hasattr(self._module, "WEIGHT_FILES")
-        self.unseen = not (weights or loaded.given or named_and_read or said)
+        self.unseen = not (weights or loaded.given or hasattr(self._module, "WEIGHT_FILES"))
         self.read_later: dict[Path, None] = {}
         self._weights_then = weights_digest(weights)
 

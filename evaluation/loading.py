@@ -13,7 +13,7 @@ from typing import Any
 from evaluation.errors import EvaluationError
 from evaluation.fingerprint import source_marks, states_before_import
 from evaluation.marks import FileMark, FileState, file_state, files_below, mark_file, states_of, touched_file
-from evaluation.opened import Opened
+from evaluation.opened import Opened, data_among, mapped_files
 from evaluation.surroundings import Quit, Surroundings, seed_everything
 from tasks.names import printable
 
@@ -34,8 +34,8 @@ class ImportedModule:
 class LoadedModel:
     """What `load_model` returned, with every file that it depends on as that was when it was read.
 
-    `given` are the weights of the command line, `named` those that the module says in WEIGHT_FILES and `read`
-    those that it was seen to open.
+    `given` are the weights of the command line, `named` those that the module says in WEIGHT_FILES, `read`
+    those that it was seen to open and `mapped` those that some library has mapped into memory.
     """
 
     model: Any
@@ -43,6 +43,7 @@ class LoadedModel:
     given: Mapping[Path, FileMark]
     named: Mapping[Path, FileMark]
     read: Mapping[Path, FileMark]
+    mapped: Mapping[Path, FileMark]
 
 
 _imports: weakref.WeakKeyDictionary[ModuleType, tuple[Surroundings, dict[Path, FileMark]]] = (
@@ -88,7 +89,7 @@ def load_model(imported: ImportedModule, name: str, weights: str, options: Mappi
     module, surroundings = imported.module, imported.surroundings.copy()
     path = os.path.abspath(weights) if weights and os.path.exists(weights) else weights
     given = states_of(files_below(Path(path))) if path else {}
-    named = _named_files(module, name)
+    named, before = _named_files(module, name), mapped_files()
     try:
         with surroundings.entered(here=True) as opened:
             seed_everything()
@@ -103,8 +104,10 @@ def load_model(imported: ImportedModule, name: str, weights: str, options: Mappi
         ) from error
     marks = _mark(name, given), _mark(name, named)
     read = {**imported.read, **_marked(name, opened, module)}
+    mapped = _mark(name, data_among(mapped_files() - before, own_folder(module)))
     known = {*given, *named}
-    return LoadedModel(model, surroundings, *marks, {p: m for p, m in read.items() if p not in known})
+    found = ({p: m for p, m in files.items() if p not in known} for files in (read, mapped))
+    return LoadedModel(model, surroundings, *marks, *found)
 
 
 def all_sources(module: ModuleType, name: str) -> dict[Path, FileMark]:

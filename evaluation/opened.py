@@ -4,6 +4,7 @@ import os
 import sys
 import sysconfig
 import threading
+from collections.abc import Iterable
 from pathlib import Path
 from typing import Any
 
@@ -64,6 +65,22 @@ class Opened:
             for path, state in self._states.items()
             if state is not None and path not in self._written and path.is_file() and _is_data(path, package)
         }
+
+
+def mapped_files() -> set[Path]:
+    """Return the files that this process has mapped into memory, where the system tells (Linux)."""
+    try:
+        lines = Path("/proc/self/maps").read_text(errors="surrogateescape").splitlines()
+    except OSError:
+        return set()
+    fields = (line.split(maxsplit=5) for line in lines)
+    return {Path(field[5]) for field in fields if len(field) == 6 and field[5].startswith("/")}
+
+
+def data_among(paths: Iterable[Path], package: Path | None) -> dict[Path, FileState]:
+    """Return those of the files that may hold weights, see `Opened.data_files`."""
+    states = {path: file_state(path) for path in paths if _is_data(path, package) and path.is_file()}
+    return {path: state for path, state in states.items() if state is not None}
 
 
 _WRITING = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC | os.O_APPEND

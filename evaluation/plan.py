@@ -325,9 +325,12 @@ def plan_text(session: Session) -> str:
 
 def _weights_lines(card: ModelCard) -> Iterator[str]:
     """Say by which files a model is known, where its framework does not show all that it is."""
-    if card.read_files and not card.n_parameters and not card.n_fixed:
-        yield f"      reads {names_of(card.read_files)}: hashed, so that other content is another model"
-    if card.unseen:
+    if card.unseen and card.read_files:
+        yield (
+            f"      warning: no weights of {card.spec.module} can be seen; it is known by the files that it "
+            f"reads: {names_of(card.read_files)}. Others, of weights, it should name: WEIGHT_FILES = [...]"
+        )
+    elif card.unseen:
         yield (
             f"      warning: no weights of {card.spec.module} can be seen; if it has any, others would be "
             "taken for these. Give them as MODULE@WEIGHTS, or let the module name its files: "

@@ -5,6 +5,7 @@ import locale
 import logging
 import os
 import random
+import resource
 import signal
 import sys
 import warnings
@@ -25,6 +26,12 @@ _guards: list[torch.inference_mode] = []
 def _enter_inference_mode() -> None:
     _guards.append(torch.inference_mode())
     _guards[-1].__enter__()
+
+
+def _umask() -> int:
+    mask = os.umask(0)
+    os.umask(mask)
+    return mask
 
 
 DISTURBANCES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
@@ -86,6 +93,18 @@ DISTURBANCES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
     "showing warnings": (lambda: setattr(warnings, "showwarning", print), lambda: warnings.showwarning),
     "output": (lambda: setattr(sys, "stdout", None), lambda: sys.stdout),
     "errors": (lambda: setattr(sys, "stderr", None), lambda: sys.stderr),
+    "mask of new files": (lambda: os.umask(0o77), _umask),
+    "timer": (lambda: signal.setitimer(signal.ITIMER_REAL, 1000), lambda: signal.getitimer(0)[0] > 0),
+    "limits": (
+        lambda: resource.setrlimit(
+            resource.RLIMIT_NOFILE, (100, resource.getrlimit(resource.RLIMIT_NOFILE)[1])
+        ),
+        lambda: resource.getrlimit(resource.RLIMIT_NOFILE),
+    ),
+    "attention": (
+        lambda: torch.backends.cuda.enable_flash_sdp(False),
+        torch.backends.cuda.flash_sdp_enabled,
+    ),
     "exceptions": (lambda: setattr(sys, "excepthook", print), lambda: sys.excepthook),
     "arguments": (lambda: sys.argv.append("--more"), lambda: list(sys.argv)),
     "logging": (
