@@ -3,6 +3,7 @@
 import os
 import sys
 import sysconfig
+import tempfile
 import threading
 from collections.abc import Iterable
 from pathlib import Path
@@ -27,6 +28,7 @@ _hooked: list[bool] = []
 class Opened:
     """The files that Python opens to read while this context is entered, each as it was at that moment.
 
+    What is written after it was read (an index, a log) is none of them, nor is a temporary file of one's own.
     Compiled libraries (ONNX, TFLite, safetensors) open files past Python; those are not seen.
     """
 
@@ -52,7 +54,8 @@ class Opened:
         writes = bool(set(mode) & set("wax+")) if isinstance(mode, str) else bool(flags & _WRITING)
         if writes:
             self._written.add(path)
-        elif path not in self._states:
+            self._states.pop(path, None)
+        elif path not in self._states and not (path in self._written and _is_temporary(path)):
             self._states[path] = file_state(path)
 
     def data_files(self, package: Path | None) -> dict[Path, FileState]:
@@ -63,7 +66,7 @@ class Opened:
         return {
             path: state
             for path, state in self._states.items()
-            if state is not None and path not in self._written and path.is_file() and _is_data(path, package)
+            if state is not None and path.is_file() and _is_data(path, package)
         }
 
 
@@ -103,6 +106,10 @@ def _is_data(path: Path, package: Path | None) -> bool:
         return False
     elsewhere = (*_SYSTEM, sysconfig.get_path("stdlib"), sys.prefix, sys.base_prefix)
     return not any(path.is_relative_to(folder) for folder in elsewhere) and not _is_personal(path)
+
+
+def _is_temporary(path: Path) -> bool:
+    return path.is_relative_to(os.path.abspath(tempfile.gettempdir()))
 
 
 def _is_personal(path: Path) -> bool:

@@ -266,6 +266,33 @@ def test_hidden_weights_that_a_library_maps_are_part_of_the_model(
     assert len(fingerprints) == 2
 
 
+def test_what_a_module_writes_itself_is_no_part_of_it(write: Callable[..., str], tmp_path: Path) -> None:
+    index, made = tmp_path / "index.json", tmp_path / "made.json"
+    index.write_text("0")
+    name = write(
+        "read_writes",
+        weights=f"""self.scale = 2; index, made = pathlib.Path({str(index)!r}), pathlib.Path({str(made)!r})
+        n = int(index.read_text()); index.write_text(str(n + 1))
+        made.write_text(str(n)); made.read_text()""",
+    )
+    first, second = (HearModel(ModelSpec(name), "cpu") for _ in range(2))
+    assert first.read_files == second.read_files == []
+    assert first.fingerprint == second.fingerprint
+
+
+def test_weights_that_are_others_at_each_loading(
+    write: Callable[..., str], tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000)
+    drawn = "self.scale = torch.nn.Parameter(torch.rand(3, generator={}))"
+    name = write("read_drawn", weights=drawn.format("torch.Generator().manual_seed(torch.seed() % 2**31)"))
+    line = arguments(tmp_path / "tasks", tmp_path, "--preset", "quick", "--seeds", "1")
+    assert run_main([*line, "--models", name]) == 1
+    assert "read_drawn has other weights each time it is loaded" in capsys.readouterr().err
+    name = write("read_seeded", weights=drawn.format("None"))
+    assert run_main([*line, "--models", name, "--run", "seeded"]) == 0, "the global generators start alike"
+
+
 def test_files_that_a_module_names_are_part_of_it(write: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "named").mkdir()
     (tmp_path / "named" / "a.onnx").write_bytes(b"1")
