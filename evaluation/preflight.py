@@ -31,7 +31,7 @@ from evaluation.job import Job
 from evaluation.metrics import METRICS
 from evaluation.plan import ModelCard, Session, plan_text, prepare
 from evaluation.probe import Fit, Rows, train_stack
-from evaluation.protocol import ProbeConfig
+from evaluation.protocol import Config, ProbeConfig
 from tasks import Task, decode
 
 MEASURED_SECONDS = 30.0
@@ -42,6 +42,10 @@ BATCH_SECONDS = 16.0
 
 MEASURED_ROWS = 20_000
 """A classifier is measured on at most so many rows; more of them take time in proportion."""
+
+MEASURED_PASSES = 5
+REGRESSION_PASSES = (20, 1000)
+"""How often a logistic regression goes over its rows: on easy ones, and at most."""
 
 
 @dataclass(frozen=True)
@@ -156,16 +160,21 @@ def _training_seconds(session: Session, jobs: Sequence[Job], share: float) -> tu
     start = time.perf_counter()
     for number, (job, fits) in enumerate(waiting):
         if not number or time.perf_counter() - start < share:
-            per_work = _epoch_seconds(job, device) / _work(job)
-        epoch, config = per_work * _work(job), job.preset.grid[0]
-        shortest += fits * epoch * _fewest_epochs(config)
-        longest += fits * epoch * config.max_epochs
+            measured = _epoch_seconds if isinstance(job.preset.grid[0], ProbeConfig) else _pass_seconds
+            per_work = measured(job, device) / _work(job)
+        epoch = per_work * _work(job)
+        fewest, most = _epochs(job.preset.grid[0])
+        shortest += fits * epoch * fewest
+        longest += fits * epoch * most
     return shortest, longest
 
 
-def _fewest_epochs(config: ProbeConfig) -> int:
-    """Return after how many epochs a classifier stops whose first check is its best."""
-    return min(config.max_epochs, config.check_val_every_n_epoch * (config.patience + 1))
+def _epochs(config: Config) -> tuple[int, int]:
+    """Return how often a classifier goes over its rows if its first check is its best, and at most."""
+    if isinstance(config, ProbeConfig):
+        fewest = config.check_val_every_n_epoch * (config.patience + 1)
+        return min(config.max_epochs, fewest), config.max_epochs
+    return REGRESSION_PASSES
 
 
 def _rows(job: Job) -> dict[str, int]:
@@ -179,8 +188,9 @@ def _rows(job: Job) -> dict[str, int]:
 
 def _work(job: Job) -> float:
     """Return what an epoch's time goes with: rows times what each takes, for jobs that are not measured."""
-    config, dim = job.preset.grid[0], job.entry.identity["dim"]
-    width = config.hidden_dim if config.hidden_layers else len(job.task.vocabulary)
+    config, dim, width = job.preset.grid[0], job.entry.identity["dim"], len(job.task.vocabulary)
+    if isinstance(config, ProbeConfig) and config.hidden_layers:
+        width = config.hidden_dim
     return _rows(job)["train"] * (dim + width) * width
 
 
@@ -206,6 +216,33 @@ def _epoch_seconds(job: Job, device: torch.device) -> float:
     start = time.perf_counter()
     train_stack(fits, *parts.values(), n_labels, score)
     return (time.perf_counter() - start) * scale / (networks * epochs)
+
+
+class _Enough(Exception):
+    """So many passes were measured."""
+
+
+def _pass_seconds(job: Job, device: torch.device) -> float:
+    """Measure the seconds of one pass of a logistic regression over the job's training rows."""
+    from evaluation.linear import regress
+
+    counts, n_labels, passes = _rows(job), len(job.task.vocabulary), 0
+    scale = max(1.0, counts["train"] / MEASURED_ROWS)
+    generator = torch.Generator().manual_seed(0)
+    rows = _random_rows(job, max(2, int(counts["train"] / scale)), n_labels, generator, device)
+    hot = torch.from_numpy(_multi_hot(rows.target, n_labels)).to(device)
+
+    def on_pass() -> None:
+        nonlocal passes
+        passes += 1
+        if passes > MEASURED_PASSES:
+            raise _Enough
+
+    start = time.perf_counter()
+    with contextlib.suppress(_Enough):
+        multilabel = job.task.metadata.prediction_type == "multilabel"
+        regress(rows.x, hot, job.preset.grid[0], multilabel=multilabel, on_pass=on_pass)
+    return (time.perf_counter() - start) * scale / min(passes, MEASURED_PASSES)
 
 
 def _random_rows(
