@@ -241,4 +241,4 @@ def _write_list(path: Path, entries: Sequence[tuple[str, str]]) -> None:
     """Write one line of id, tabulator and reason each; no file if there is nothing."""
     path.unlink(missing_ok=True)
     if entries:
-        write_text(path, "".join(f"{clip_id}\t{reason}\n" for clip_id, reason in entries))
+        write_text(path, "".join(f"{printable(clip_id)}\t{reason}\n" for clip_id, reason in entries))
