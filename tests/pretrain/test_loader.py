@@ -328,4 +328,4 @@ def test_workers_end_with_a_killed_process(folder: Path) -> None:
     ) as process:
         assert process.stdout.readline() == "(4, 100, 80)\n"
         process.kill()
-        assert process.communicate(timeout=20) == ("", None)
+        assert process.communicate(timeout=120) == ("", None)

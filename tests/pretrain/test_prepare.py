@@ -143,7 +143,7 @@ def command_line(*arguments: str | Path) -> list[str]:
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
-    deadline = time.monotonic() + 60
+    deadline = time.monotonic() + 300
     while not path.exists():
         assert time.monotonic() < deadline
         assert process.poll() is None, "it ended before it could be killed"

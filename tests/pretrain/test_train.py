@@ -7,6 +7,7 @@ import shutil
 import signal
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from types import SimpleNamespace
 
@@ -125,21 +126,23 @@ def test_killed_and_restarted_it_ends_with_the_same_bits(
     assert starts[-1]["step"] > 0
 
 
-@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGTERM, 143)])
+@pytest.mark.parametrize(("number", "status"), [(signal.SIGINT, 130), (signal.SIGHUP, 129)])
 def test_a_signal_ends_the_run_after_its_step(
     whole_run: Path,
     data: Path,
     tmp_path: Path,
     monkeypatch: pytest.MonkeyPatch,
+    request: pytest.FixtureRequest,
     number: signal.Signals,
     status: int,
 ) -> None:
-    before = signal.getsignal(number)
     stop_after(monkeypatch, 7, number)
+    # Where the tests run under nohup it is ignored, and stays so.
+    request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     with pytest.raises(InterruptedRun, match=r"stopped after step 7 of 12.*saved in") as stop:
         train(CONFIG, RunOptions(data, tmp_path, log_every=1, checkpoint_every=0, picture_every=0))
     assert stop.value.exit_status == status
-    assert signal.getsignal(number) == before
+    assert signal.getsignal(number) == signal.SIG_DFL
     assert restore_params(tmp_path)[1] == 7
     train(CONFIG, RunOptions(data, tmp_path, log_every=1, checkpoint_every=0, picture_every=0))
     assert_equal_params(tmp_path, whole_run)
@@ -183,13 +186,20 @@ def test_damaged_checkpoints(
 ) -> None:
     stopped_run(data, tmp_path, monkeypatch)
     damage(tmp_path / "checkpoints" / "5")
-    with pytest.warns(
-        UserWarning, match=r"checkpoint of step 5 cannot be read \(state/.* is damaged\).*from the one before"
+    with (tmp_path / "log.jsonl").open("ab") as log_file:
+        log_file.write(b"\xff\xfe\n")
+    (tmp_path / "run.json").write_text("{")
+    with (
+        pytest.warns(UserWarning, match=r"step 5 cannot be read \(state/.* is damaged\).*from the one"),
+        pytest.warns(UserWarning, match=r"log\.jsonl: 1 lines of it cannot be read"),
+        pytest.warns(UserWarning, match=r"run\.json: is not the list of a run's starts"),
     ):
         train(CONFIG, RunOptions(data, tmp_path, **FINE))
     assert_equal_params(tmp_path, whole_run)
     assert (tmp_path / "damaged").is_dir()
-    for checkpoint in (tmp_path / "checkpoints").iterdir():
+    first, *others = (tmp_path / "checkpoints").iterdir()
+    (first / "sha256.json").write_text("{}")
+    for checkpoint in others:
         damage(checkpoint)
     with pytest.raises(UserError, match="none of the 3 checkpoints can be read"):
         train(CONFIG, RunOptions(data, tmp_path, **FINE))
