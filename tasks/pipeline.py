@@ -9,18 +9,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from tasks.audio import (
-    Recorded,
-    check_length,
-    fit_length,
-    header_rate,
-    is_silent,
-    naming,
-    read_recording,
-    write_at_rates,
-)
+from tasks.audio import header_rate
+from tasks.clips import WrittenClip, oddities, record, write_clips
 from tasks.errors import TaskError
-from tasks.findings import named
 from tasks.folds import new_folds, subsampled
 from tasks.format import Clip, clip_fault, read_task, write_task
 from tasks.info import MAX_SECONDS, TaskInfo
@@ -30,9 +21,6 @@ from tasks.work import Progress, Say, new_directory, run_parallel
 
 DEFAULT_RATES = (16000, 44100)
 """Sample rates (Hz) that are written unless others are asked for, where recordings have as much."""
-
-_MAX_PEAK = 8.0
-"""Times full scale, 18 dB, up to which a recording is taken to be loud and not of another scale."""
 
 Splits = Mapping[str, tuple[Recording, ...]]
 
@@ -144,7 +132,7 @@ def build_plan(
     target = out / plan.directory
     with new_directory(target) as folder:
         write_task(folder, plan.metadata, plan.clips)
-        written = _write_audio(folder, plan, rates, progress)
+        written = write_clips(folder, plan.splits, plan.metadata.sample_duration, rates, progress)
     _report(target, plan, rates, written, say)
     return target
 
@@ -314,7 +302,7 @@ def _without_bad(plan: Plan, limit: int, say: Say, progress: Progress | None) ->
             for recording in members[path]:
                 if what := clip_fault(recording.clip):
                     return f"{path}: the clip {what}"
-                _record(recording, seconds)
+                record(recording, seconds)
         except TaskError as error:
             return str(error)
         return None
@@ -331,70 +319,12 @@ def _without_bad(plan: Plan, limit: int, say: Say, progress: Progress | None) ->
     return plan.without(list(faults)) if faults else plan
 
 
-def _record(recording: Recording, seconds: float | None) -> Recorded:
-    """As much of a recording as its clip takes; TaskError when it is bad."""
-    recorded = read_recording(recording.path, recording.start, seconds)
-    if recorded.peak > _MAX_PEAK:
-        raise TaskError(
-            f"{recording.path} has samples up to {recorded.peak:.4g}, where full scale is 1; divide it by "
-            "its full scale."
-        )
-    return recorded
-
-
-@dataclass(frozen=True)
-class _Written:
-    """What is to be told of one clip: its recording, whether it is silent, and what else is odd."""
-
-    path: Path
-    silent: bool
-    cancels: bool
-    peak: float
-    ends_early: str | None
-
-
-def _write_audio(
-    folder: Path, plan: Plan, sample_rates: Sequence[int], progress: Progress | None
-) -> list[_Written]:
-    """Write every clip at every rate."""
-    seconds = plan.info.metadata.sample_duration
-
-    def one(item: tuple[str, Recording]) -> _Written:
-        split, recording = item
-        recorded = _record(recording, seconds)
-        with naming(str(recording.path)):
-            for rate in sample_rates:
-                check_length(seconds or len(recorded.audio) / recorded.rate, rate)
-            audio = recorded.audio if seconds is None else fit_length(recorded.audio, seconds, recorded.rate)
-            write_at_rates(folder, split, recording.clip.file, audio, recorded.rate, sample_rates)
-        return _Written(
-            recording.path, is_silent(audio), recorded.cancels, recorded.peak, recorded.ends_early
-        )
-
-    items = [(split, r) for split, members in plan.splits.items() for r in members]
-    return run_parallel(one, items, progress=progress)
-
-
-def _report(target: Path, plan: Plan, rates: Sequence[int], written: Sequence[_Written], say: Say) -> None:
+def _report(target: Path, plan: Plan, rates: Sequence[int], written: Sequence[WrittenClip], say: Say) -> None:
     count = len(plan.recordings)
     parts = "splits" if plan.info.metadata.split_mode == "trainvaltest" else "folds"
     hertz = ", ".join(str(rate) for rate in rates)
     say(f"built {target}: {count} clips in {len(plan.splits)} {parts} at {hertz} Hz")
-    for one in sorted((one for one in written if one.ends_early), key=lambda one: one.path):
-        say(f"{one.path} {one.ends_early}; what decodes was taken, restore it and build anew for all of it")
-    silent = [one for one in written if one.silent and not one.cancels]
-    if silent:
-        say(f"{len(silent)} of {count} clips are silent: the raw recordings hold no sound there")
-    cancelled = [one.path.name for one in written if one.cancels]
-    if cancelled:
-        say(
-            f"of {len(cancelled)} of {count} recordings the channels cancel each other, so that their mean "
-            f"has next to no sound: {named(cancelled)}; turn one channel round or give one alone"
-        )
-    loud = [one for one in written if one.peak > 1]
-    if loud:
-        most = max(loud, key=lambda one: one.peak)
-        what = f"{len(loud)} of {count} recordings exceed full scale and are cut off there"
-        say(f"{what} ({most.path.name} has {most.peak:.3g} times full scale)")
+    for sentence in oddities(written):
+        say(sentence)
     if plan.is_part:
         say(f"this is a part of the task: {plan.metadata.part_of}; its scores are not those of the whole")
