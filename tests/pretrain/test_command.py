@@ -2,8 +2,9 @@
 
 import pytest
 
+from hear_mwmae import processor
 from hear_mwmae.config import NAMED_MODELS, paper_windows
-from hear_mwmae.pretrain.__main__ import _parser, main, train_config
+from hear_mwmae.pretrain.__main__ import _parser, _warn_of_emulation, main, train_config
 from hear_mwmae.pretrain.configs import find_run
 from hear_mwmae.pretrain.settings import TrainConfig
 
@@ -64,3 +65,36 @@ def test_mistakes_are_one_sentence(
     error = capsys.readouterr().err
     assert message in error
     assert error.count("\n") == 1
+
+
+@pytest.mark.parametrize(
+    ("native", "precision", "warned"),
+    [
+        (False, "bfloat16", True),
+        (False, "float32", False),
+        (True, "bfloat16", False),
+        (None, "bfloat16", False),
+    ],
+)
+def test_bfloat16_is_warned_of_where_it_is_emulated(
+    native: bool | None, precision: str, warned: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(processor, "multiplies_bf16", lambda: native)
+    config = settings("--model", "mae_t", "--precision", precision)
+    if warned:
+        with pytest.warns(processor.SlowPrecisionWarning, match="--precision float32 is faster here"):
+            _warn_of_emulation(config)
+    else:
+        _warn_of_emulation(config)
+
+
+def test_options_of_a_model_that_no_reader_survives_are_one_sentence(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
+    for options in ("[" * 100_000, '{"width": ' + "9" * 5000 + "}", '{"mask_ratio": NaN}', '{"x\x1b[2J": 1}'):
+        assert main(["--model", "mae_t", "--model-options", options, *RUN]) == 2
+        error = capsys.readouterr().err
+        assert error.startswith("error: ")
+        assert error.count("\n") == 1
+        assert "\x1b" not in error
+        assert len(error) < 400
