@@ -141,15 +141,16 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
         default=[],
         metavar="NAME=VALUE",
         help="change numbers of the preset; a list is a grid: lr=1e-3 dropout=[0.1,0.5] shuffle=true, or one "
-        "JSON object. Names: grid_points (how many of the grid each seed tries), k (with --head knn), "
-        + ", ".join(field.name for field in fields(ProbeConfig)),
+        "JSON object. Names: grid_points (how many of the grid each seed tries), C (with --head linear), "
+        "k (with --head knn), " + ", ".join(field.name for field in fields(ProbeConfig)),
     )
     how.add_argument(
         "--head",
         choices=HEADS,
         default="mlp",
-        help="what is put on the embeddings: the preset's network (mlp, default), the same without a hidden "
-        "layer (linear), or cosine nearest neighbours (knn), which train nothing and have one seed",
+        help="what is put on the embeddings: the preset's network (mlp, default), logistic regression on "
+        "standardised embeddings (linear), or cosine nearest neighbours (knn); in the last two nothing is "
+        "random, so they have one seed, and no number of the preset",
     )
     how.add_argument(
         "--budget",
@@ -230,7 +231,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         models=models,
         tasks=tasks,
         preset=preset,
-        seeds=seeds[:1] if arguments.head == "knn" else seeds,
+        seeds=seeds if preset.random else seeds[:1],
         budgets=sorted(set(arguments.budget)),
         directory=arguments.results / name,
         cache=cache,

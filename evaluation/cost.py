@@ -1,7 +1,9 @@
-"""What a fit costs: the bytes of a network in training and its arithmetic."""
+"""What a fit costs: bytes in training, and arithmetic."""
 
 import itertools
 
+from evaluation.linear import BLOCK_ELEMENTS, HISTORY
+from evaluation.networks import EXAMINED_ROWS
 from evaluation.protocol import ProbeConfig
 
 
@@ -10,12 +12,12 @@ def network_bytes(config: ProbeConfig, *, train: int, valid: int, test: int, dim
 
     `train`, `valid` and `test` are numbers of rows. A network holds its parameters five times (with
     gradient, two moments and the best copy), about six copies of a batch's hidden activations, and at last
-    its answers for the validation and test rows.
+    its answers for the validation and test rows and those of the training rows that are asked.
     """
     parameters = sum((a + 1) * b for a, b in itertools.pairwise(_widths(config, dim, n_labels)))
     batch = min(max(train, valid, test), config.batch_size)
     activations = 6 * batch * config.hidden_dim * max(config.hidden_layers, 1)
-    answers = 2 * (valid + test) * n_labels
+    answers = 2 * (valid + test + min(train, EXAMINED_ROWS)) * n_labels
     return 4 * (5 * parameters + activations + answers)
 
 
@@ -31,6 +33,22 @@ def training_flops(
     checks = max(1, epochs // config.check_val_every_n_epoch)
     forward = first + sum(others)
     return float(epochs * train * (2 * first + 3 * sum(others)) + (checks * valid + test) * forward)
+
+
+def regression_bytes(*, train: int, valid: int, test: int, dim: int, n_labels: int) -> int:
+    """Return the memory of one logistic regression: its parameters with the search's past, and its answers.
+
+    The rows, which all of a split share, are not in it.
+    """
+    parameters = (min(dim, train) + 1) * n_labels
+    answers = 2 * (valid + test + min(train, EXAMINED_ROWS)) * n_labels
+    return 8 * ((2 * HISTORY + 8) * parameters + 2 * BLOCK_ELEMENTS) + 4 * answers
+
+
+def regression_flops(*, train: int, valid: int, test: int, dim: int, n_labels: int, epochs: int) -> float:
+    """Return the operations of the matrix products: two for each pass over the training rows."""
+    columns = dim if 2 * train > dim else train
+    return 2.0 * columns * n_labels * (2 * epochs * train + valid + test)
 
 
 def neighbour_flops(*, train: int, valid: int, test: int, dim: int) -> float:

@@ -16,7 +16,13 @@ import numpy as np
 import torch
 from torch.nn import functional
 
-from evaluation.cost import neighbour_flops, network_bytes, training_flops
+from evaluation.cost import (
+    neighbour_flops,
+    network_bytes,
+    regression_bytes,
+    regression_flops,
+    training_flops,
+)
 from evaluation.details import save_predictions
 from evaluation.errors import EvaluationError
 from evaluation.event_metrics import EVENT_METRICS
@@ -24,8 +30,19 @@ from evaluation.events import postprocessing_grid
 from evaluation.job import Job, SeededFit
 from evaluation.knn import KnnConfig, as_logits, neighbour_shares
 from evaluation.ledger import FitKey, FitRecord, Ledger, Origin
+from evaluation.linear import LinearConfig
 from evaluation.metrics import METRICS
-from evaluation.probe import Fit, FitResult, Rows, Stack, adams_order, as_trained_on, train_stacks
+from evaluation.probe import (
+    Fit,
+    FitResult,
+    Regressions,
+    Rows,
+    Stack,
+    adams_order,
+    as_regressed_on,
+    as_trained_on,
+    train_stacks,
+)
 from evaluation.protocol import Config, ProbeConfig, Split, fit_seed, task_splits
 from evaluation.task_data import TaskData, task_data
 from tasks import Task
@@ -75,7 +92,8 @@ def _stacks(
 ) -> list["_Stack"]:
     """Cut the fits of every split into stacks of what is computed together.
 
-    On a GPU a stack is as large as the memory given allows, on a CPU it is one network.
+    On a GPU a stack is as large as the memory given allows, on a CPU it is one network; a logistic
+    regression is always alone.
     """
     kinds: dict[Config, list[SeededFit]] = {}
     for fit in fits:
@@ -84,8 +102,8 @@ def _stacks(
     for split in splits:
         counts = data.counts(split)
         for shared, alike in kinds.items():
-            size = len(alike)
-            if not isinstance(shared, KnnConfig):
+            size = 1 if isinstance(shared, LinearConfig) else len(alike)
+            if isinstance(shared, ProbeConfig):
                 alike = [alike[i] for i in adams_order([config for _, config in alike])]
                 one = network_bytes(shared, **counts, dim=data.dim, n_labels=n_labels)
                 size = 1 if data.device.type == "cpu" else max(1, int(max_bytes / one))
@@ -112,11 +130,11 @@ def _trained(
 
     def on_work(done: float, alive: int) -> None:
         nonlocal reported
-        on(done - reported, f"{alive} networks to go")
+        on(done - reported, f"{alive} to go")
         reported = done
 
     workers = _workers(stacks, resources)
-    with contextlib.closing(train_stacks([s.networks() for s in stacks], workers, on_work)) as finished:
+    with contextlib.closing(train_stacks([s.trainable() for s in stacks], workers, on_work)) as finished:
         for one in finished:
             yield stacks[one.number], one.results, one.seconds / min(workers, len(stacks))
 
@@ -166,17 +184,21 @@ class _RowsInUse:
     def __init__(self, data: TaskData):
         self._data = data
         self._lock = threading.Lock()
-        self._key: tuple[Split, str, bool] | None = None
+        self._key: tuple[Split, str] | None = None
         self._rows: tuple[Rows, Rows, Rows]
 
-    def of(self, split: Split, config: ProbeConfig) -> tuple[Rows, Rows, Rows]:
+    def of(self, split: Split, config: ProbeConfig | LinearConfig) -> tuple[Rows, Rows, Rows]:
         """Return what is trained, validated and tested on."""
-        data, key = self._data, (split, config.matmul_precision, config.hidden_layers > 0)
+        linear = isinstance(config, LinearConfig)
+        kind = "regressed" if linear else f"{config.matmul_precision} {config.hidden_layers > 0}"
         with self._lock:
-            if key != self._key:
-                train = as_trained_on(data.train_rows(split), config)
-                self._rows = train, data.part_rows(split.valid), data.part_rows(split.test)
-                self._key = key
+            if (split, kind) != self._key:
+                data = self._data
+                parts = data.train_rows(split), data.part_rows(split.valid), data.part_rows(split.test)
+                self._rows = (
+                    as_regressed_on(*parts) if linear else (as_trained_on(parts[0], config), *parts[1:])
+                )
+                self._key = (split, kind)
             return self._rows
 
 
@@ -194,17 +216,20 @@ class _Stack:
     def n_bytes(self) -> int:
         """The memory that they take in training."""
         counts, n_labels = self.data.counts(self.split), len(self.job.task.vocabulary)
-        config = self.fits[0][1]
-        return len(self.fits) * network_bytes(config, **counts, dim=self.data.dim, n_labels=n_labels)
+        config, sizes = self.fits[0][1], {**counts, "dim": self.data.dim, "n_labels": n_labels}
+        linear = isinstance(config, LinearConfig)
+        return len(self.fits) * (regression_bytes(**sizes) if linear else network_bytes(config, **sizes))
 
-    def networks(self) -> Stack:
+    def trainable(self) -> Stack | Regressions:
         """Return them as the engine trains them."""
-        return Stack(
-            [Fit(config, fit_seed(seed, self.split, config)) for seed, config in self.fits],
+        shared = (
             lambda: self.rows.of(self.split, self.fits[0][1]),
             len(self.job.task.vocabulary),
             self.data.validation_score(self.split.valid),
         )
+        if isinstance(self.fits[0][1], LinearConfig):
+            return Regressions([config for _, config in self.fits], *shared)
+        return Stack([Fit(config, fit_seed(seed, self.split, config)) for seed, config in self.fits], *shared)
 
     def neighbours(self) -> list[FitResult]:
         """Classify by nearest neighbours for every k at once; a result reads like that of a network."""
@@ -246,6 +271,8 @@ class _Stack:
                 seconds=round(seconds * share / sum(flops), 4),
                 flops=share,
                 test_loss=self.data.loss(self.split.test, result.test_logits),
+                train_score=result.train_score,
+                train_chance=result.train_chance,
                 **shared,
             )
             for key, result, share, (scores, postprocessing) in zip(keys, results, flops, scored, strict=True)
@@ -255,8 +282,10 @@ class _Stack:
         counts = self.data.counts(self.split)
         if isinstance(config, KnnConfig):
             return neighbour_flops(**counts, dim=self.data.dim)
-        n_labels = len(self.job.task.vocabulary)
-        return training_flops(config, **counts, dim=self.data.dim, n_labels=n_labels, epochs=epochs)
+        sizes = {**counts, "dim": self.data.dim, "n_labels": len(self.job.task.vocabulary), "epochs": epochs}
+        if isinstance(config, LinearConfig):
+            return regression_flops(**sizes)
+        return training_flops(config, **sizes)
 
     def _finite_scores(self, result: FitResult) -> tuple[dict[str, float], dict[str, float]]:
         """Return the test scores and how events were made.

@@ -38,10 +38,9 @@ from evaluation.heareval_files import (
     read_tree_json,
 )
 from evaluation.job import Job, SeededFit
-from evaluation.knn import KnnConfig
 from evaluation.ledger import FitRecord, Ledger
 from evaluation.plan import Session
-from evaluation.protocol import Config, row_orders
+from evaluation.protocol import Config, ProbeConfig, row_orders
 
 DONE = ".done.embeddings"
 SCORES = "test.predicted-scores.json"
@@ -201,7 +200,7 @@ def predicted_scores(job: Job, fit: SeededFit, records: Mapping[str, FitRecord])
 
 
 def _hparams(config: Config) -> dict[str, Any]:
-    fixed = {} if isinstance(config, KnnConfig) else _FIXED_HPARAMS
+    fixed = _FIXED_HPARAMS if isinstance(config, ProbeConfig) else {}
     return dict(sorted({**asdict(config), **fixed}.items()))
 
 

@@ -8,6 +8,7 @@ from pathlib import Path
 
 import numpy as np
 
+from evaluation.chance import at_chance
 from evaluation.ledger import FitKey, FitRecord, Ledger
 from evaluation.metrics import MINIMISED
 from evaluation.protocol import Config, Preset, Split, best_config, config_key, task_splits
@@ -15,6 +16,12 @@ from evaluation.store import StoreEntry
 from tasks import Task
 
 SeededFit = tuple[int, Config]
+
+_REMEDY = {
+    True: "try other numbers (--probe lr=1e-3, max_epochs=1000) or another head (--head linear)",
+    False: "see whether the embeddings are all alike",
+}
+"""What to do where a classifier has learned nothing, by whether its training depends on such numbers."""
 
 LONGEST_NAME = 255
 """Bytes of a folder's name that file systems allow; a model's with path and options may have more."""
@@ -103,6 +110,19 @@ class Job:
         if records is None:
             return None
         return [float(np.mean([fit.scores[self.primary] for fit in folds])) for folds in records]
+
+    def chance_note(self, ledger: Ledger) -> str:
+        """Return the sentence on fits that count and have learned nothing, "" when all have."""
+        fits = [fit for folds in self.seed_records(ledger) or () for fit in folds]
+        poor = sum(at_chance(fit.train_score, fit.train_chance) for fit in fits)
+        if not poor:
+            return ""
+        return (
+            f"{self.model} on {self.label}: {poor} of the {len(fits)} classifiers that count "
+            f"{'is' if poor == 1 else 'are'} at or below chance on the very rows that trained "
+            f"{'it' if poor == 1 else 'them'}: the score "
+            f"says little of the embeddings; {_REMEDY[self.preset.random]}"
+        )
 
     def prediction_path(self, directory: Path, split: Split, fit: SeededFit) -> Path:
         """Return where the predictions of one fit are saved under a run's `directory`."""

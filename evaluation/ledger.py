@@ -55,8 +55,8 @@ class FitRecord:
     `stack_size` networks that trained together, `stack_seconds` is their wall time, divided by the number of
     stacks that trained beside each other; `seconds` is this fit's share of it by arithmetic, `flops`.
     `postprocessing` is what was chosen for events, else empty.
-    `test_loss` is what training minimises, on the test part. It and what stands last, see `Origin`, is
-    missing in older ledgers.
+    `test_loss` is what training minimises, on the test part; `train_score` and `train_chance` are those of
+    `FitResult`. They and what stands last, see `Origin`, are missing in older ledgers.
     """
 
     key: FitKey
@@ -78,6 +78,8 @@ class FitRecord:
     finished: str
     postprocessing: dict[str, float] = field(default_factory=dict)
     test_loss: float | None = None
+    train_score: float | None = None
+    train_chance: float | None = None
     git_revision: str | None = None
     hardware: Mapping[str, Any] = field(default_factory=dict)
 
@@ -205,7 +207,7 @@ RECORD_SHAPE = {
     "scores": {str: ANY_NUMBER},
     "versions": {str: str},
     "postprocessing?": {str: float},
-    "test_loss?": (*ANY_NUMBER, None),
+    **dict.fromkeys(("test_loss?", "train_score?", "train_chance?"), (*ANY_NUMBER, None)),
     "git_revision?": (str, None),
     "hardware?": {str: object},
 }
@@ -241,10 +243,13 @@ def _nonsense(fields: Mapping[str, Any]) -> str:
 
 
 def _record(fields: dict[str, Any]) -> FitRecord:
-    loss = fields.get("test_loss")
     changed = {
         "key": _key(fields["key"]),
-        "test_loss": None if loss is None else float(loss),
+        **{
+            name: float(fields[name])
+            for name in ("test_loss", "train_score", "train_chance")
+            if fields.get(name) is not None
+        },
         **{name: float(fields[name]) for name in ("validation_score", "seconds", "stack_seconds", "flops")},
         "scores": {name: float(score) for name, score in fields["scores"].items()},
     }

@@ -11,6 +11,9 @@ from torch import Tensor
 
 from evaluation.layer import Dropout, Fit, Layer, Workspace
 
+EXAMINED_ROWS = 10_000
+"""Training rows, evenly spaced, that a trained classifier is asked about at the end."""
+
 EVALUATED_ROWS = 1024
 """Rows that go through the networks at a time when they are only asked."""
 

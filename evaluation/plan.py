@@ -180,7 +180,7 @@ def _notes(options: RunOptions) -> list[str]:
 
 _HEADS = {
     "knn": "cosine nearest neighbours, no training",
-    "linear": "logistic regression on embeddings standardised by the training clips, of every label by itself "
+    "linear": "logistic regression on embeddings standardised by the training clips, one for every label "
     "where a clip may have several",
 }
 

@@ -1,10 +1,12 @@
 """Training the shallow classifier: many networks, early stopping, and who works on what.
 
+The head "linear", which has a solution, is `Regressions`; the rest is of networks.
+
 Networks that agree in shape and see the same rows can be computed together, as one stack. On a GPU that is
 all that fit its memory; a stack never holds networks of two folds, which train on different rows. On a CPU a
 stack is one network on one core: it fits the core's cache and needs no other core to wait for, and what
 becomes of it is the same to the last bit whatever else there is to train. (Small networks were no faster
-together, but for linear ones, which take a fraction of a second anyway.) Networks of any folds and shapes
+together.) Networks of any folds and shapes
 train beside each other, so that cores are idle only at the very end.
 """
 
@@ -22,11 +24,24 @@ from jaxtyping import Float, Int
 from torch import Tensor
 from torch.nn import functional
 
+from evaluation.chance import training_score
 from evaluation.layer import Fit
-from evaluation.networks import Networks
+from evaluation.linear import LinearConfig, regress, standardised
+from evaluation.networks import EXAMINED_ROWS, Networks
 from evaluation.protocol import ProbeConfig
 
-__all__ = ["Fit", "FitResult", "Rows", "Score", "Stack", "Trained", "train_stack", "train_stacks"]
+__all__ = [
+    "Fit",
+    "FitResult",
+    "Regressions",
+    "Rows",
+    "Score",
+    "Stack",
+    "Trained",
+    "as_regressed_on",
+    "train_stack",
+    "train_stacks",
+]
 
 
 @dataclass(frozen=True)
@@ -39,16 +54,27 @@ class Rows:
     x: Float[Tensor, "rows dim"]
     target: Int[Tensor, "rows"] | Float[Tensor, "rows labels"]
 
+    def examined(self) -> "Rows":
+        """Return those that a trained classifier is asked about, see `EXAMINED_ROWS`."""
+        step = -(-len(self.x) // EXAMINED_ROWS)
+        return Rows(self.x[::step], self.target[::step])
+
 
 @dataclass(frozen=True)
 class FitResult:
-    """What one network came to: score and epoch (0-based) of its best check, and its logits then."""
+    """What one network came to: score and epoch (0-based) of its best check, and its logits then.
+
+    `train_score` is on the rows that it was trained on and `train_chance` what knowing only how frequent
+    the classes are would give, see `evaluation.chance`; both None where nothing is trained.
+    """
 
     validation_score: float
     epoch: int
     epochs: int
     valid_logits: Float[np.ndarray, "rows labels"]
     test_logits: Float[np.ndarray, "rows labels"]
+    train_score: float | None = None
+    train_chance: float | None = None
 
 
 Score = Callable[[Float[np.ndarray, "rows labels"]], float]
@@ -79,6 +105,38 @@ class Stack:
         if len({fit.config.stackable() for fit in self.fits}) > 1:
             raise ValueError("the networks of one stack must agree in what ProbeConfig.stackable keeps")
 
+    def train(self, watch: "_Watch") -> list[FitResult]:
+        """Train them in this thread."""
+        return _Training(*self.rows(), self.n_labels, self.score, watch).train(self.fits)
+
+
+@dataclass(frozen=True)
+class Regressions:
+    """Logistic regressions on the same rows, found one after the other.
+
+    `rows` gives what to train, validate and test on as `as_regressed_on` does, and is asked like a
+    `Stack`'s. An epoch is a pass over the training rows, and the last one counts.
+    """
+
+    fits: Sequence[LinearConfig]
+    rows: Callable[[], tuple[Rows, Rows, Rows]]
+    n_labels: int
+    score: Score
+
+    def train(self, watch: "_Watch") -> list[FitResult]:
+        """Find them in this thread."""
+        train, valid, test = self.rows()
+        hot, multilabel = _multi_hot(train.target, self.n_labels), train.target.ndim == 2
+        examined, results = train.examined(), []
+        for config in self.fits:
+            found = regress(train.x, hot, config, multilabel=multilabel, on_pass=watch.check)
+            logits = [found.logits(rows.x).cpu().numpy() for rows in (valid, test, examined)]
+            score = float(np.float32(self.score(logits[0])))
+            known = training_score(examined.target.cpu().numpy(), logits[2])
+            results.append(FitResult(score, found.passes - 1, found.passes, *logits[:2], *known))
+            watch.tell(1.0, 1)
+        return results
+
 
 @dataclass(frozen=True)
 class Trained:
@@ -90,7 +148,7 @@ class Trained:
 
 
 def train_stacks(
-    stacks: Sequence[Stack], workers: int, on_work: OnWork = lambda done, alive: None
+    stacks: Sequence[Stack | Regressions], workers: int, on_work: OnWork = lambda done, alive: None
 ) -> Iterator[Trained]:
     """Train all stacks, up to `workers` at a time, and yield each as it finishes.
 
@@ -143,15 +201,22 @@ def as_trained_on(rows: Rows, config: ProbeConfig) -> Rows:
     return Rows(rows.x.bfloat16(), rows.target) if rounded else rows
 
 
+def as_regressed_on(train: Rows, *others: Rows) -> tuple[Rows, ...]:
+    """Return all rows as a logistic regression takes them, see `evaluation.linear.standardised`."""
+    parts = (train, *others)
+    scaled = standardised(*(rows.x for rows in parts))
+    return tuple(Rows(x, rows.target) for x, rows in zip(scaled, parts, strict=True))
+
+
 def adams_order(configs: Sequence[ProbeConfig]) -> list[int]:
     """Return the order in which networks that Adam treats alike are neighbours."""
     return sorted(range(len(configs)), key=lambda i: (configs[i].lr, configs[i].beta2))
 
 
-def _train(stack: Stack, number: int, watch: "_Watch") -> Trained:
+def _train(stack: Stack | Regressions, number: int, watch: "_Watch") -> Trained:
     """Train one stack in this thread."""
     start = time.perf_counter()
-    results = _Training(*stack.rows(), stack.n_labels, stack.score, watch).train(stack.fits)
+    results = stack.train(watch)
     return Trained(number, results, time.perf_counter() - start)
 
 
@@ -162,12 +227,17 @@ class _Stopped(Exception):
 class _Watch:
     """The progress of all networks, told to one listener, and the event that ends the work early."""
 
-    def __init__(self, stacks: Sequence[Stack], on_work: OnWork):
+    def __init__(self, stacks: Sequence[Stack | Regressions], on_work: OnWork):
         self.stop = threading.Event()
         self._done = 0.0
         self._alive = sum(len(stack.fits) for stack in stacks)
         self._on_work = on_work
         self._lock = threading.Lock()
+
+    def check(self) -> None:
+        """Raise when the work is not wanted any more."""
+        if self.stop.is_set():
+            raise _Stopped
 
     def tell(self, work: float, stopped: int) -> None:
         """Note that some fits' worth of work is done and that so many networks have stopped."""
@@ -230,10 +300,12 @@ class _Training:
             if not alive:
                 break
         networks.restore_best()
-        valid, test = networks.logits(self.valid.x), networks.logits(self.test.x)
+        examined = self.train_rows.examined()
+        parts = [networks.logits(rows.x) for rows in (self.valid, self.test, examined)]
+        target = examined.target.cpu().numpy()
         return [
-            FitResult(state.score, state.epoch, state.epochs, valid[row], test[row])
-            for row, state in enumerate(progress)
+            FitResult(state.score, state.epoch, state.epochs, valid, test, *training_score(target, train))
+            for state, valid, test, train in zip(progress, *parts, strict=True)
         ]
 
     def _epoch(self, networks: Networks, hot: Float[Tensor, "rows labels"], config: ProbeConfig) -> None:
@@ -241,8 +313,7 @@ class _Training:
         x, multiclass = self.train_rows.x, self.train_rows.target.ndim == 1
         orders = networks.orders(len(x)) if config.shuffle else None
         for rows in _batches(len(x), config.batch_size):
-            if self.watch.stop.is_set():
-                raise _Stopped
+            self.watch.check()
             chosen = rows if orders is None else orders[:, rows]
             networks.step(x[chosen], hot[chosen], multiclass)
 

@@ -14,7 +14,9 @@ from typing import Any, Literal, TypeVar
 
 from evaluation.errors import EvaluationError
 from evaluation.knn import KnnConfig
+from evaluation.linear import LinearConfig
 from tasks import TaskMetadata
+from tasks.names import printable
 
 Head = Literal["mlp", "linear", "knn"]
 HEADS: tuple[Head, ...] = ("mlp", "linear", "knn")
@@ -24,7 +26,8 @@ HEADS: tuple[Head, ...] = ("mlp", "linear", "knn")
 class ProbeConfig:
     """One point of the grid: everything that defines the shallow classifier except its seed.
 
-    `hidden_layers` 0 is a linear probe. `patience` counts validation checks without improvement, not
+    `hidden_layers` 0 is a network without a hidden layer, as the original's grid "faster" has it; the head
+    "linear" is `LinearConfig`. `patience` counts validation checks without improvement, not
     epochs. `shuffle` draws a new order of the training rows every epoch; the original never does.
     `matmul_precision` "bf16" rounds what enters the hidden layers' products; the original is float32.
     Raises EvaluationError, naming the field, for a value that cannot be meant.
@@ -83,7 +86,14 @@ _CHOICES = {
     "matmul_precision": ("float32", "bf16"),
 }
 
-Config = ProbeConfig | KnnConfig
+Config = ProbeConfig | LinearConfig | KnnConfig
+_CLASSIFIERS: Mapping[Head, type[Config]] = {"mlp": ProbeConfig, "linear": LinearConfig, "knn": KnnConfig}
+_GRIDS: Mapping[Head, Mapping[str, tuple[Any, ...]]] = {
+    "linear": {"C": (1e-5, 1e-4, 1e-3, 1e-2, 0.1, 1.0, 10.0, 100.0)},
+    "knn": {"k": (1, 5, 10, 20, 50)},
+}
+"""What is tried of the heads that are the same under every preset."""
+
 ConfigT = TypeVar("ConfigT", bound=Config)
 
 
@@ -108,7 +118,12 @@ class Preset:
     @property
     def classifier(self) -> type[Config]:
         """What one grid point is."""
-        return KnnConfig if self.head == "knn" else ProbeConfig
+        return _CLASSIFIERS[self.head]
+
+    @property
+    def random(self) -> bool:
+        """Whether seeds make a difference."""
+        return self.head == "mlp"
 
     @property
     def grid(self) -> tuple[Config, ...]:
@@ -128,22 +143,17 @@ class Preset:
     def order(self, seed: int) -> tuple[Config, ...]:
         """Return the grid points of this seed in the order in which the original runner visits them.
 
-        The order decides ties: among equal validation scores the earlier grid point wins. Nearest
-        neighbours have no seed; there the smaller k wins.
+        The order decides ties: among equal validation scores the earlier grid point wins. Where nothing is
+        random that is the smaller k or C.
         """
         points = list(self.grid)
-        if self.head != "knn":
+        if self.random:
             random.Random(seed).shuffle(points)
         return tuple(points[: self.n_points])
 
     def with_head(self, head: Head) -> "Preset":
-        """Return the preset for another classifier on top of the embeddings."""
-        if head == "linear":
-            kept = {name: values for name, values in self.axes.items() if name != "hidden_dim"}
-            return replace(self, axes={**kept, "hidden_layers": (0,), "dropout": (0.0,)}, head=head)
-        if head == "knn":
-            return replace(self, axes={"k": (1, 5, 10, 20, 50)}, points=None, head=head)
-        return self
+        """Return the preset for another classifier on top of the embeddings, which brings its own grid."""
+        return self if head == "mlp" else replace(self, axes=_GRIDS[head], points=None, head=head)
 
     def changed(self, changes: Mapping[str, Any]) -> "Preset":
         """Return the preset with other values: one value or a list of them for each name.
@@ -159,10 +169,6 @@ class Preset:
             raise EvaluationError(
                 f"the classifier has no option '{strangers[0]}'; known: {', '.join([*known, 'grid_points'])}"
             )
-        if self.head == "linear" and (
-            needless := sorted({"hidden_layers", "hidden_dim", "dropout"} & set(axes))
-        ):
-            raise EvaluationError(f"a linear probe has no hidden layer: leave out {needless[0]}")
         changed = replace(self, axes={**self.axes, **axes}, points=points, changes={**self.changes, **values})
         if len(set(changed.grid)) < len(changed.grid):
             raise EvaluationError(f"a value appears twice in the grid: {axes_sentence(axes)}")
@@ -177,7 +183,7 @@ class Preset:
         own = dict(metadata.evaluation_params.get("task_specific_param_grid") or {})
         if metadata.base_name == "dcase2016_task2":
             own = {"check_val_every_n_epoch": [10], **own}
-        if not own or not self.task_grids or self.head == "knn":
+        if not own or not self.task_grids or not self.random:
             return self
         try:
             return replace(self.changed({**own, **self.changes}), changes=self.changes)
@@ -328,6 +334,22 @@ def best_config(
 def config_key(config: Config) -> str:
     """Return the canonical JSON of a configuration, by which the ledger knows it."""
     return json.dumps(asdict(config), sort_keys=True)
+
+
+def config_of(key: str) -> Config:
+    """Return the configuration of a ledger's line, see `config_key`.
+
+    Raises EvaluationError when it is none of this version.
+    """
+    try:
+        values = json.loads(key)
+        kind = next(
+            (kind for kind in (KnnConfig, LinearConfig) if {f.name for f in fields(kind)} & set(values)),
+            ProbeConfig,
+        )
+        return kind(**values)
+    except (TypeError, ValueError) as error:
+        raise EvaluationError(f"{printable(key)} is no grid point of this version") from error
 
 
 def fit_seed(seed: int, split: Split, config: Config) -> int:

@@ -10,7 +10,6 @@ of a fit give, accuracies among them, are compared with these for every fit.
 """
 
 import argparse
-import json
 import math
 import random
 import sys
@@ -31,7 +30,7 @@ from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, ModelSpec, torch_device
 from evaluation.job import Job, SeededFit
 from evaluation.ledger import FitKey, FitRecord, Ledger
-from evaluation.protocol import Preset, Split
+from evaluation.protocol import Preset, Split, config_of
 from evaluation.provenance import hardware, read_run_file, versions
 from evaluation.recheck import Finding, check_entry, check_scores
 from evaluation.results import LEDGER_FILE, Frame, read_frame, run_directory
@@ -168,7 +167,7 @@ def _job(run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Seq
     if not is_embedded(entry, task):
         raise EvaluationError(f"its embeddings are not in {entry.path} any more; run the run's command again")
     preset = Preset(run["preset"], "", {}, head=run["head"])
-    fits = [(key.seed, preset.classifier(**json.loads(key.config))) for key in keys]
+    fits = [(key.seed, config_of(key.config)) for key in keys]
     return _Sample(fields["model"], task, entry, preset, (), fields["budget"], part, fits)
 
 

@@ -78,7 +78,7 @@ def test_numbers_too_large_to_train_on_are_said(tmp_path: Path) -> None:
         run(tmp_path, *stored_task(tmp_path, rows, x=x))
 
 
-@pytest.mark.parametrize("head", ["mlp", "linear"])
+@pytest.mark.parametrize("layers", [0, 1])
 @pytest.mark.parametrize(
     ("clips", "batch_size"),
     [(3, 1024), (2, 1024), (33, 16), (17, 16), (3, 2)],
@@ -86,15 +86,29 @@ def test_numbers_too_large_to_train_on_are_said(tmp_path: Path) -> None:
 )
 @pytest.mark.parametrize("shuffle", [False, True])
 def test_any_number_of_clips_from_two_trains(
-    tmp_path: Path, clips: int, batch_size: int, head: Head, shuffle: bool
+    tmp_path: Path, clips: int, batch_size: int, layers: int, shuffle: bool
 ) -> None:
     rows = {"train": cycle(clips), "valid": cycle(1), "test": cycle(1)}
-    preset = QUICK.with_head(head).changed({"batch_size": batch_size, "shuffle": shuffle})
+    preset = QUICK.changed({"batch_size": batch_size, "shuffle": shuffle, "hidden_layers": layers})
     task, entry = stored_task(tmp_path, rows, evaluation=("top1_acc",))
     check_trainable(task)
     job, ledger = run(tmp_path, task, entry, preset=preset, seeds=2)
     assert all(score in (0.0, 1.0) for score in job.seed_scores(ledger))
     assert {r.epochs for r in ledger.records.values()} <= {9}
+
+
+@pytest.mark.parametrize("clips", [2, 3, 50])
+@pytest.mark.parametrize("scale", [1e-30, 1.0, 1e37])
+def test_a_regression_takes_any_number_of_clips_and_any_scale(
+    tmp_path: Path, clips: int, scale: float
+) -> None:
+    rows = {"train": cycle(clips), "valid": cycle(30), "test": cycle(30)}
+    noise = np.random.default_rng(0)
+    clean = {part: np.eye(3)[np.arange(len(own)) % 3] for part, own in rows.items()}
+    x = {part: scale * (values + noise.normal(0, 0.1, values.shape)) for part, values in clean.items()}
+    job, ledger = run(tmp_path, *stored_task(tmp_path, rows, x=x), preset=QUICK.with_head("linear"), seeds=1)
+    (score,) = job.seed_scores(ledger)
+    assert score > 0.9 if clips > 3 else score >= 1 / 3
 
 
 def test_one_training_clip_is_refused(tmp_path: Path) -> None:

@@ -24,4 +24,4 @@ def test_a_linear_probe_has_no_gradient_below_it() -> None:
 def test_the_memory_of_a_network() -> None:
     parameters = 11 * 100 + 101 * 5
     found = network_bytes(CONFIG, **PARTS, dim=10, n_labels=5)
-    assert found == 4 * (5 * parameters + 6 * 64 * 100 + 2 * 50 * 5)
+    assert found == 4 * (5 * parameters + 6 * 64 * 100 + 2 * (50 + 1000) * 5)

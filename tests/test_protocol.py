@@ -10,10 +10,13 @@ from tiny_task import make_task
 
 from evaluation.errors import EvaluationError
 from evaluation.protocol import (
+    HEADS,
     PRESETS,
     ProbeConfig,
     Split,
     best_config,
+    config_key,
+    config_of,
     fit_seed,
     preset_named,
     row_orders,
@@ -101,10 +104,15 @@ def test_an_impossible_number_is_named(changes: dict, sentence: str) -> None:
 
 def test_other_heads_have_their_own_grids() -> None:
     linear = preset_named("hear2021").with_head("linear")
-    assert {(c.hidden_layers, c.dropout) for c in linear.grid} == {(0, 0.0)}
-    assert linear.n_points == 8
-    with pytest.raises(EvaluationError, match="a linear probe has no hidden layer: leave out dropout"):
+    assert [point.C for point in linear.order(3)] == [10.0**power for power in range(-5, 3)]
+    assert [point.C for point in linear.changed({"C": [1, 3.5]}).grid] == [1.0, 3.5]
+    with pytest.raises(EvaluationError, match="no option 'dropout'; known: C, grid_points"):
         linear.changed({"dropout": 0.2})
+    for wrong in (0, -1, float("nan"), float("inf"), "large", True):
+        with pytest.raises(EvaluationError, match=r"C .*: give a number from 1e-12 to 1e12"):
+            linear.changed({"C": wrong})
+    assert linear.grid == preset_named("quick").with_head("linear").grid, "the same under every preset"
+    assert [preset_named("mwmae").with_head(head).random for head in HEADS] == [True, False, False]
     knn = preset_named("mwmae").with_head("knn")
     assert [point.k for point in knn.order(3)] == [1, 5, 10, 20, 50]
     assert [point.k for point in knn.changed({"k": [3, 7]}).grid] == [3, 7]
@@ -127,6 +135,15 @@ def test_a_tasks_own_grid_stands_above_the_preset_and_below_the_user(tmp_path: P
     )
     with pytest.raises(EvaluationError, match=r"tiny: task_specific_param_grid: .*'embedding_norm'"):
         preset.for_task(read_metadata(wrong))
+
+
+def test_a_ledgers_grid_point_is_read_back() -> None:
+    heads = [preset_named("hear2021-faster").with_head(head) for head in HEADS]
+    for config in (config for preset in heads for config in preset.grid):
+        assert config_of(config_key(config)) == config
+    for wrong in ('{"speed": 1}', "3", '"C"', "[]]", '{"C": 1, "k": 1}'):
+        with pytest.raises(EvaluationError, match="is no grid point of this version"):
+            config_of(wrong)
 
 
 def test_ties_go_to_the_earlier_grid_point() -> None:

@@ -58,18 +58,21 @@ def test_coarser_products_are_fits_of_their_own(tasks: Path) -> None:
 
 def test_heads_are_named(tasks: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(line(tasks, "--head", "linear")) == 0
-    assert "Head linear: no hidden layer." in table(tasks)
-    assert {
-        json.loads(fit["key"]["config"])["hidden_layers"] for fit in ledger_lines(tasks.parent / "default")
-    } == {0}
-    capsys.readouterr()
+    assert "1 model x 1 task x 1 seed, preset quick, head linear (logistic" in capsys.readouterr().out
+    text = table(tasks).replace("\n", " ")
+    assert "Head linear: logistic regression on embeddings standardised by the training clips" in text
+    assert "C of 1e-05, 0.0001, 0.001, 0.01, 0.1, 1, 10, 100 chosen on validation. Nothing is random" in text
+    assert "±" not in text
+    fits = ledger_lines(tasks.parent / "default")
+    assert [json.loads(fit["key"]["config"]) for fit in fits] == [{"C": 10.0**i} for i in range(-5, 3)]
+    assert all(fit["train_score"] > fit["train_chance"] for fit in fits[3:])
     assert main(line(tasks, "--head", "knn")) == 0
     shown = capsys.readouterr().out
     assert "1 model x 1 task x 1 seed, preset quick" in shown
     assert "head knn" in shown
     assert "k of 1, 5, 10, 20, 50 chosen on validation. Nothing is random" in table(tasks)
     assert "±" not in table(tasks)
-    assert len(ledger_lines(tasks.parent / "default")) == 2 + 5
+    assert len(ledger_lines(tasks.parent / "default")) == 8 + 5
 
 
 def test_budgets_are_columns_and_the_largest_is_averaged(tasks: Path, capsys: pytest.CaptureFixture) -> None:
@@ -119,7 +122,7 @@ def test_every_score_of_every_fold_is_in_a_table(tmp_path: Path) -> None:
         (["--probe", "speed=1"], "the classifier has no option 'speed'; known: hidden_layers"),
         (["--probe", "lr=fast"], "lr 'fast': give a number above 0 and below 1"),
         (["--head", "knn", "--probe", "lr=0.1"], "no option 'lr'; known: k, grid_points"),
-        (["--head", "linear", "--probe", "dropout=0.1"], "a linear probe has no hidden layer"),
+        (["--head", "linear", "--probe", "dropout=0.1"], "no option 'dropout'; known: C, grid_points"),
         (["--budget", "0"], "--budget 0: give per cent above 0 and up to 100"),
         (["--budget", "nan"], "--budget nan: give per cent"),
     ],
