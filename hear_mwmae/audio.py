@@ -39,7 +39,8 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
     """List files as they are given and the sound files in folders, as `files_below` does; none twice.
 
     Raises:
-        UserError: a path that does not exist, or a folder without sound files, or one that cannot be read.
+        UserError: a path that does not exist or is no file, or a folder without sound files or that cannot be
+            read.
     """
     found: dict[Path, None] = {}
     for path in paths:
@@ -50,6 +51,10 @@ def find_audio(paths: Iterable[Path]) -> list[Path]:
                 raise UserError(f"{printable(path)}: the folder holds no sound files; name another one.")
         elif not path.exists():
             raise UserError(f"{printable(path)}: there is no such file or folder; correct the path.")
+        elif not path.is_file():
+            raise UserError(
+                f"{printable(path)}: is a pipe or a device, and files are read twice; save it first."
+            )
         found |= dict.fromkeys(files)
     return list(found)
 

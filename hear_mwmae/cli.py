@@ -209,6 +209,8 @@ def _check_files(files: Sequence[Path], sample_rate: int) -> tuple[dict[Path, _C
                 good[path] = _Checked(samples / sample_rate, samples, remarks, signature(path))
         except UserError as error:
             bad.append(str(error))
+        except OSError as error:
+            bad.append(f"{printable(path)}: cannot be read ({error.strerror}).")
     return good, bad
 
 

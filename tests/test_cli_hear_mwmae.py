@@ -162,6 +162,38 @@ def test_a_bad_file_stops_the_run_before_anything_is_done(
     assert len(np.load(out)["files"]) == 7
 
 
+def test_a_file_that_changes_between_check_and_use_ends_the_run(
+    weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    sound = tmp_path / "a.wav"
+    soundfile.write(sound, np.full(8000, 0.1), 16000)
+    check = cli._check_files
+
+    def replaced(*arguments: object) -> object:
+        found = check(*arguments)
+        soundfile.write(sound, np.full(8000, 0.2), 16000)
+        return found
+
+    monkeypatch.setattr(cli, "_check_files", replaced)
+    assert embed(sound, "--weights", weights, "--out", tmp_path / "x.npz") == 2
+    assert "a.wav: was changed since it was checked" in capsys.readouterr().err
+    assert not (tmp_path / "x.npz").exists()
+
+
+def test_doubtful_sound_is_embedded_and_named(
+    weights: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    wave = 0.1 * np.sin(np.arange(16000) * 0.1)
+    soundfile.write(tmp_path / "anti.wav", np.stack([wave, -wave], axis=1), 16000)
+    soundfile.write(tmp_path / "cut\x1b[2J.wav", wave, 16000)
+    os.truncate(tmp_path / "cut\x1b[2J.wav", 16000)
+    assert embed(tmp_path, "--weights", weights, "--out", tmp_path / "x.npz") == 0
+    error = capsys.readouterr().err
+    assert "warning: " + str(tmp_path / "anti.wav") + ": its channels cancel each other" in error
+    assert "cut\\x1b[2J.wav: ends after " in error
+    assert len(np.load(tmp_path / "x.npz")["files"]) == 2
+
+
 def test_only_bad_files_are_an_error_even_when_skipped(weights: str, tmp_path: Path) -> None:
     (tmp_path / "bad.wav").write_text("no sound at all")
     out = tmp_path / "x.npz"

@@ -229,3 +229,9 @@ def test_a_folder_that_cannot_be_read_is_named(tmp_path: Path, monkeypatch: pyte
     monkeypatch.setattr("os.scandir", refused)
     with pytest.raises(UserError, match=r"locked: the folder cannot be read \(Permission denied\)"):
         find_audio([tmp_path])
+
+
+def test_a_pipe_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "a.wav")
+    with pytest.raises(UserError, match=r"a\.wav: is a pipe or a device"):
+        find_audio([tmp_path / "a.wav"])
