@@ -223,7 +223,8 @@ names of tasks: {", ".join(task.short_name for task in PAPER_TASKS)};
 
 Nothing is downloaded before the plan with its total size is printed and the disk has room for it. Stop it
 whenever you like: the same command goes on where it stopped, in the middle of an archive too, and does only
-what is missing. Every download is checked against the record's checksum; every file goes into
+what is missing. A server that sends nothing for 20 seconds, or less than 1 kB a second over a minute, is
+asked again four times. Every download is checked against the record's checksum; every file goes into
 DIR/tasks.lock.json with its SHA-256. Then: python -m evaluation.run --tasks all --tasks-dir DIR/tasks
 
 examples: python -m tasks.fetch --tasks all --dir /data/hear --plan-only
