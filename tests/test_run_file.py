@@ -105,9 +105,7 @@ def test_a_run_json_in_no_encoding_is_one_sentence(run: Path) -> None:
 def test_a_field_of_another_shape_is_named(run: Path, place: tuple, value: Any) -> None:
     content = json.loads((run / "run.json").read_text())
     (run / "run.json").write_text(json.dumps(changed(content, place, value)))
-    with pytest.raises(
-        EvaluationError, match=r"run\.json is not what this version writes .*trains nothing"
-    ):
+    with pytest.raises(EvaluationError, match=r"run\.json is not what this version writes .*trains nothing"):
         status_text(run_status(run))
 
 
