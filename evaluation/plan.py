@@ -12,12 +12,13 @@ from pathlib import Path
 from evaluation.content import Known
 from evaluation.embed import is_embedded, store_entry
 from evaluation.errors import EvaluationError
-from evaluation.hear_module import HearModel, ModelSpec
+from evaluation.hear_module import HearModel, ModelSpec, torch_device
 from evaluation.heareval_tree import Imported
 from evaluation.job import Job
 from evaluation.ledger import Ledger
 from evaluation.loading import names_of
 from evaluation.marks import FileMark
+from evaluation.processor import bf16_advice
 from evaluation.protocol import Preset, axes_sentence, config_key
 from evaluation.results import LEDGER_FILE, Frame, PlannedJob, assemble
 from evaluation.seeds import seeds_text
@@ -319,6 +320,11 @@ def plan_text(session: Session) -> str:
         if options.layers and not card.spec.layer:
             lines.append("      exposes no layers: --layers changes nothing for it")
         lines += _weights_lines(card)
+    asked = [
+        *preset.axes.get("matmul_precision", ()),
+        *(v for m in options.models for v in m.options.values()),
+    ]
+    lines += bf16_advice(asked, torch_device(options.device))
     problems = [f"  left out: {sentence}" for sentence in session.failures]
     return "\n".join([*lines, "", *_task_lines(session), *problems, ""])
 

@@ -47,9 +47,11 @@ def test_a_changed_preset_is_named_and_keeps_its_fits_apart(tasks: Path) -> None
     assert len(ledger_lines(tasks.parent / "default")) == 6, "the same numbers are the same fits"
 
 
-def test_coarser_products_are_fits_of_their_own(tasks: Path) -> None:
+def test_coarser_products_are_fits_of_their_own(tasks: Path, capsys: pytest.CaptureFixture) -> None:
     assert main(line(tasks)) == 0
+    assert "bf16" not in capsys.readouterr().out
     assert main(line(tasks, "--probe", "matmul_precision=bf16")) == 0
+    assert "float32 on this processor" in capsys.readouterr().out
     assert "Preset quick changed to matmul_precision bf16" in table(tasks)
     exact, coarse = (ledger_lines(tasks.parent / "default")[i : i + 2] for i in (0, 2))
     assert [json.loads(fit["key"]["config"])["matmul_precision"] for fit in coarse] == ["bf16"] * 2
