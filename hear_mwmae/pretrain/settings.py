@@ -123,7 +123,12 @@ class TrainConfig:
         if not isinstance(values, dict) or "model" not in values:
             raise UserError(f"{source}: holds no settings with a model.")
         model = ModelConfig.from_json(json.dumps(values.pop("model")), source=source)
-        defaults = {field.name: field.default for field in dataclasses.fields(cls) if field.name != "model"}
+        # A number of epochs may be a part of one, though the default is written as an integer.
+        defaults = {
+            field.name: 0.0 if field.type is float else field.default
+            for field in dataclasses.fields(cls)
+            if field.name != "model"
+        }
         if unknown := sorted(set(values) - set(defaults)):
             raise UserError(f"{source}: there is no setting {printable(unknown[0])!r}.")
         given = {name: typed(name, value, defaults[name], source) for name, value in values.items()}

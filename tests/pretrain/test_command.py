@@ -26,6 +26,12 @@ def test_a_published_run_is_taken_as_it_is_or_changed_where_told() -> None:
     assert (changed.epochs, changed.decay_all) == (3, False)
 
 
+def test_settings_survive_json() -> None:
+    for arguments in ([], ["--epochs", "3", "--warmup-epochs", "0.5", "--clip-norm", "1", "--decay", "mask"]):
+        config = settings("--model", "mw_mae_t", *arguments)
+        assert TrainConfig.from_json(config.to_json()) == config
+
+
 def test_fields_of_the_model_can_be_changed() -> None:
     model = settings("--model", "mae_t", "--model-options", '{"class_token": false}').model
     assert not model.class_token
