@@ -138,3 +138,18 @@ def test_a_mistake_is_one_sentence(
     assert errors.startswith("error: ")
     assert sentence in errors
     assert errors.count("\n") == 1
+
+
+@pytest.mark.parametrize("head", ["mlp", "linear"])
+def test_what_has_learned_nothing_is_said_once_and_stands_under_the_table(
+    tasks: Path, capsys: pytest.CaptureFixture, head: str
+) -> None:
+    options = ("--head", head, "--model-options", '{"fault": "constant"}')
+    assert main(line(tasks, *options, models=("faulty",))) == 0
+    fits = 2 if head == "mlp" else 1
+    sentence = f"faulty[fault=constant] on tiny-v1-full: {fits} of the {fits} classifiers that count"
+    assert capsys.readouterr().err.count(f"warning: {sentence}") == 1
+    assert sentence in table(tasks).replace("\n", " ")
+    assert main(line(tasks, *options, models=("faulty",))) == 0
+    assert sentence not in capsys.readouterr().err, "nothing was trained"
+    assert sentence in table(tasks).replace("\n", " ")
