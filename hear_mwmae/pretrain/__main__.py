@@ -81,12 +81,12 @@ def _run(options: argparse.Namespace) -> int:
 
 
 def _warn_of_emulation(config: TrainConfig) -> None:
-    """Say where bfloat16, which published runs train in, is slower than float32."""
+    """Say where bfloat16, which published runs train in, is no faster than float32."""
     import jax
 
     emulated = jax.default_backend() == "cpu" and processor.multiplies_bf16() is False
     if config.precision == "bfloat16" and emulated and jax.process_index() == 0:
-        text = f"{processor.describe_bf16()} --precision float32 is faster here (and another run)."
+        text = processor.describe_bf16(emulated=processor.IN_JAX)
         warnings.warn(text, processor.SlowPrecisionWarning, stacklevel=2)
 
 

@@ -63,7 +63,8 @@ def _run(options: argparse.Namespace) -> None:
     if not options.precision and jax.default_backend() == "cpu" and processor.multiplies_bf16() is False:
         train = dataclasses.replace(train, precision="float32")
         print(
-            f"{processor.describe_bf16()} Measured is float32; --precision bfloat16 for that.",
+            f"{processor.describe_bf16(emulated=processor.IN_JAX)} Measured is float32; --precision "
+            "bfloat16 for that.",
             file=sys.stderr,
         )
     check_batch(train, jax.device_count())

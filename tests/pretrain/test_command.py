@@ -88,7 +88,7 @@ def test_bfloat16_is_warned_of_where_it_is_emulated(
     monkeypatch.setattr(processor, "multiplies_bf16", lambda: native)
     config = settings("--model", "mae_t", "--precision", precision)
     if warned:
-        with pytest.warns(processor.SlowPrecisionWarning, match="--precision float32 is faster here"):
+        with pytest.warns(processor.SlowPrecisionWarning, match="bf16 is computed in float32 and no faster"):
             _warn_of_emulation(config)
     else:
         _warn_of_emulation(config)

@@ -7,6 +7,7 @@ import sys
 from collections.abc import Iterator, Sequence
 from pathlib import Path
 
+import children
 import jax
 import numpy as np
 import pytest
@@ -73,8 +74,8 @@ def _use_cache(folder: str | None, seconds: float) -> None:
 
 def start(
     config: TrainConfig, data: Path, workdir: Path, *options: str, flags: Sequence[str] = ()
-) -> subprocess.Popen:
-    """Start a training process; its standard error is a pipe of text. `flags` are XLA's."""
+) -> contextlib.AbstractContextManager[subprocess.Popen]:
+    """Start a training process, which does not outlive the context; its standard error is a pipe of text. `flags` are XLA's."""
     flags = [os.environ.get("XLA_FLAGS", ""), *flags]
     command = [
         sys.executable,
@@ -86,12 +87,11 @@ def start(
         "--workdir",
         str(workdir),
     ]
-    return subprocess.Popen(
+    return children.start(
         [*command, "--workers", "0", "--log-every", "1", *options],
         cwd=ROOT,
         env=os.environ | {"XLA_FLAGS": " ".join(flags), "PYTHONWARNINGS": "error,default::UserWarning"},
-        stderr=subprocess.PIPE,
-        text=True,
+        stdout=None,
     )
 
 
