@@ -75,7 +75,7 @@ def _use_cache(folder: str | None, seconds: float) -> None:
 def start(
     config: TrainConfig, data: Path, workdir: Path, *options: str, flags: Sequence[str] = ()
 ) -> contextlib.AbstractContextManager[subprocess.Popen]:
-    """Start a training process, which ends with the context; its standard error is piped, `flags` are XLA's."""
+    """Start a training process, which ends with the context; its standard error is piped; `flags`: XLA's."""
     flags = [os.environ.get("XLA_FLAGS", ""), *flags]
     command = [
         sys.executable,
