@@ -4,6 +4,10 @@ import csv
 import json
 from pathlib import Path
 
+from evaluation.files import read_lines
+from evaluation.ledger import _START as LINE_START
+from evaluation.results import LEDGER_FILE
+
 ROOT = Path(__file__).resolve().parents[1]
 MODELS = Path(__file__).parent / "models"
 TWO = ("band_energy", "one_by_one")
@@ -16,10 +20,8 @@ def arguments(tasks_dir: Path, results: Path, *more: str, models: tuple[str, ...
 
 
 def ledger_lines(directory: Path) -> list[dict]:
-    """Return the lines that are whole; one may be being written."""
-    path = directory / "ledger.jsonl"
-    content = path.read_text() if path.exists() else ""
-    return [json.loads(line) for line in content[: content.rfind("\n") + 1].splitlines()]
+    """Return the lines that are whole, as the ledger reads them; another process may be writing one."""
+    return [json.loads(line) for line in read_lines(directory / LEDGER_FILE, LINE_START).whole]
 
 
 def scores(directory: Path) -> dict[tuple[str, str], list[float]]:

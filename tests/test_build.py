@@ -6,13 +6,13 @@ import json
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import numpy as np
 import pytest
 import soundfile
 import soxr
+from children import start, wait_for
 from tiny_task import write_wav
 
 import tasks
@@ -278,18 +278,10 @@ def test_more_bad_recordings_than_allowed_stop_the_build(tmp_path):
 def test_ctrl_c_leaves_nothing_half_made(tmp_path):
     raw, out = make_digits(tmp_path / "raw", seconds=20.0, count=200, rate=2000), tmp_path / "out"
     command = [sys.executable, "-m", "tasks.build", "spoken_digit", "--raw", str(raw), "--out", str(out)]
-    child = subprocess.Popen(
-        [*command, "--sample-rates", "16000", "44100"],
-        cwd=ROOT,
-        stderr=subprocess.PIPE,
-        text=True,
-        preexec_fn=lambda: signal.signal(signal.SIGINT, signal.SIG_DFL),  # ignored if pytest is in background
-    )
-    deadline = time.monotonic() + 30
-    while not list(out.glob(".*partial*/16000/*/*.wav")) and time.monotonic() < deadline:
-        time.sleep(0.002)
-    child.send_signal(signal.SIGINT)
-    _, errors = child.communicate(timeout=30)
+    with start([*command, "--sample-rates", "16000", "44100"], cwd=ROOT) as child:
+        wait_for(child, lambda: list(out.glob(".*partial*/16000/*/*.wav")))
+        child.send_signal(signal.SIGINT)
+        _, errors = child.communicate(timeout=240)
     assert child.returncode == 130
     assert "Traceback" not in errors
     assert errors.splitlines()[-1] == "stopped; nothing half-made was left: run the same command again."

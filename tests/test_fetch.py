@@ -7,15 +7,14 @@ import json
 import os
 import shutil
 import signal
-import subprocess
 import sys
 import tarfile
-import time
 from pathlib import Path
 from types import SimpleNamespace
 
 import numpy as np
 import pytest
+from children import start, wait_for
 from filelock import FileLock
 from record_server import pack, serving
 from tiny_task import make_task, write_wav
@@ -373,30 +372,12 @@ def test_two_at_once_do_not_touch_each_other(tmp_path, esc):
 @pytest.mark.parametrize("name", ["SIGINT", "SIGTERM", "SIGHUP"])
 def test_a_signal_leaves_nothing_half_made_and_the_download_goes_on(tmp_path, bo, name):
     hold = len(bo) * 3 // 4
-    as_in_a_terminal = (  # pytest itself may have been started where signals are ignored
-        "import runpy, signal, sys; signal.signal(signal.SIGINT, signal.default_int_handler); "
-        "signal.signal(signal.SIGHUP, signal.SIG_DFL); "
-        "sys.argv[0] = 'tasks.fetch'; runpy.run_module('tasks.fetch', run_name='__main__')"
-    )
-    command = [sys.executable, "-c", as_in_a_terminal, "--tasks", BO, "--dir", str(tmp_path)]
+    command = [sys.executable, "-m", "tasks.fetch", "--tasks", BO, "--dir", str(tmp_path)]
     with serving({BO_FILE: bo}, hold={BO_FILE: hold}) as record:
-        child = subprocess.Popen(
-            [*command, "--mirror", record.url],
-            cwd=ROOT,
-            text=True,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.PIPE,
-        )
-        try:
-            deadline = time.monotonic() + 120
-            while not any(p.stat().st_size for p in tmp_path.glob("archives/.*.part")):
-                assert time.monotonic() < deadline
-                time.sleep(0.02)
+        with start([*command, "--mirror", record.url], cwd=ROOT) as child:
+            wait_for(child, lambda: any(p.stat().st_size for p in tmp_path.glob("archives/.*.part")))
             child.send_signal(signal.Signals[name])
-            _, errors = child.communicate(timeout=60)
-        finally:
-            child.kill()
-            child.communicate()
+            _, errors = child.communicate(timeout=240)
         assert child.returncode == 128 + signal.Signals[name]
         assert errors.splitlines()[-1].startswith("stopped; nothing half-made was left")
         assert_nothing_visible(tmp_path)

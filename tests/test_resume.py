@@ -5,11 +5,12 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from collections.abc import Iterator
+from contextlib import AbstractContextManager
 from pathlib import Path
 
 import pytest
+from children import kill, start, wait_for
 from run_helpers import MODELS, ROOT, arguments, ledger_lines
 from tiny_task import make_task
 
@@ -23,52 +24,38 @@ def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.syspath_prepend(str(MODELS))
 
 
-def command(sample_tasks: Path, results: Path, cache: Path, *more: str) -> subprocess.Popen:
-    """Start the real command in a process of its own."""
+def command(
+    sample_tasks: Path, results: Path, cache: Path, *more: str
+) -> AbstractContextManager[subprocess.Popen]:
+    """Start the real command in a process of its own, which does not outlive its test."""
     environment = {**os.environ, "HEAR_MWMAE_CACHE": str(cache), "PYTHONPATH": f"{MODELS}{os.pathsep}{ROOT}"}
     tasks = ["--tasks", "BO", "NS-5h", "F50K", "--seeds", "6", "--max-memory", "0.02"]
     line = [sys.executable, "-m", "evaluation.run", *arguments(sample_tasks, results, *tasks, *more)]
-    return subprocess.Popen(
-        line, env=environment, cwd=results, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True
-    )
-
-
-def wait_for(process: subprocess.Popen, happened, seconds: float = 120) -> None:
-    """Wait until `happened()`, which must come before the process ends."""
-    deadline = time.monotonic() + seconds
-    while not happened():
-        assert process.poll() is None, process.communicate()[1]
-        assert time.monotonic() < deadline
-        time.sleep(0.002)
-
-
-def kill(process: subprocess.Popen) -> None:
-    process.send_signal(signal.SIGKILL)
-    process.communicate()
+    return start(line, env=environment, cwd=results)
 
 
 def test_killed_at_several_moments_it_ends_with_the_same_table(sample_tasks: Path, tmp_path: Path) -> None:
     straight, killed = tmp_path / "straight", tmp_path / "killed"
     straight.mkdir()
     killed.mkdir()
-    process = command(sample_tasks, straight, tmp_path / "cache-1")
-    errors = process.communicate()[1]
-    assert process.returncode == 0, errors
+    with command(sample_tasks, straight, tmp_path / "cache-1") as process:
+        errors = process.communicate()[1]
+        assert process.returncode == 0, errors
 
     cache = tmp_path / "cache-2"
-    process = command(sample_tasks, killed, cache)
-    wait_for(process, lambda: list(cache.glob("embeddings/*/.*.tmp")))
-    kill(process)
+    with command(sample_tasks, killed, cache) as process:
+        wait_for(process, lambda: list(cache.glob("embeddings/*/.*.tmp")))
+        kill(process)
     assert not ledger_lines(killed / "sample")
     for fits in (1, 20, 60):
-        process = command(sample_tasks, killed, cache)
-        wait_for(process, lambda fits=fits: len(ledger_lines(killed / "sample")) >= fits)
-        kill(process)
+        with command(sample_tasks, killed, cache) as process:
+            wait_for(process, lambda fits=fits: len(ledger_lines(killed / "sample")) >= fits)
+            kill(process)
     ledger = killed / "sample" / "ledger.jsonl"
     ledger.write_bytes(ledger.read_bytes()[:-20])
-    process = command(sample_tasks, killed, cache)
-    _, errors = process.communicate()
-    assert process.returncode == 0, errors
+    with command(sample_tasks, killed, cache) as process:
+        _, errors = process.communicate()
+        assert process.returncode == 0, errors
 
     keys = [json.dumps(line["key"], sort_keys=True) for line in ledger_lines(killed / "sample")]
     assert len(keys) == len(set(keys)) == 84
@@ -79,10 +66,10 @@ def test_killed_at_several_moments_it_ends_with_the_same_table(sample_tasks: Pat
 
 
 def test_ctrl_c_says_how_to_go_on(sample_tasks: Path, tmp_path: Path) -> None:
-    process = command(sample_tasks, tmp_path, tmp_path / "cache")
-    wait_for(process, lambda: len(ledger_lines(tmp_path / "sample")) >= 10)
-    process.send_signal(signal.SIGINT)
-    output, errors = process.communicate()
+    with command(sample_tasks, tmp_path, tmp_path / "cache") as process:
+        wait_for(process, lambda: len(ledger_lines(tmp_path / "sample")) >= 10)
+        process.send_signal(signal.SIGINT)
+        output, errors = process.communicate(timeout=240)
     assert process.returncode == 130
     assert "To go on: python -m evaluation.run --tasks-dir" in errors
     assert "Traceback" not in errors
@@ -92,11 +79,10 @@ def test_ctrl_c_says_how_to_go_on(sample_tasks: Path, tmp_path: Path) -> None:
 def test_one_run_directory_is_written_by_one_process(
     sample_tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:
-    process = command(sample_tasks, tmp_path, tmp_path / "cache")
-    wait_for(process, lambda: ledger_lines(tmp_path / "sample"))
-    assert main(arguments(sample_tasks, tmp_path, "--tasks", "BO")) == 2
-    assert "another process is writing" in capsys.readouterr().err
-    kill(process)
+    with command(sample_tasks, tmp_path, tmp_path / "cache") as process:
+        wait_for(process, lambda: ledger_lines(tmp_path / "sample"))
+        assert main(arguments(sample_tasks, tmp_path, "--tasks", "BO")) == 2
+        assert "another process is writing" in capsys.readouterr().err
 
 
 def test_more_seeds_train_only_the_new_ones(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -1,5 +1,6 @@
 """The number of devices and hosts, and how the parameters lie on them, leave the run what it is."""
 
+import contextlib
 import json
 import os
 import re
@@ -70,16 +71,20 @@ def finish(data: Path, workdir: Path, *options: str, flags: tuple[str, ...] = ()
     return workdir
 
 
-def start_two_processes(data: Path, workdir: Path, *options: str) -> list[subprocess.Popen]:
-    """Start a run in two processes with four devices each."""
+@contextlib.contextmanager
+def start_two_processes(data: Path, workdir: Path, *options: str) -> Iterator[list[subprocess.Popen]]:
+    """Start a run in two processes with four devices each, which do not outlive the context."""
     with socket.socket() as probe:
         probe.bind(("localhost", 0))
         address = f"localhost:{probe.getsockname()[1]}"
     options = (*OPTIONS, "--validation", str(data), "--coordinator", address, "--processes", "2", *options)
-    return [
-        start(CONFIG, data, workdir, *options, "--process-id", str(number), flags=FOUR_DEVICES)
-        for number in range(2)
-    ]
+    with contextlib.ExitStack() as stack:
+        yield [
+            stack.enter_context(
+                start(CONFIG, data, workdir, *options, "--process-id", str(number), flags=FOUR_DEVICES)
+            )
+            for number in range(2)
+        ]
 
 
 def curve(workdir: Path, name: str) -> np.ndarray:
@@ -105,8 +110,8 @@ def test_four_devices_train_as_one(
 def test_two_processes_with_four_devices_each_train_as_one(
     data: Path, one_device: Path, tmp_path: Path
 ) -> None:
-    processes = start_two_processes(data, tmp_path)
-    messages = [process.communicate(timeout=300)[1] for process in processes]
+    with start_two_processes(data, tmp_path) as processes:
+        messages = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(messages)
     assert "loss" not in messages[1]
     assert_same_run(tmp_path, one_device)
@@ -115,10 +120,10 @@ def test_two_processes_with_four_devices_each_train_as_one(
 @pytest.mark.slow
 def test_what_two_processes_began_one_ends(data: Path, one_device: Path, tmp_path: Path) -> None:
     """One of them is told to stop, and both do; the parameters were split over eight devices."""
-    processes = start_two_processes(data, tmp_path, "--fsdp")
-    wait_for(processes[0], "step 3/")
-    processes[1].send_signal(signal.SIGTERM)
-    messages = [process.communicate(timeout=300)[1] for process in processes]
+    with start_two_processes(data, tmp_path, "--fsdp") as processes:
+        wait_for(processes[0], "step 3/")
+        processes[1].send_signal(signal.SIGTERM)
+        messages = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [143, 143], "\n".join(messages)
     assert_same_run(finish(data, tmp_path), one_device)
 
