@@ -156,8 +156,8 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
     seeds = job.seed_scores(session.ledger)
     mean = sum(column(job).scale(score) for score in seeds) / len(seeds)
     _say(f"{job.model}  {column(job).short}  {job.primary} {mean:.1f}")
-    if note := job.chance_note(session.ledger):
-        _say(f"warning: {note}")
+    if sentence := job.chance_sentence(session.ledger):
+        _say(f"warning: {sentence}")
 
 
 @contextlib.contextmanager

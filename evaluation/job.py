@@ -2,7 +2,7 @@
 
 import hashlib
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
@@ -18,8 +18,8 @@ from tasks import Task
 SeededFit = tuple[int, Config]
 
 _REMEDY = {
-    True: "try other numbers (--probe lr=1e-3, max_epochs=1000) or another head (--head linear)",
-    False: "see whether the embeddings are all alike",
+    True: "try another rate or more epochs with --probe, or --head linear",
+    False: "are its embeddings all alike?",
 }
 """What to do where a classifier has learned nothing, by whether its training depends on such numbers."""
 
@@ -111,17 +111,18 @@ class Job:
             return None
         return [float(np.mean([fit.scores[self.primary] for fit in folds])) for folds in records]
 
-    def chance_note(self, ledger: Ledger) -> str:
-        """Return the sentence on fits that count and have learned nothing, "" when all have."""
+    def at_chance(self, ledger: Ledger) -> str:
+        """Return "21 of 50" when so many fits that count learned nothing of their own rows, "" when none."""
         fits = [fit for folds in self.seed_records(ledger) or () for fit in folds]
         poor = sum(at_chance(fit.train_score, fit.train_chance) for fit in fits)
-        if not poor:
-            return ""
-        return (
-            f"{self.model} on {self.label}: {poor} of the {len(fits)} classifiers that count "
-            f"{'is' if poor == 1 else 'are'} at or below chance on the very rows that trained "
-            f"{'it' if poor == 1 else 'them'}: the score "
-            f"says little of the embeddings; {_REMEDY[self.preset.random]}"
+        return f"{poor} of {len(fits)}" if poor else ""
+
+    def chance_sentence(self, ledger: Ledger) -> str:
+        """Return what to say of that, "" when there is nothing to say."""
+        poor = self.at_chance(ledger)
+        return poor and (
+            f"{self.model} on {self.label}: {poor} classifiers are at or below chance on the very clips that "
+            f"trained them; {_REMEDY[self.preset.random]}"
         )
 
     def prediction_path(self, directory: Path, split: Split, fit: SeededFit) -> Path:
@@ -146,3 +147,16 @@ def prediction_path(directory: Path, model: str, label: str, key: FitKey) -> Pat
     point = hashlib.sha256(key.config.encode()).hexdigest()[:8]
     name = f"{key.test}-seed{key.seed}-{point}.npz"
     return directory / "predictions" / folder / f"{label}-{key.embedding[:8]}" / name
+
+
+def chance_notes(jobs: Iterable[Job], ledger: Ledger) -> list[str]:
+    """Return a sentence for each model some of whose classifiers have learned nothing."""
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        if poor := job.at_chance(ledger):
+            found.setdefault(job.model, []).append(f"{job.label} ({poor})")
+    return [
+        f"{model}: at or below chance on the very clips that trained them are the classifiers of "
+        f"{', '.join(tasks)}; those scores say little of its embeddings."
+        for model, tasks in found.items()
+    ]

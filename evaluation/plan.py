@@ -14,7 +14,7 @@ from evaluation.embed import is_embedded, store_entry
 from evaluation.errors import EvaluationError
 from evaluation.hear_module import HearModel, ModelSpec, torch_device
 from evaluation.heareval_tree import Imported
-from evaluation.job import Job
+from evaluation.job import Job, chance_notes
 from evaluation.ledger import Ledger
 from evaluation.loading import names_of
 from evaluation.marks import FileMark
@@ -97,13 +97,14 @@ class Session:
             fingerprints={card.spec.label: card.fingerprint for card in self.cards},
             digests=_digests(self.jobs),
             protocol=preset.title if preset.head == "mlp" else f"{preset.title}, head {preset.head}",
-            notes=[*_notes(self.options), *self._chance_notes(), *(f"Failed: {f}" for f in self.failures)],
+            notes=[
+                *_notes(self.options),
+                *chance_notes(self.jobs, self.ledger),
+                *(f"Failed: {f}" for f in self.failures),
+            ],
             jobs=[_planned(job) for job in self.jobs],
             synthetic=any(job.task.metadata.synthetic for job in self.jobs),
         )
-
-    def _chance_notes(self) -> Iterator[str]:
-        return (f"{note}." for job in self.jobs if (note := job.chance_note(self.ledger)))
 
 
 def _digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:

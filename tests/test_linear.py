@@ -18,6 +18,7 @@ from threadpoolctl import threadpool_limits
 
 from evaluation.chance import at_chance, training_score
 from evaluation.cost import regression_bytes, regression_flops
+from evaluation.job import chance_notes
 from evaluation.linear import LinearConfig, regress, standardised
 from evaluation.probe import Regressions, Rows, as_regressed_on, train_stacks
 
@@ -136,7 +137,7 @@ def test_it_scores_as_scikit_learns(name: str, tmp_path: Path, request: pytest.F
         theirs = scikit_learns(given)
     assert theirs > 1.5 / given.n_labels, "a set that nobody can learn compares nothing"
     assert ours == pytest.approx(theirs, abs=0.02)
-    assert not job.chance_note(ledger)
+    assert not job.chance_sentence(ledger)
 
 
 @pytest.mark.parametrize("multilabel", [False, True])
@@ -232,9 +233,15 @@ def test_what_has_learned_nothing_is_told(tmp_path: Path, head: str, kind: str) 
     task, entry = stored_task(tmp_path, clips, x=alike, prediction_type=kind)
     preset = QUICK.with_head(head)
     job, ledger = run(tmp_path, task, entry, preset=preset, seeds=1)
-    assert job.chance_note(ledger).startswith(
-        "model on stored-v1-full: 1 of the 1 classifiers that count is at or below chance on the very rows"
+    assert job.at_chance(ledger) == "1 of 1"
+    assert job.chance_sentence(ledger).startswith(
+        "model on stored-v1-full: 1 of 1 classifiers are at or below"
     )
+    (note,) = chance_notes([job], ledger)
+    assert note.startswith(
+        "model: at or below chance on the very clips that trained them are the classifiers of "
+    )
+    assert "stored-v1-full (1 of 1)" in note
     learnable = stored_task(tmp_path / "b", clips, prediction_type=kind)
     job, ledger = run(tmp_path / "b", *learnable, preset=preset, seeds=1)
-    assert not job.chance_note(ledger)
+    assert not job.chance_sentence(ledger)
