@@ -8,34 +8,32 @@ import time
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
-_MAY_BE_IGNORED = [
-    getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP", "SIGPIPE") if hasattr(signal, name)
-]
+_MAY_BE_IGNORED = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
-@contextlib.contextmanager
-def heard_signals() -> Iterator[None]:
-    """Let children that are started here begin with the system's default for Ctrl-C and its like.
+def hear_signals() -> None:
+    """Let children that are started from now on begin with the system's default for Ctrl-C and its like.
 
     In the background of a script, and under nohup, these signals are ignored, and children inherit that. A
-    handler of the parent's they do not inherit: they get the default.
+    handler of the parent's they do not inherit: they get the default. Here a signal that was ignored goes on
+    doing nothing, but for Ctrl-C.
     """
-    ignored = [number for number in _MAY_BE_IGNORED if signal.getsignal(number) == signal.SIG_IGN]
-    for number in ignored:
-        signal.signal(number, lambda *_: None)
-    try:
-        yield
-    finally:
-        for number in ignored:
-            signal.signal(number, signal.SIG_IGN)
+    for number in _MAY_BE_IGNORED:
+        if signal.getsignal(number) == signal.SIG_IGN:
+            interrupts = number == signal.SIGINT
+            signal.signal(number, signal.default_int_handler if interrupts else _nothing)
+
+
+def _nothing(*_: object) -> None:
+    pass
 
 
 @contextlib.contextmanager
 def start(command: Sequence[str], **options: Any) -> Iterator[subprocess.Popen]:
     """Start a process, by default with pipes of text; at the end it is gone with all that it has started."""
     defaults = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    with heard_signals():
-        process = subprocess.Popen(command, start_new_session=True, **{**defaults, **options})
+    hear_signals()
+    process = subprocess.Popen(command, start_new_session=True, **{**defaults, **options})
     try:
         yield process
     finally:

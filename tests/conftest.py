@@ -1,17 +1,16 @@
 """Fixtures that many tests share: the reference folder, sample tasks, a cache of their own."""
 
-import signal
 from pathlib import Path
 
 import pytest
+from children import hear_signals
 
 from tasks.sample import write_sample_tasks
 
 
 def pytest_configure() -> None:
-    """Let the tests' children be interrupted: a shell lets its background jobs ignore Ctrl-C."""
-    if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:
-        signal.signal(signal.SIGINT, signal.default_int_handler)
+    """Let the tests' children be interrupted wherever pytest was started."""
+    hear_signals()
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"

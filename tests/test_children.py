@@ -4,9 +4,10 @@ import os
 import signal
 import sys
 import time
+from collections.abc import Iterator
 
 import pytest
-from children import heard_signals, kill, start, wait_for
+from children import kill, start, wait_for
 
 SLEEPS = "import subprocess, sys, time; {}; print(other.pid, flush=True); time.sleep(600)"
 PROGRAM = SLEEPS.format("other = subprocess.Popen([sys.executable, '-c', 'import time; time.sleep(600)'])")
@@ -20,24 +21,22 @@ def is_alive(pid: int) -> bool:
         return False
 
 
-@pytest.fixture
-def in_the_background():
-    """Ctrl-C is ignored, as where a script starts pytest with &."""
-    before = signal.signal(signal.SIGINT, signal.SIG_IGN)
-    yield
-    signal.signal(signal.SIGINT, before)
+@pytest.fixture(params=["SIGINT", "SIGHUP"])
+def ignored(request: pytest.FixtureRequest) -> Iterator[signal.Signals]:
+    """It is ignored, as where a script starts pytest with &, or with nohup."""
+    number = signal.Signals[request.param]
+    before = signal.signal(number, signal.SIG_IGN)
+    yield number
+    signal.signal(number, before)
 
 
-@pytest.mark.usefixtures("in_the_background")
-def test_ctrl_c_reaches_a_child_of_a_process_that_ignores_it() -> None:
+def test_a_signal_reaches_a_child_of_a_process_that_ignores_it(ignored: signal.Signals) -> None:
     with start([sys.executable, "-c", "print('here', flush=True); import time; time.sleep(600)"]) as child:
         assert child.stdout.readline() == "here\n"
-        child.send_signal(signal.SIGINT)
-        _, errors = child.communicate(timeout=60)
-        assert errors.endswith("KeyboardInterrupt\n")
-    assert signal.getsignal(signal.SIGINT) == signal.SIG_IGN
-    with heard_signals():
-        assert signal.getsignal(signal.SIGINT) != signal.SIG_IGN
+        child.send_signal(ignored)
+        _, errors = child.communicate(timeout=240)
+        assert child.returncode == -ignored
+        assert ("KeyboardInterrupt" in errors) == (ignored == signal.SIGINT)
 
 
 @pytest.mark.skipif(not os.path.isdir("/proc/self"), reason="which processes live is read from /proc")
