@@ -84,9 +84,9 @@ def test_a_signal_that_was_ignored_stays_ignored():
 
 def test_a_forked_worker_ends_at_sigterm_without_a_word():
     body = (
-        "pid = os.fork()\n"
-        "    if not pid: time.sleep(60)\n"
-        "    os.kill(pid, signal.SIGTERM); print(os.waitpid(pid, 0)[1])"
+        "ready, tell = os.pipe()\n"
+        "    if not (pid := os.fork()): os.write(tell, b'.'); time.sleep(60); os._exit(1)\n"
+        "    os.read(ready, 1); os.kill(pid, signal.SIGTERM); print(os.waitpid(pid, 0)[1])"
     )
     done = run("tasks.command", body)
     assert (done.stdout.split(), done.stderr) == ([str(int(signal.SIGTERM)).encode()], b"")
