@@ -1,16 +1,23 @@
 """Fixtures that many tests share: the reference folder, sample tasks, a cache of their own."""
 
+import os
 from pathlib import Path
 
 import pytest
 from children import hear_signals
+from filelock import FileLock
 
 from tasks.sample import write_sample_tasks
 
 
 def pytest_configure() -> None:
-    """Let the tests' children be interrupted wherever pytest was started."""
+    """Let the tests' children be interrupted wherever pytest was started, and torch have one core by default.
+
+    Tests run beside each other. Where there are more threads than cores, each small sum of torch's waits
+    for a core; a test that is about threads asks for them itself.
+    """
     hear_signals()
+    os.environ.setdefault("OMP_NUM_THREADS", "1")
 
 
 SHARED = Path(__file__).resolve().parents[2] / "shared"
@@ -41,6 +48,12 @@ def _processor_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def sample_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all ten sample tasks, written once."""
-    directory = tmp_path_factory.mktemp("sample-tasks")
-    write_sample_tasks(directory)
+    root = tmp_path_factory.getbasetemp()
+    if "PYTEST_XDIST_WORKER" in os.environ:
+        root = root.parent  # the workers of one run share it
+    directory = root / "sample-tasks"
+    with FileLock(root / "sample-tasks.lock"):
+        if not (root / "sample-tasks-are-there").exists():
+            write_sample_tasks(directory)
+            (root / "sample-tasks-are-there").touch()
     return directory

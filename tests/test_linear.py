@@ -89,7 +89,7 @@ TEN: dict[str, Callable[[Path], Set]] = {
     "real, 600 clips": lambda shared: spoken_digits(shared, (600, 600, 600)),
     "real, 50 clips": lambda shared: spoken_digits(shared, (50, 300, 600)),
     "real, a millionth": lambda shared: spoken_digits(shared, (300, 300, 600), 1e-6),
-    "real, 576 clips of 1200 columns": lambda shared: hidden(spoken_digits(shared, (576, 300, 600)), 1200),
+    "real, 200 clips of 500 columns": lambda shared: hidden(spoken_digits(shared, (200, 200, 600)), 500),
     "synthetic, wide": lambda shared: synthetic((60, 60, 500), 400, 5),
     "synthetic, large numbers": lambda shared: synthetic((400, 200, 500), 40, 10, scale=1e6),
     "synthetic, far from zero": lambda shared: synthetic((400, 200, 500), 20, 10, offset=1e3, scale=10.0),
