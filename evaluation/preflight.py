@@ -31,6 +31,7 @@ from evaluation.job import Job
 from evaluation.metrics import METRICS
 from evaluation.plan import ModelCard, Session, plan_text, prepare
 from evaluation.probe import Fit, Rows, train_stack
+from evaluation.processor import on_one_core
 from evaluation.protocol import Config, ProbeConfig
 from tasks import Task, decode
 
@@ -224,25 +225,27 @@ class _Enough(Exception):
 
 def _pass_seconds(job: Job, device: torch.device) -> float:
     """Measure the seconds of one pass of a logistic regression over the job's training rows."""
-    from evaluation.linear import regress
+    from evaluation.linear import regress, standardised
 
-    counts, n_labels, passes = _rows(job), len(job.task.vocabulary), 0
+    counts, n_labels = _rows(job), len(job.task.vocabulary)
+    begins: list[float] = []
     scale = max(1.0, counts["train"] / MEASURED_ROWS)
     generator = torch.Generator().manual_seed(0)
     rows = _random_rows(job, max(2, int(counts["train"] / scale)), n_labels, generator, device)
     hot = torch.from_numpy(_multi_hot(rows.target, n_labels)).to(device)
 
     def on_pass() -> None:
-        nonlocal passes
-        passes += 1
-        if passes > MEASURED_PASSES:
+        begins.append(time.perf_counter())
+        if len(begins) > MEASURED_PASSES:
             raise _Enough
 
-    start = time.perf_counter()
-    with contextlib.suppress(_Enough):
-        multilabel = job.task.metadata.prediction_type == "multilabel"
-        regress(rows.x, hot, job.preset.grid[0], multilabel=multilabel, on_pass=on_pass)
-    return (time.perf_counter() - start) * scale / min(passes, MEASURED_PASSES)
+    def measured() -> float:
+        multilabel, (x,) = job.task.metadata.prediction_type == "multilabel", standardised(rows.x)
+        with contextlib.suppress(_Enough):
+            regress(x, hot, job.preset.grid[0], multilabel=multilabel, on_pass=on_pass)
+        return (begins[-1] - begins[0]) * scale / max(1, len(begins) - 1)
+
+    return measured() if device.type != "cpu" else on_one_core(measured) / torch.get_num_threads()
 
 
 def _random_rows(

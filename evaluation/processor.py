@@ -2,10 +2,13 @@
 
 import functools
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable
 from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
 
 import torch
+
+Result = TypeVar("Result")
 
 MEASURED_SIZE = 256
 """Rows and columns of the square product that is timed: milliseconds, and far more than what a call costs."""
@@ -16,11 +19,17 @@ TURNS = 5
 @functools.cache
 def bf16_time() -> float:
     """Return how long a product of bfloat16 takes on one core, in units of a float32 one; measured once."""
+    return on_one_core(_measured)
+
+
+def on_one_core(work: Callable[[], Result]) -> Result:
+    """Do work as a classifier on a CPU does it, without waiting for other cores."""
     cores = torch.get_num_threads()
-    with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as alone:
-        found = alone.submit(_measured).result()
-    torch.set_num_threads(cores)
-    return found
+    try:
+        with ThreadPoolExecutor(1, initializer=torch.set_num_threads, initargs=(1,)) as alone:
+            return alone.submit(work).result()
+    finally:
+        torch.set_num_threads(cores)
 
 
 def _measured() -> float:

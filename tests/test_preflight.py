@@ -122,6 +122,12 @@ def test_the_estimate_is_of_the_size_of_the_truth(line: list[str]) -> None:
     assert truth / 5 < found.longest < truth * 5
 
 
+def test_what_a_regression_needs_only_once_is_not_multiplied(line: list[str]) -> None:
+    """Loading the search takes seconds, and one pass over these few rows none of them."""
+    found = estimate([*line, "--preset", "quick", "--head", "linear"])
+    assert 0 < found.shortest < found.longest < 60
+
+
 def test_events_and_heads_are_measured_too(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
     make_event_task(tmp_path / "tasks" / "tones-v1-full", clips=3)
     base = arguments(
