@@ -29,19 +29,19 @@ DEFAULT_MODELS = ("hear_mwmae.mw_mae_t", "evaluation.baselines.hear_naive")
 
 EPILOG = """\
 examples:
-  python -m evaluation.run --tasks all
+  hear-eval run --tasks all
       ten synthetic sample tasks, the bundled MW-MAE and HEAR-Naive: no data and no network needed
-  python -m evaluation.run --tasks all --tasks-dir /data/hear/tasks --models my_model@weights.pt
+  hear-eval run --tasks all --tasks-dir /data/hear/tasks --models my_model@weights.pt
       every task in that directory with the paper's protocol, ten seeds
-  python -m evaluation.run --tasks esc50 NS-5h --tasks-dir D --models a b@c.safetensors --run first
+  hear-eval run --tasks esc50 NS-5h --tasks-dir D --models a b@c.safetensors --run first
       two tasks, two models; run it again to go on where it stopped
-  python -m evaluation.run --import-heareval embeddings --preset hear2021
+  hear-eval run --import-heareval embeddings --preset hear2021
       all embeddings that heareval made, without sound and without the models
-  python -m evaluation.run --tasks esc50 --tasks-dir D --models a --head knn --budget 1 10 100
+  hear-eval run --tasks esc50 --tasks-dir D --models a --head knn --budget 1 10 100
       nearest neighbours instead of networks, with 1, 10 and 100 per cent of the training clips
-  python -m evaluation.run --tasks esc50 --tasks-dir D --models a --probe lr=[1e-4,1e-3] shuffle=true
+  hear-eval run --tasks esc50 --tasks-dir D --models a --probe lr=[1e-4,1e-3] shuffle=true
       other numbers than the preset's; tables say so
-  python -m evaluation.run --tasks esc50 --tasks-dir D --models hear_mwmae.mw_mae_b@W --layers all
+  hear-eval run --tasks esc50 --tasks-dir D --models hear_mwmae.mw_mae_b@W --layers all
       every layer of the encoder instead of the last, each a row of the table
 
 A run is a folder results/RUN with run.json, ledger.jsonl (every finished fit), details.jsonl (scores of every
@@ -56,7 +56,7 @@ checks too; heareval would end the training there.
 def parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     result = argparse.ArgumentParser(
-        prog="python -m evaluation.run",
+        prog="hear-eval run",
         description="Evaluate HEAR modules: embed, train the shallow classifiers of every seed, tabulate.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
@@ -87,7 +87,7 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
         nargs="+",
         metavar="MODULE[@WEIGHTS]",
         help="importable HEAR modules, each with optional weights; table1 stands for all of Table 1, see "
-        f"python -m evaluation.models (default: {' '.join(DEFAULT_MODELS)})",
+        f"hear-eval models (default: {' '.join(DEFAULT_MODELS)})",
     )
     what.add_argument(
         "--skip-missing", action="store_true", help="leave out systems of table1 whose weights are not here"
@@ -202,7 +202,7 @@ def _add_where(where: argparse._ArgumentGroup) -> None:
         action=argparse.BooleanOptionalAction,
         default=True,
         help="at the end, write statistics, figures and report.html (default); "
-        "python -m evaluation.report RUN does it later",
+        "hear-eval report RUN does it later",
     )
     where.add_argument("--plan-only", action="store_true", help="print the plan and stop")
 

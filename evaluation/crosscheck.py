@@ -1,4 +1,4 @@
-"""The original program on the same embeddings: `python -m evaluation.crosscheck DIR --python ENV`.
+"""The original program on the same embeddings: `hear-eval crosscheck DIR --python ENV`.
 
 DIR is what `evaluation.run --export-heareval DIR` wrote, or any embeddings tree. heareval 2021.1.3 trains its
 own classifiers on it, in an environment of its own (its requirements of 2021 do not go with anything of
@@ -62,10 +62,10 @@ ENVIRONMENT = {
 
 EPILOG = """\
 examples:
-  python -m evaluation.run --tasks esc50 --tasks-dir D --preset hear2021 --export-heareval tree
-  python -m evaluation.crosscheck tree --create-env heareval-env
+  hear-eval run --tasks esc50 --tasks-dir D --preset hear2021 --export-heareval tree
+  hear-eval crosscheck tree --create-env heareval-env
       makes the environment (a few minutes, from the package index) and runs the check
-  python -m evaluation.crosscheck tree --python heareval-env --grid faster
+  hear-eval crosscheck tree --python heareval-env --grid faster
       a quick one; its counterpart here is --preset hear2021-faster
 """
 
@@ -73,7 +73,7 @@ examples:
 def parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     result = argparse.ArgumentParser(
-        prog="python -m evaluation.crosscheck",
+        prog="hear-eval crosscheck",
         description="Run heareval 2021.1.3 on an embeddings tree and print its scores beside ours.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

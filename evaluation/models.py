@@ -1,4 +1,4 @@
-"""`python -m evaluation.models`: the systems of Table 1 and the baselines, and where their weights are.
+"""`hear-eval models`: the systems of Table 1 and the baselines, and where their weights are.
 
 Sources. Data and its hours: Table 1 and section 4.1 of the paper; torchaudio's documentation of its pipelines
 and the authors' own pages for what Table 1 only names. Parameters: counted in the model as it is built here,
@@ -223,9 +223,9 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
 def parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     result = argparse.ArgumentParser(
-        prog="python -m evaluation.models",
+        prog="hear-eval models",
         description="List the systems of Table 1 and the baselines: sizes, data, licence, where weights are. "
-        "`python -m evaluation.run --models table1` evaluates those of Table 1.",
+        "`hear-eval run --models table1` evaluates those of Table 1.",
     )
     result.add_argument("--json", action="store_true", help="print JSON")
     result.add_argument(

@@ -1,6 +1,6 @@
 """The plan of a run: which models on which tasks, what is there already and what is left to do.
 
-`python -m evaluation.plan` takes the arguments of `evaluation.run` and also says what the run will take.
+`hear-eval plan` takes the arguments of `evaluation.run` and also says what the run will take.
 """
 
 import itertools

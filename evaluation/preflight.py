@@ -353,7 +353,7 @@ def check(arguments: argparse.Namespace) -> bool:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 when something does not suffice, 2 for a mistake, 130 after Ctrl-C."""
     command = parser()
-    command.prog = "python -m evaluation.plan"
+    command.prog = "hear-eval plan"
     command.description = (
         "Check what evaluation.run would need with the same arguments: data, disk, memory, and time from "
         "about half a minute of measuring. Nothing is trained for good and no run is written; the exit "

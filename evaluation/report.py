@@ -1,4 +1,4 @@
-"""The report of one run or several, and the paper's tables: `python -m evaluation.report`."""
+"""The report of one run or several, and the paper's tables: `hear-eval report`."""
 
 import argparse
 import sys
@@ -26,15 +26,15 @@ from evaluation.tables import Results, all_notes, grid, screen, write_tables
 
 EPILOG = """\
 examples:
-  python -m evaluation.report results/default
+  hear-eval report results/default
       tables/, figures/ and report.html of a run, finished or not
-  python -m evaluation.report results/a results/b --out results/both
+  hear-eval report results/a results/b --out results/both
       two runs of one protocol as one
-  python -m evaluation.report results/default --pool paper
+  hear-eval report results/default --pool paper
       s(m) against the 39 published rows with all ten tasks; --score superb for the other formula
-  python -m evaluation.report results/default --row my_model@weights.pt=MW-MAE-B-4x16-4l
+  hear-eval report results/default --row my_model@weights.pt=MW-MAE-B-4x16-4l
       that model's difference from a published row
-  python -m evaluation.report --paper --out paper
+  hear-eval report --paper --out paper
       the published Tables 1, 2 and 5 to 10 and Figure 2; averages, intervals and s(m) recomputed
 """
 
@@ -154,7 +154,7 @@ def write_paper(published: Path, directory: Path) -> str:
 def parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     result = argparse.ArgumentParser(
-        prog="python -m evaluation.report",
+        prog="hear-eval report",
         description="Tables, statistics, figures and report.html from runs, finished or not.",
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,

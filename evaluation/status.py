@@ -1,4 +1,4 @@
-"""What a run has done, what is missing and what failed: `python -m evaluation.status RUN`.
+"""What a run has done, what is missing and what failed: `hear-eval status RUN`.
 
 It reads the run's folder only, so it may be asked while the run is going on.
 """
@@ -159,7 +159,7 @@ def _duration(seconds: float) -> str:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0 when the run is complete, 1 when not, 2 for a mistake."""
     parser = argparse.ArgumentParser(
-        prog="python -m evaluation.status",
+        prog="hear-eval status",
         description="Say what a run has done, what is missing and what failed, and estimate the time left. "
         "The exit status is 0 when the last command's work is complete, 1 when it is not.",
     )

@@ -1,4 +1,4 @@
-"""Is a run what its files say? `python -m evaluation.verify RUN` checks hashes and retrains a few fits.
+"""Is a run what its files say? `hear-eval verify RUN` checks hashes and retrains a few fits.
 
 A fit is a function of embeddings, labels, grid point and seed, so training it again must give the ledger's
 numbers: to the last bit on the same CPU with the same versions and number of threads, which is set as it
@@ -274,7 +274,7 @@ def _tell(findings: Iterator[Finding], say: Say) -> Counter[str]:
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 when something differs or is gone, 2 for a mistake, 130 after Ctrl-C."""
     parser = argparse.ArgumentParser(
-        prog="python -m evaluation.verify",
+        prog="hear-eval verify",
         description="Check a run: the hashes in run.json against models, tasks and store, and a random "
         "sample of finished fits by training them again. The exit status is 1 when anything differs or a "
         "fit of the sample could not be trained again. "

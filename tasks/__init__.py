@@ -1,8 +1,8 @@
 """What a HEAR task is: HEAR's nineteen tasks, the directory format, resampling, sample tasks, builders.
 
-Command lines: `python -m tasks.fetch` installs HEAR's prepared tasks, `python -m tasks.build` makes one from
-raw recordings, `python -m tasks.sample` writes the sample tasks; `python -m tasks.list` tells what there is,
-`python -m tasks.check` what is wrong with it.
+Command lines: `hear-tasks fetch` installs HEAR's prepared tasks, `hear-tasks build` makes one from
+raw recordings, `hear-tasks sample` writes the sample tasks; `hear-tasks list` tells what there is,
+`hear-tasks check` what is wrong with it.
 """
 
 from tasks.audio import decode, read_clip, write_clip

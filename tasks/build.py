@@ -123,7 +123,7 @@ def _check_apart(raw: Path, out: Path) -> None:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `python -m tasks.build`; returns the exit status."""
+    """The command `hear-tasks build`; returns the exit status."""
 
     def work() -> None:
         options = _parser().parse_args(arguments)
@@ -151,7 +151,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tasks.build",
+        prog="hear-tasks build",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Build a HEAR task directory from raw recordings: those of a data set, or your own.",
         epilog=_LAYOUTS,
@@ -241,8 +241,8 @@ folder above it:
 Fewer clips than the data set has are built as <task>-part and labelled so wherever they appear.
 A second run does nothing; a bad file stops the build and is named; after Ctrl-C nothing half-made is left.
 
-example: python -m tasks.build esc50 --raw ESC-50-master --out my-tasks
-example: python -m tasks.build my-task.csv --raw recordings --out my-tasks
+example: hear-tasks build esc50 --raw ESC-50-master --out my-tasks
+example: hear-tasks build my-task.csv --raw recordings --out my-tasks
 """
 
 if __name__ == "__main__":

@@ -240,7 +240,7 @@ def _check_and_tell(path: Path, rate: int | None) -> int:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `python -m tasks.check`; returns 0 when all is right, 1 for problems, 2 for misuse."""
+    """The command `hear-tasks check`; returns 0 when all is right, 1 for problems, 2 for misuse."""
 
     def work() -> int:
         options = _parser().parse_args(arguments)
@@ -252,7 +252,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tasks.check",
+        prog="hear-tasks check",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Say everything that is wrong with a HEAR task directory, or with every one in a folder.",
         epilog=_HELP,
@@ -273,7 +273,7 @@ A remark is what nobody who made the task directory could change: in HEAR's own 
 silent clips, repeated clips, or labels that a split lacks. In a task of your own these are problems. The exit
 status is 1 if there is a problem, and 0 otherwise.
 
-example: python -m tasks.check my-tasks/my-task --rate 16000
+example: hear-tasks check my-tasks/my-task --rate 16000
 """
 
 if __name__ == "__main__":

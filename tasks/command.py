@@ -8,7 +8,9 @@ import re
 import signal
 import sys
 import warnings
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from importlib import import_module
 from types import FrameType
 from typing import Any, TextIO
 
@@ -77,6 +79,35 @@ def run_command(
             _tell(f"\n{stopped}")
             return 128 + (error.number if isinstance(error, Ended) else signal.SIGINT)
     return 2
+
+
+@dataclass(frozen=True)
+class Command:
+    """A command behind a package's name: the module whose `main` it is, and what it does.
+
+    `main` is given `first` and then what the user gave.
+    """
+
+    module: str
+    about: str
+    first: tuple[str, ...] = ()
+
+
+def run_named(
+    program: str, about: str, commands: Mapping[str, Command], arguments: Sequence[str] | None = None
+) -> int:
+    """Run one of a package's commands, the module of which is imported only now; return its exit status."""
+    name, *rest = (sys.argv[1:] if arguments is None else arguments) or ["--help"]
+    if name in commands:
+        chosen = commands[name]
+        sys.argv[0] = f"{program} {name}"
+        return import_module(chosen.module).main([*chosen.first, *rest])
+    lines = [f"  {command:12}{one.about}" for command, one in commands.items()]
+    usage = f"usage: {program} COMMAND ...\n\n{about}\n\n" + "\n".join(lines)
+    if name in ("-h", "--help"):
+        return run_command(lambda: print(f"{usage}\n\n{program} COMMAND --help says more of each."))
+    known = ", ".join(commands)
+    return run_command(lambda: _tell(f"error: {program} has no command {name!r}; it has {known}.") or 2)
 
 
 class Ended(KeyboardInterrupt):

@@ -1,6 +1,6 @@
 """HEAR's prepared tasks, from the benchmark's public record or from archives on disk.
 
-`python -m tasks.fetch --tasks all --dir DIR` downloads, unpacks and resamples into `DIR/tasks`, the folder
+`hear-tasks fetch --tasks all --dir DIR` downloads, unpacks and resamples into `DIR/tasks`, the folder
 that evaluations take as --tasks-dir, and locks every file in `DIR/tasks.lock.json`.
 """
 
@@ -156,7 +156,7 @@ def _bytes_bar(archives: Iterable[RemoteArchive], folder: Path) -> Iterator[Byte
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `python -m tasks.fetch`: 0, or 1 when files differ, 2 for a mistake, 130 after Ctrl-C."""
+    """The command `hear-tasks fetch`: 0, or 1 when files differ, 2 for a mistake, 130 after Ctrl-C."""
 
     def work() -> int:
         options = _parser().parse_args(arguments)
@@ -180,7 +180,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tasks.fetch",
+        prog="hear-tasks fetch",
         formatter_class=argparse.RawDescriptionHelpFormatter,
         description="Install HEAR's prepared tasks from their public record, or from archives on disk.",
         epilog=_EPILOG,
@@ -225,12 +225,12 @@ Nothing is downloaded before the plan with its total size is printed and the dis
 whenever you like: the same command goes on where it stopped, in the middle of an archive too, and does only
 what is missing. A server that sends nothing for 20 seconds, or less than 1 kB a second over a minute, is
 asked again four times. Every download is checked against the record's checksum; every file goes into
-DIR/tasks.lock.json with its SHA-256. Then: python -m evaluation.run --tasks all --tasks-dir DIR/tasks
+DIR/tasks.lock.json with its SHA-256. Then: hear-eval run --tasks all --tasks-dir DIR/tasks
 
-examples: python -m tasks.fetch --tasks all --dir /data/hear --plan-only
-          python -m tasks.fetch --tasks ESC-50 BO --dir /data/hear
-          python -m tasks.fetch --tasks all --dir /data/hear --archives /backup/hear
-          python -m tasks.fetch --dir /data/hear --verify
+examples: hear-tasks fetch --tasks all --dir /data/hear --plan-only
+          hear-tasks fetch --tasks ESC-50 BO --dir /data/hear
+          hear-tasks fetch --tasks all --dir /data/hear --archives /backup/hear
+          hear-tasks fetch --dir /data/hear --verify
 """
 
 if __name__ == "__main__":

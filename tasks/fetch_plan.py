@@ -135,7 +135,7 @@ def _find(names: Sequence[str], source: Source) -> dict[str, RemoteArchive | Pat
     if lacking:
         raise TaskError(
             f"{source} has no archive of {', '.join(lacking)}; take the others, and build what is lacking "
-            f"with python -m tasks.build; there are archives of: {', '.join(found) or 'none'}."
+            f"with hear-tasks build; there are archives of: {', '.join(found) or 'none'}."
         )
     return {name: there[found[name]] for name in names}
 

@@ -166,7 +166,7 @@ def _where_from(listed: Sequence[ListedTask], width: int) -> str:
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `python -m tasks.list`; returns the exit status."""
+    """The command `hear-tasks list`; returns the exit status."""
 
     def work() -> None:
         options = _parser().parse_args(arguments)
@@ -181,10 +181,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tasks.list",
+        prog="hear-tasks list",
         description="Tell which tasks HEAR has (the paper's ten first), which of them are on the disk, and "
         "their hours, clips, classes (of the whole task), first metric, licence and citation.",
-        epilog="example: python -m tasks.list --tasks-dir /data/hear/tasks",
+        epilog="example: hear-tasks list --tasks-dir /data/hear/tasks",
     )
     parser.add_argument(
         "--tasks-dir",

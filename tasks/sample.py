@@ -257,7 +257,7 @@ def _divide(sample: SampleTask, takes: Mapping[str, _Take]) -> dict[str, tuple[s
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
-    """The command `python -m tasks.sample`; returns the exit status."""
+    """The command `hear-tasks sample`; returns the exit status."""
 
     def work() -> None:
         options = _parser().parse_args(arguments)
@@ -270,10 +270,10 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m tasks.sample",
+        prog="hear-tasks sample",
         description="Write the ten synthetic sample tasks in HEAR's format. They need no data and take "
         "seconds; scores on them say nothing about the real tasks.",
-        epilog="example: python -m tasks.sample --out sample-tasks",
+        epilog="example: hear-tasks sample --out sample-tasks",
     )
     parser.add_argument("--out", type=Path, required=True, help="folder to hold the task directories")
     parser.add_argument("--tasks", nargs="+", metavar="TASK", help="only these, such as esc50 libricount")

@@ -3,7 +3,7 @@
     python tests/event_references.py
 
 writes `tests/data/events.npz`, with a Python that has sed_eval 0.2.1 and heareval 2021.1.3, such as that of
-the environment that `python -m evaluation.crosscheck --create-env` makes. The tests read the file, for
+the environment that `hear-eval crosscheck --create-env` makes. The tests read the file, for
 sed_eval cannot be imported beside a current setuptools; where it can, `sed_eval_scores` is called as well.
 """
 

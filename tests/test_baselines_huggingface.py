@@ -199,7 +199,7 @@ def test_a_model_is_found_in_the_weights_folder_and_in_the_hubs_cache(
 def test_mistakes_are_one_sentence(folders: dict[str, Path], tmp_path: Path) -> None:
     cases = {
         "": r"^name a model: evaluation.baselines.huggingface@openai/whisper-base$",
-        "owner/none": r"^owner/none is not on this machine, .*; fetch it with `python -m evaluation.models",
+        "owner/none": r"^owner/none is not on this machine, .*; fetch it with `hear-eval models",
         "/no/such/folder": r"^/no/such/folder is not on this machine, neither a folder nor",
         str(tmp_path): r"holds no model of the Hugging Face kind: it needs config.json",
     }

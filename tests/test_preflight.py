@@ -164,5 +164,5 @@ def test_a_mistake_is_one_sentence_and_help_is_its_own(
         text=True,
         check=True,
     )
-    assert "usage: python -m evaluation.plan" in done.stdout
+    assert "usage: hear-eval plan" in done.stdout
     assert "Nothing is trained for good" in done.stdout

@@ -338,4 +338,4 @@ def test_help_shows_examples(capsys: pytest.CaptureFixture) -> None:
     with pytest.raises(SystemExit) as stopped:
         main(["--help"])
     assert stopped.value.code == 0
-    assert "python -m evaluation.run --tasks all" in capsys.readouterr().out
+    assert "hear-eval run --tasks all" in capsys.readouterr().out

@@ -60,7 +60,7 @@ class HubModel:
             if path is None:
                 raise EvaluationError(
                     f"{self.name} is not on this machine, neither a folder nor in the hub's cache; fetch it "
-                    f"with `python -m evaluation.models --download {self.name}`, or name a folder with its "
+                    f"with `hear-eval models --download {self.name}`, or name a folder with its "
                     "config.json and model.safetensors"
                 )
             return path

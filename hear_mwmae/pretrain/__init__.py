@@ -1,1 +1,1 @@
-"""Pre-training of MAE and MW-MAE models in JAX: `python -m hear_mwmae.pretrain --help`."""
+"""Pre-training of MAE and MW-MAE models in JAX: `hear-mwmae pretrain --help`."""

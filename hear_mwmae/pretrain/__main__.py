@@ -1,4 +1,4 @@
-"""The command `python -m hear_mwmae.pretrain`: train a model, or go on with a run that was stopped."""
+"""The command `hear-mwmae pretrain`: train a model, or go on with a run that was stopped."""
 
 import argparse
 import dataclasses
@@ -17,7 +17,7 @@ from hear_mwmae.names import printable
 from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS, TrainConfig
 
-PROGRAM = "python -m hear_mwmae.pretrain"
+PROGRAM = "hear-mwmae pretrain"
 HELP = f"""Train an MAE or MW-MAE on prepared data (see `{PROGRAM}.prepare --help`), or go on with a run.
 
   {PROGRAM}.prepare recordings/ --out data/

@@ -1,4 +1,4 @@
-"""`python -m hear_mwmae.pretrain.export WORKDIR --out model.safetensors`: a run as a model file.
+"""`hear-mwmae export WORKDIR --out model.safetensors`: a run as a model file.
 
 The file serves `hear_mwmae.from_checkpoint`, the named models and `hear-mwmae embed --weights`. Its metadata
 tell where it is from: settings, step, content hash of the data, loss curve, and of every start of the run the
@@ -138,7 +138,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m hear_mwmae.pretrain.export", description="Write a model file from a run's checkpoint."
+        prog="hear-mwmae export", description="Write a model file from a run's checkpoint."
     )
     parser.add_argument("workdir", type=Path, help="directory of the run")
     parser.add_argument("--out", type=Path, required=True, help="model file to write, *.safetensors")

@@ -132,9 +132,7 @@ def _manifest_values(directory: Path) -> object:
         return read_json(path)
     if (directory / PROGRESS_FOLDER).is_dir():
         raise UserError(f"{name}: its preparation is not finished; run the same prepare command again.")
-    raise UserError(
-        f"{name}: holds no {MANIFEST_FILE}; make it with `python -m hear_mwmae.pretrain.prepare`."
-    )
+    raise UserError(f"{name}: holds no {MANIFEST_FILE}; make it with `hear-mwmae prepare`.")
 
 
 def _parse(directory: Path, values: object) -> Manifest:

@@ -1,4 +1,4 @@
-"""Is an evaluation set in the pre-training data? `python -m hear_mwmae.pretrain.overlap --help`.
+"""Is an evaluation set in the pre-training data? `hear-mwmae overlap --help`.
 
 A high correlation alone says little: all drum strokes decay alike. Its Fisher transform is therefore
 multiplied by the square root of the chunk's effective rank, the number of patterns that agree, and called
@@ -63,10 +63,10 @@ THRESHOLD = 2.0
 
 HELP = f"""Look for recordings of evaluation sets in prepared pre-training data.
 
-DATA is a folder that `python -m hear_mwmae.pretrain.prepare` wrote; RECORDINGS are sound files or folders of
+DATA is a folder that `hear-mwmae prepare` wrote; RECORDINGS are sound files or folders of
 them, such as the 16000/ folder of a HEAR task.
 
-  python -m hear_mwmae.pretrain.overlap DATA tasks/esc50-v2.0.0-full/16000 --out overlap.csv
+  hear-mwmae overlap DATA tasks/esc50-v2.0.0-full/16000 --out overlap.csv
 
 Log-mels are compared, not bytes: copies in another codec, of other gain or rate or shifted in time are found.
 Of every {SECTION * HOP_MS / 1000:g} s of a recording the richest {LENGTHS[0] * HOP_MS / 1000:g} s (of a short
@@ -335,7 +335,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     raw = argparse.RawDescriptionHelpFormatter
-    name = "python -m hear_mwmae.pretrain.overlap"
+    name = "hear-mwmae overlap"
     parser = argparse.ArgumentParser(prog=name, description=HELP, formatter_class=raw)
     parser.add_argument("data", type=Path, metavar="DATA", help="folder of prepared data")
     parser.add_argument("recordings", type=Path, nargs="+", metavar="RECORDINGS", help="files or folders")

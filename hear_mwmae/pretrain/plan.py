@@ -1,4 +1,4 @@
-"""What a run will take, before it is started: `python -m hear_mwmae.pretrain --config ... --plan`.
+"""What a run will take, before it is started: `hear-mwmae pretrain --config ... --plan`.
 
 Parameters, steps, operations and memory are computed; the hours come from ten steps on random input.
 """

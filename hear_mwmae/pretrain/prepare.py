@@ -1,4 +1,4 @@
-"""Turn folders of sound into log-mel shards: `python -m hear_mwmae.pretrain.prepare --help`."""
+"""Turn folders of sound into log-mel shards: `hear-mwmae prepare --help`."""
 
 import argparse
 import math
@@ -46,10 +46,10 @@ Any wav, flac, ogg, opus or mp3 of up to {LONGEST_HOURS} hours, of any rate and 
 16 kHz mono, then a log-mel spectrogram (80 bands from 50 to 8000 Hz, 25 ms every 10 ms) stored as float16.
 DIR receives ArrayRecord shards, index.parquet (id, shard, row, frames) and {MANIFEST_FILE}.
 
-  python -m hear_mwmae.pretrain.prepare AUDIO_FOLDER --out DIR
-  python -m hear_mwmae.pretrain.prepare a/ b/ one.wav --out DIR --workers 8
-  python -m hear_mwmae.pretrain.prepare records.csv --tfrecord --out DIR
-  python -m hear_mwmae.pretrain.prepare --verify DIR
+  hear-mwmae prepare AUDIO_FOLDER --out DIR
+  hear-mwmae prepare a/ b/ one.wav --out DIR --workers 8
+  hear-mwmae prepare records.csv --tfrecord --out DIR
+  hear-mwmae prepare --verify DIR
 
 A stopped or killed run is continued by the same command, with the same result. What cannot be read is listed
 in {UNREADABLE_FILE} with the reason; what is doubtful in {REMARKS_FILE}: sound that ends before
@@ -73,7 +73,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
-        prog="python -m hear_mwmae.pretrain.prepare",
+        prog="hear-mwmae prepare",
         description=HELP,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )

@@ -381,7 +381,7 @@ def test_a_folder_that_does_not_fit_its_manifest_is_refused(prepared: Path, tmp_
     shutil.copy(prepared / "index.parquet", index)
     assert read_manifest(folder).to_json() == text
     path.unlink()
-    refused("holds no manifest.json; make it with `python -m hear_mwmae.pretrain.prepare`")
+    refused("holds no manifest.json; make it with `hear-mwmae prepare`")
     shutil.rmtree(folder)
     refused("there is no such folder")
 

@@ -1,6 +1,6 @@
 """The pre-training runs behind the paper's tables, one file per table, and small ones of our own; listed by
 
-    python -m hear_mwmae.pretrain.configs
+    hear-mwmae configs
 
 A run is named `<table>:<run>`, for instance `table7:mw_mae_5x5`.
 """

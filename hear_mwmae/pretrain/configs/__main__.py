@@ -46,7 +46,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
 
 
 def _print_all(arguments: Sequence[str] | None) -> int:
-    parser = argparse.ArgumentParser(prog="python -m hear_mwmae.pretrain.configs", description=__doc__)
+    parser = argparse.ArgumentParser(prog="hear-mwmae configs", description=__doc__)
     parser.parse_args(arguments)
     for table, module in SETS.items():
         print(module.__doc__.splitlines()[0], "", cost_table(table), "", sep="\n")

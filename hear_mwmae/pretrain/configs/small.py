@@ -1,6 +1,6 @@
 """Small models on 6 hours of free recordings: the two that the package carries, and questions left open.
 
-    python -m hear_mwmae.pretrain --config small:mw_mae_t --data DIR --workdir W
+    hear-mwmae pretrain --config small:mw_mae_t --data DIR --workdir W
 
 No rows of the paper: nothing is published to compare with. Every run departs from `small:mae_t` or
 `small:mw_mae_t` in the one thing that its name says. The encoder is ViT-T as in Table 8; the

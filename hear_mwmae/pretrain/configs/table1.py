@@ -1,6 +1,6 @@
 """Table 1: the six models that are compared with other systems, named as their HEAR modules are.
 
-    python -m hear_mwmae.pretrain --config table1:mw_mae_b --data DIR --workdir W
+    hear-mwmae pretrain --config table1:mw_mae_b --data DIR --workdir W
 
 The paper trained its default configuration in about 36 hours on a TPU v3-8 (section 4.2), at some 12 % of
 the machine's peak. ViT-L took a smaller batch there, which is not stated (Table 4's footnote); here 1024.

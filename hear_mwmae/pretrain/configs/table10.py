@@ -1,6 +1,6 @@
 """Table 10 and Figure 2d: shares of the pre-training data, with ViT-B; 100 epochs of each share.
 
-    python -m hear_mwmae.pretrain --config table10:mw_mae_25_percent --data DIR --workdir W
+    hear-mwmae pretrain --config table10:mw_mae_25_percent --data DIR --workdir W
 
 A smaller share lies within every larger one. Its run takes fewer steps in its 100 epochs, as the paper says
 nothing else.

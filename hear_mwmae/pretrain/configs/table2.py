@@ -1,6 +1,6 @@
 """Table 2: windows in the decoder only, or in the encoder too.
 
-    python -m hear_mwmae.pretrain --config table2:mw_mae_b_encoder --data DIR --workdir W
+    hear-mwmae pretrain --config table2:mw_mae_b_encoder --data DIR --workdir W
 
 The paper does not give the encoder's windows. They must divide both the 50 tokens that pre-training keeps and
 the 250 that embedding encodes; here each common divisor serves two of the 12 heads, and two are global. That

@@ -1,7 +1,7 @@
 """Table 5: ViT-M on ImageNet, a proof of concept to which the paper gives two sentences (appendix D).
 
-    python -m hear_mwmae.pretrain.prepare PICTURES --images --out DIR
-    python -m hear_mwmae.pretrain --config table5:mw_mae_m --data DIR --workdir W
+    hear-mwmae prepare PICTURES --images --out DIR
+    hear-mwmae pretrain --config table5:mw_mae_m --data DIR --workdir W
 
 The paper gives no sizes but the encoder's. These are this project's choice: pictures of 224 x 224 pixels in
 patches of 16 x 16, hence 196 tokens, 39 of them kept. A picture is handled as 224 rows of 672 numbers, red,

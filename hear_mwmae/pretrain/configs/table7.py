@@ -1,6 +1,6 @@
 """Table 7 and Figure 2a: patch sizes, with ViT-B and as many decoder heads as a patch size has windows.
 
-    python -m hear_mwmae.pretrain --config table7:mw_mae_5x5 --data DIR --workdir W
+    hear-mwmae pretrain --config table7:mw_mae_5x5 --data DIR --workdir W
 
 run                        row                         parameters   published    FLOPs    H200  TPU v3-8
 table7:mae_8x16            8x16 MAE                        92.7 M  85.9 ± 0.3 3.87e+18   2.2 h     4.4 h

@@ -1,6 +1,6 @@
 """Table 8 and Figure 2b: encoder sizes, with a decoder of 4 blocks.
 
-    python -m hear_mwmae.pretrain --config table8:mw_mae_l --data DIR --workdir W
+    hear-mwmae pretrain --config table8:mw_mae_l --data DIR --workdir W
 
 ViT-L and ViT-H took a smaller batch in the paper, which is not stated (Table 4's footnote); here it is 1024.
 

@@ -1,6 +1,6 @@
 """Table 9 and Figure 2c: decoder depths, with ViT-B.
 
-    python -m hear_mwmae.pretrain --config table9:mw_mae_8_blocks --data DIR --workdir W
+    hear-mwmae pretrain --config table9:mw_mae_8_blocks --data DIR --workdir W
 
 run                        row                         parameters   published    FLOPs    H200  TPU v3-8
 table9:mae_1_block         Depth 1 MAE                     87.5 M  86.1 ± 0.2 5.97e+18   3.4 h     6.7 h

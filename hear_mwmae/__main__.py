@@ -1,0 +1,27 @@
+"""`hear-mwmae COMMAND`, also as `python -m hear_mwmae COMMAND`."""
+
+import sys
+from collections.abc import Sequence
+
+from hear_mwmae.command import Command, run_named
+
+COMMANDS = {
+    "embed": Command("hear_mwmae.cli", "embed sound files", ("embed",)),
+    "models": Command("hear_mwmae.cli", "list the named models and where their weights are", ("models",)),
+    "show": Command("hear_mwmae.cli", "print a model file's shape and origin as JSON", ("show",)),
+    "convert": Command("hear_mwmae.cli", "convert a released checkpoint", ("convert",)),
+    "prepare": Command("hear_mwmae.pretrain.prepare", "turn a folder of sound into training data"),
+    "pretrain": Command("hear_mwmae.pretrain.__main__", "pre-train a model, or go on with a run"),
+    "export": Command("hear_mwmae.pretrain.export", "write a run's checkpoint as a model file"),
+    "configs": Command("hear_mwmae.pretrain.configs.__main__", "the paper's runs, and what each costs"),
+    "overlap": Command("hear_mwmae.pretrain.overlap", "find evaluation recordings in training data"),
+}
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run one of the commands; return its exit status."""
+    return run_named("hear-mwmae", "MAE and MW-MAE models of sound.", COMMANDS, arguments)
+
+
+if __name__ == "__main__":
+    sys.exit(main())
