@@ -168,7 +168,7 @@ def _sound(path: Path, allowed: int) -> tuple[bytes, str]:
     try:
         with soundfile.SoundFile(path) as file:
             rate, samples = file.samplerate, math.ceil(CLIP_SECONDS * min(file.samplerate, MOST_RATE))
-            audio = file.read(samples + 1, dtype="int16")  # no more, whatever the header claims
+            audio = file.read(samples + 1, dtype="float32")  # no more, whatever the header claims
         soundfile.write(content, audio[:samples], rate, format="MP3")
     except (OSError, soundfile.LibsndfileError) as error:
         return b"", f"sound cannot be shown: {error}"
