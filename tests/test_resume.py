@@ -71,7 +71,7 @@ def test_ctrl_c_says_how_to_go_on(sample_tasks: Path, tmp_path: Path) -> None:
         process.send_signal(signal.SIGINT)
         output, errors = process.communicate(timeout=240)
     assert process.returncode == 130
-    assert "To go on: hear-eval run --tasks-dir" in errors
+    assert "To go on: python -m evaluation.run --tasks-dir" in errors
     assert "Traceback" not in errors
     assert "fits are in the ledger." in output or "Tables: " in output
 
