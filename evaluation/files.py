@@ -115,3 +115,14 @@ def set_aside(path: Path) -> Path:
     free = next(aside for n in numbers if not (aside := path.with_name(f"{path.name}.damaged-{n}")).exists())
     write_atomically(free, path.read_bytes())
     return free
+
+
+def cache_directory() -> Path:
+    """Return where embeddings, resampled clips and sample tasks are kept between runs.
+
+    `$HEAR_MWMAE_CACHE` if set, else the user's cache folder of the operating system.
+    """
+    if chosen := os.environ.get("HEAR_MWMAE_CACHE"):
+        return Path(chosen).expanduser()
+    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
+    return (Path(base) if base else Path.home() / ".cache") / "hear-mwmae"

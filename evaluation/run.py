@@ -6,12 +6,16 @@ import sys
 from collections.abc import Sequence
 from pathlib import Path
 
-from evaluation.arguments import options_from, parser
-from evaluation.command import run_command
+from evaluation.cli.command import run_command
+from evaluation.cli.plan_text import plan_text
+from evaluation.cli.run_options import options_from
+from evaluation.cli.run_parser import parser
 from evaluation.errors import EvaluationError
-from evaluation.execute import execute, finish
-from evaluation.heareval_export import export_run
-from evaluation.plan import plan_text, prepare
+from evaluation.heareval.exporting import export_run
+from evaluation.report.tables import screen, write_tables
+from evaluation.runs.execute import execute
+from evaluation.runs.plan import Session, prepare
+from evaluation.runs.record import write_provenance
 from tasks.names import printable
 
 
@@ -52,7 +56,7 @@ def _run(argv: Sequence[str] | None) -> int:
 
 def _report(directory: Path) -> None:
     """Write the run's report, statistics and figures; loading what draws them takes a moment."""
-    from evaluation.report import write_report
+    from evaluation.report.write import write_report
 
     _, left_out = write_report([directory], directory)
     for sentence in left_out:
@@ -71,6 +75,16 @@ def _disk_sentence(error: OSError, argv: Sequence[str] | None) -> str:
     if error.errno in (errno.ENOSPC, errno.EDQUOT):
         return f"the disk is full{where}; make room, then go on with: {_command(argv)}"
     return f"{error.strerror or error}{where}; what was finished is kept, go on with: {_command(argv)}"
+
+
+def finish(session: Session) -> str:
+    """Write run.json and the tables of what is finished and return the text for the screen."""
+    results, directory = session.results(), session.options.directory / "tables"
+    write_provenance(session)
+    if not results.scores:
+        return f"No task is finished yet; {len(session.ledger.records)} fits are in the ledger."
+    write_tables(results, directory)
+    return f"{screen(results)}\nTables: {directory}"
 
 
 if __name__ == "__main__":

@@ -1,7 +1,7 @@
 """What the processor multiplies in hardware.
 
 Where it does not multiply bfloat16, torch emulates that (measured on AVX2: 6 times slower than float32 in
-`hear_mwmae.bench`), and JAX computes it in float32 (measured there: as fast as float32, and no faster).
+`benchmarks.embedding`), and JAX computes it in float32 (measured there: as fast as float32, and no faster).
 """
 
 import functools

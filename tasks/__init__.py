@@ -5,11 +5,12 @@ raw recordings, `hear-tasks sample` writes the sample tasks; `hear-tasks list` t
 `hear-tasks check` what is wrong with it.
 """
 
-from tasks.audio import decode, read_clip, write_clip
-from tasks.digest import task_digest
 from tasks.errors import TaskError
 from tasks.find import find_tasks, resolve, stands_for
-from tasks.format import (
+from tasks.format.audio import decode, read_clip, write_clip
+from tasks.format.digest import task_digest
+from tasks.format.resample import is_resampled, resample_task, source_rate
+from tasks.format.task import (
     Clip,
     Event,
     Task,
@@ -19,9 +20,8 @@ from tasks.format import (
     read_task,
     write_task,
 )
-from tasks.info import TaskInfo
-from tasks.paper import HEAR19_TASKS, PAPER_TASKS
-from tasks.resample import is_resampled, resample_task, source_rate
+from tasks.hear.info import TaskInfo
+from tasks.hear.paper import HEAR19_TASKS, PAPER_TASKS
 
 __all__ = [
     "HEAR19_TASKS",

@@ -7,10 +7,10 @@ from tasks.command import Command, run_named
 
 COMMANDS = {
     "list": Command("tasks.list", "what HEAR has, and what is on the disk"),
-    "fetch": Command("tasks.fetch", "install HEAR's prepared tasks from their public record"),
-    "build": Command("tasks.build", "make a task from raw recordings, HEAR's or your own"),
-    "check": Command("tasks.check", "everything that is wrong with a task, and where"),
-    "sample": Command("tasks.sample", "write the synthetic sample tasks"),
+    "fetch": Command("tasks.fetch.__main__", "install HEAR's prepared tasks from their public record"),
+    "build": Command("tasks.build.__main__", "make a task from raw recordings, HEAR's or your own"),
+    "check": Command("tasks.check.__main__", "everything that is wrong with a task, and where"),
+    "sample": Command("tasks.sample.__main__", "write the synthetic sample tasks"),
 }
 
 

@@ -5,10 +5,10 @@ from collections.abc import Iterable, Mapping
 from pathlib import Path
 
 from tasks.errors import TaskError
-from tasks.folders import is_system
-from tasks.info import TaskInfo
-from tasks.metadata import METADATA_FILE, TaskMetadata, read_metadata
-from tasks.paper import HEAR19_TASKS, PAPER_TASKS
+from tasks.format.folders import is_system
+from tasks.format.metadata import METADATA_FILE, TaskMetadata, read_metadata
+from tasks.hear.info import TaskInfo
+from tasks.hear.paper import HEAR19_TASKS, PAPER_TASKS
 
 _GROUPS = {"paper": PAPER_TASKS, "hear19": HEAR19_TASKS}
 

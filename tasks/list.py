@@ -14,10 +14,10 @@ from pathlib import Path
 from tasks.command import run_command
 from tasks.errors import TaskError
 from tasks.find import directories_of, metadata_by_path
-from tasks.format import Task, read_task
-from tasks.info import TaskInfo
+from tasks.format.task import Task, read_task
+from tasks.hear.info import TaskInfo
+from tasks.hear.paper import HEAR19_TASKS, PAPER_TASKS
 from tasks.names import printable
-from tasks.paper import HEAR19_TASKS, PAPER_TASKS
 
 _WIDTH = 100
 """Columns of the output where it goes into a file, and at most."""

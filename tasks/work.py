@@ -6,7 +6,7 @@ import os
 import shutil
 import socket
 import uuid
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Collection, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from pathlib import Path
 from typing import TypeVar
@@ -103,3 +103,12 @@ def _is_running(pid: int) -> bool:
     except PermissionError:
         return True
     return True
+
+
+_NAMED = 5
+
+
+def named(things: Collection[str]) -> str:
+    """Names in their order, the first five of many."""
+    shown = ", ".join(sorted(things)[:_NAMED])
+    return shown if len(things) <= _NAMED else f"{shown} and {len(things) - _NAMED} more"

@@ -6,8 +6,9 @@ from pathlib import Path
 import pytest
 from children import hear_signals
 from filelock import FileLock
+from paths import SHARED
 
-from tasks.sample import write_sample_tasks
+from tasks.sample.tasks import write_sample_tasks
 
 
 def pytest_configure() -> None:
@@ -18,9 +19,6 @@ def pytest_configure() -> None:
     """
     hear_signals()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
-
-
-SHARED = Path(__file__).resolve().parents[2] / "shared"
 
 
 @pytest.fixture

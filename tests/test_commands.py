@@ -3,15 +3,14 @@
 import subprocess
 import sys
 from importlib.util import find_spec
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import evaluation.__main__
 import hear_mwmae.__main__
 import tasks.__main__
 
-ROOT = Path(__file__).resolve().parents[1]
 PROGRAMS = {
     "hear-eval": evaluation.__main__,
     "hear-tasks": tasks.__main__,

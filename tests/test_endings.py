@@ -5,16 +5,15 @@ import signal
 import subprocess
 import sys
 import warnings
-from pathlib import Path
 
 import pytest
+from paths import ROOT
 
 import hear_mwmae.command
 import tasks.command
 from hear_mwmae import UserError
 from tasks import TaskError
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = [(tasks.command, TaskError), (hear_mwmae.command, UserError)]
 both = pytest.mark.parametrize(("module", "error"), PACKAGES, ids=["tasks", "hear_mwmae"])
 

@@ -13,8 +13,8 @@ from pathlib import Path
 
 import numpy
 import pytest
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[1]
 PACKAGES = ("tasks", "evaluation", "hear_mwmae")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 [BUILDS_WITH] = PROJECT["build-system"]["requires"]
@@ -101,9 +101,10 @@ def test_every_module_and_table_is_found_beside_folders_of_the_same_names(instal
     )
     found = installed.run("python", "-c", code, *modules, cwd=crowded)
     assert found.stdout.split("\n")[:-1] == [str(installed.packages / file) for file in files], found.stderr
-    code = "from evaluation.published import *; print(len(read_published(published_directory(), 1).rows))"
+    code = "from evaluation.statistics.published import *\n"
+    code += "print(len(read_published(published_directory(), 1).rows))"
     assert installed.run("python", "-c", code, cwd=crowded).stdout.strip() == "17"
-    assert (installed.packages / "evaluation" / "report_page" / "report.html").is_file()
+    assert (installed.packages / "evaluation" / "report" / "html" / "report.html").is_file()
 
 
 @pytest.mark.parametrize("file", ["tasks.py", "tasks/__init__.py"])
@@ -111,7 +112,7 @@ def test_a_program_of_the_same_name_is_named_and_not_run(installed, tmp_path, fi
     path = tmp_path / file
     path.parent.mkdir(exist_ok=True)
     path.write_text("open('ran', 'w')")
-    refused = installed.run("python", "-m", "evaluation.status", "x", cwd=tmp_path)
+    refused = installed.run("python", "-m", "evaluation", "status", "x", cwd=tmp_path)
     assert refused.returncode == 2
     assert refused.stderr == (
         f"error: {path} hides the package `tasks` of this program; rename it, or start from another folder.\n"
@@ -141,7 +142,7 @@ def test_the_papers_tables_and_our_script_need_no_checkout(installed, crowded):
     shown = installed.run("hear-mwmae", "models", cwd=crowded)
     assert shown.returncode == 0, shown.stderr
     (crowded / "tasks.py").unlink()
-    paper = installed.run("python", "-m", "evaluation.report", "--paper", "--out", "paper", cwd=crowded)
+    paper = installed.run("python", "-m", "evaluation", "report", "--paper", "--out", "paper", cwd=crowded)
     assert paper.returncode == 0, paper.stderr
     assert "MW-MAE" in (crowded / "paper" / "table1.md").read_text(encoding="utf-8")
 

@@ -8,7 +8,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from evaluation.errors import EvaluationError
-from evaluation.store import cache_directory
+from evaluation.files import cache_directory
 
 WEIGHTS_VARIABLE = "HEAR_MWMAE_WEIGHTS"
 

@@ -58,7 +58,7 @@ def _run(options: argparse.Namespace) -> int:
         )
     # Imported here: what follows takes seconds to load, and jax must not start before the hosts are joined.
     from hear_mwmae.pretrain.hosts import join_hosts
-    from hear_mwmae.pretrain.interruption import InterruptedRun
+    from hear_mwmae.pretrain.training.interruption import InterruptedRun
 
     join_hosts(
         automatic=options.distributed,
@@ -69,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
     _warn_of_emulation(config)
     if options.plan:
         return _plan(config, options)
-    from hear_mwmae.pretrain.train import RunOptions, train
+    from hear_mwmae.pretrain.training.train import RunOptions, train
 
     names = [field.name for field in dataclasses.fields(RunOptions)]
     try:
@@ -91,8 +91,8 @@ def _warn_of_emulation(config: TrainConfig) -> None:
 
 
 def _plan(config: TrainConfig, options: argparse.Namespace) -> int:
-    from hear_mwmae.pretrain.data_sets import load_data_sets
-    from hear_mwmae.pretrain.plan import print_plan
+    from hear_mwmae.pretrain.data.data_sets import load_data_sets
+    from hear_mwmae.pretrain.training.plan import print_plan
 
     clips = len(load_data_sets(config, options.data, options.validation).training)
     print_plan(config, clips, remat=options.remat, fsdp=options.fsdp, kernel=options.kernel)

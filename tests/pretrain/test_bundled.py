@@ -14,11 +14,11 @@ import torch
 from hear_mwmae.audio import read_audio
 from hear_mwmae.model_file import DECODER_PREFIX
 from hear_mwmae.pretrain.configs import find_run
-from hear_mwmae.pretrain.export import import_params
-from hear_mwmae.pretrain.log_mel import SAMPLE_RATE, log_mel, standardise
-from hear_mwmae.pretrain.masking import mask_noise
-from hear_mwmae.pretrain.model import forward
+from hear_mwmae.pretrain.data.log_mel import SAMPLE_RATE, log_mel, standardise
+from hear_mwmae.pretrain.model.mae import forward
+from hear_mwmae.pretrain.model.masks import mask_noise
 from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.training.export import import_params
 from hear_mwmae.weights import Weights, read_model_file
 
 NAMES = ("mae_t", "mw_mae_t")

@@ -12,8 +12,8 @@ from hear_mwmae.config import ModelConfig, named_model
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.configs import SETS, TABLES, Run, find_run, tiny_run
 from hear_mwmae.pretrain.configs.__main__ import cost_table, run_flops
-from hear_mwmae.pretrain.cost import parameter_count, train_flops_per_crop
 from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.training.cost import parameter_count, train_flops_per_crop
 
 ALL = {f"{table}:{name}": run for table, module in TABLES.items() for name, run in module.RUNS.items()}
 # Columns that together name a row of a published table, and their form in `Run.row`.

@@ -12,14 +12,14 @@ from hear_mwmae.config import ModelConfig
 from hear_mwmae.convert import decoder_shapes, encoder_shapes
 from hear_mwmae.pretrain.configs import TABLES
 from hear_mwmae.pretrain.configs.run import ENCODERS, both
-from hear_mwmae.pretrain.cost import (
+from hear_mwmae.pretrain.model.mae import forward, init_params
+from hear_mwmae.pretrain.training.cost import (
     measured_peak,
     parameter_count,
     peak_flops,
     train_flops_per_crop,
     training_memory,
 )
-from hear_mwmae.pretrain.model import forward, init_params
 
 # Millions of parameters of the released modules: encoder, without position codes, and for decoders of 4 and 8
 # blocks the total of MAE and of MW-MAE.

@@ -32,7 +32,7 @@ COMPILED_UPDATE = """
 import sys, jax, jax.numpy as jnp
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.settings import TrainConfig
-from hear_mwmae.pretrain.step import data_mesh, init_state, make_train_step, state_shardings
+from hear_mwmae.pretrain.training.step import data_mesh, init_state, make_train_step, state_shardings
 
 model = ModelConfig(width=192, heads=3, depth=2, decoder_width=128, decoder_depth=2)
 config, mesh = TrainConfig(model, batch_size=28), data_mesh()

@@ -8,8 +8,8 @@ from pathlib import Path
 
 import pytest
 import sounds
+from paths import ROOT
 
-ROOT = Path(__file__).resolve().parents[2]
 RUN = ["--config", "table7:mw_mae_8x16", "--tiny"]
 
 
@@ -43,7 +43,7 @@ def test_from_recordings_to_scores(
     except pytest.skip.Exception:
         files = sorted(sounds.write_tones(tmp_path / "tones", [2.5] * 160).iterdir())
     data, workdir, file = tmp_path / "data", tmp_path / "run", tmp_path / "model.safetensors"
-    command("hear_mwmae.pretrain.prepare", *files, "--out", data)
+    command("hear_mwmae.pretrain.data.prepare", *files, "--out", data)
     assert "steps" in command("hear_mwmae.pretrain", *RUN, "--data", data, "--plan")
     options = ["--epochs", 8, "--log-every", 1, "--workers", 0]
     command("hear_mwmae.pretrain", *RUN, "--data", data, "--workdir", workdir, *options)
@@ -52,7 +52,7 @@ def test_from_recordings_to_scores(
     # Measured on real recordings: 0.47.
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
     assert list((workdir / "pictures").glob("*.png"))
-    command("hear_mwmae.pretrain.export", workdir, "--out", file)
+    command("hear_mwmae.pretrain.training.export", workdir, "--out", file)
     results = tmp_path / "results"
     model = f"hear_mwmae.from_checkpoint@{file}"
     command("evaluation.run", "--tasks-dir", sample_tasks, "--tasks", "BO", "--models", model,

@@ -15,9 +15,9 @@ from hear_mwmae.config import ModelConfig, paper_windows
 from hear_mwmae.convert import decoder_shapes, encoder_shapes
 from hear_mwmae.errors import UserError
 from hear_mwmae.loading import load_model
-from hear_mwmae.pretrain.export import export_model, export_tensors, import_params
-from hear_mwmae.pretrain.initialise import init_params
-from hear_mwmae.pretrain.model import Params, embed
+from hear_mwmae.pretrain.model.initialise import init_params
+from hear_mwmae.pretrain.model.mae import Params, embed
+from hear_mwmae.pretrain.training.export import export_model, export_tensors, import_params
 from hear_mwmae.weights import build_encoder, read_model_file
 
 MAE = ModelConfig(width=96, depth=3, heads=4, class_token=True, decoder_width=32, decoder_depth=2)

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from hear_mwmae.pretrain.images import read_image
-from hear_mwmae.pretrain.loader import load_clips, training_batches
-from hear_mwmae.pretrain.manifest import read_manifest
-from hear_mwmae.pretrain.model import patchify
-from hear_mwmae.pretrain.prepare import main
+from hear_mwmae.pretrain.data.images import read_image
+from hear_mwmae.pretrain.data.loader import load_clips, training_batches
+from hear_mwmae.pretrain.data.manifest import read_manifest
+from hear_mwmae.pretrain.data.prepare import main
+from hear_mwmae.pretrain.model.mae import patchify
 
 
 def gradient(width: int, height: int) -> Image.Image:

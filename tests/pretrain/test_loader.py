@@ -13,11 +13,12 @@ from types import SimpleNamespace
 import numpy as np
 import pytest
 import torch
+from paths import ROOT
 from sounds import tone, write, write_tones
 
 from hear_mwmae import frontend
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.loader import (
+from hear_mwmae.pretrain.data.loader import (
     BatchIterator,
     ClipSet,
     TrainingPlan,
@@ -28,11 +29,10 @@ from hear_mwmae.pretrain.loader import (
     validation_batches,
     widen,
 )
-from hear_mwmae.pretrain.log_mel import standardise
-from hear_mwmae.pretrain.prepare import Options, prepare
-from hear_mwmae.pretrain.records import ShardReader
+from hear_mwmae.pretrain.data.log_mel import standardise
+from hear_mwmae.pretrain.data.prepare import Options, prepare
+from hear_mwmae.pretrain.data.records import ShardReader
 
-ROOT = Path(__file__).resolve().parents[2]
 FRAMES = 100
 SECONDS = [1.0 + 0.05 * number for number in range(37)] + [0.2, 0.0, 0.99]
 
@@ -154,7 +154,7 @@ def test_crops_of_one_clip_lie_side_by_side_and_cost_one_read(
 
 RESTARTED = """
 import hashlib, json, sys
-from hear_mwmae.pretrain.loader import load_clips, training_batches
+from hear_mwmae.pretrain.data.loader import load_clips, training_batches
 
 if __name__ == "__main__":
     folder, state, workers = sys.argv[1:]
@@ -317,7 +317,7 @@ def test_workers_end_with_a_killed_process(folder: Path) -> None:
     """They inherit its output, which ends with the last of them."""
     program = (
         "import sys, time\n"
-        "from hear_mwmae.pretrain.loader import load_clips, training_batches\n"
+        "from hear_mwmae.pretrain.data.loader import load_clips, training_batches\n"
         "if __name__ == '__main__':\n"
         "    batches = training_batches(load_clips(sys.argv[1]), frames=100, batch_size=4, workers=2)\n"
         "    print(next(batches).shape, flush=True)\n"

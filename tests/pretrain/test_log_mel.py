@@ -7,8 +7,8 @@ import pytest
 import torch
 
 from hear_mwmae import frontend
-from hear_mwmae.pretrain import log_mel as numpy_front_end
-from hear_mwmae.pretrain.log_mel import hann_window, log_mel, mel_filter_bank, standardise
+from hear_mwmae.pretrain.data import log_mel as numpy_front_end
+from hear_mwmae.pretrain.data.log_mel import hann_window, log_mel, mel_filter_bank, standardise
 
 
 def golden(shared: Path) -> dict[str, np.ndarray]:

@@ -12,10 +12,10 @@ import pytest
 
 from hear_mwmae.config import ModelConfig, paper_windows
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.initialise import init_params, sinusoids, sinusoids_2d
-from hear_mwmae.pretrain.masking import mask_noise, random_mask
-from hear_mwmae.pretrain.model import Params, embed, patchify, unpatchify
-from hear_mwmae.pretrain.model import forward as eager_forward
+from hear_mwmae.pretrain.model.initialise import init_params, sinusoids, sinusoids_2d
+from hear_mwmae.pretrain.model.mae import Params, embed, patchify, unpatchify
+from hear_mwmae.pretrain.model.mae import forward as eager_forward
+from hear_mwmae.pretrain.model.masks import mask_noise, random_mask
 
 KINDS = ("mwmae", "mae")
 # Measured: 2e-6 in features and predictions of size 1, 2e-6 of the gradient's norm.

@@ -10,9 +10,9 @@ import pytest
 from golden_jax import SMALL, checkpoint_params, load, needs_golden, params_from_release
 
 from hear_mwmae.config import ModelConfig, paper_windows
-from hear_mwmae.pretrain.model import forward, init_params
-from hear_mwmae.pretrain.optimiser import decayed, learning_rate_schedule, make_optimiser
+from hear_mwmae.pretrain.model.mae import forward, init_params
 from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.training.optimiser import decayed, learning_rate_schedule, make_optimiser
 
 MODEL = ModelConfig(
     input_size=(40, 80), width=16, depth=2, heads=2, decoder_width=24, decoder_depth=1, decoder_heads=6

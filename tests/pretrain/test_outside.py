@@ -18,19 +18,19 @@ from sounds import tone, write, write_tones
 
 from hear_mwmae import files
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain import content, sources, tfrecord
-from hear_mwmae.pretrain.checkpoints import find_damage, read_config, seal
-from hear_mwmae.pretrain.content import CheckedContent, verify
-from hear_mwmae.pretrain.images import MOST_PIXELS, find_images, read_image
-from hear_mwmae.pretrain.loader import load_clips, write_crop
-from hear_mwmae.pretrain.logs import loss_curve, truncate_log
-from hear_mwmae.pretrain.manifest import INDEX_SCHEMA, Options, file_sha256, read_index, read_manifest
-from hear_mwmae.pretrain.overlap import _cell
-from hear_mwmae.pretrain.prepare import main, prepare
-from hear_mwmae.pretrain.provenance import public_starts
-from hear_mwmae.pretrain.records import DecodedClip, decode_clip, encode_clip
-from hear_mwmae.pretrain.shards import ShardSequence
-from hear_mwmae.pretrain.sources import ChangedSource, Remark, encode_source, find_sources
+from hear_mwmae.pretrain.data import content, sources, tfrecord
+from hear_mwmae.pretrain.data.content import CheckedContent, verify
+from hear_mwmae.pretrain.data.images import MOST_PIXELS, find_images, read_image
+from hear_mwmae.pretrain.data.loader import load_clips, write_crop
+from hear_mwmae.pretrain.data.manifest import INDEX_SCHEMA, Options, file_sha256, read_index, read_manifest
+from hear_mwmae.pretrain.data.overlap import _cell
+from hear_mwmae.pretrain.data.prepare import main, prepare
+from hear_mwmae.pretrain.data.records import DecodedClip, decode_clip, encode_clip
+from hear_mwmae.pretrain.data.shards import ShardSequence
+from hear_mwmae.pretrain.data.sources import ChangedSource, Remark, encode_source, find_sources
+from hear_mwmae.pretrain.training.checkpoints import find_damage, read_config, seal
+from hear_mwmae.pretrain.training.logs import loss_curve, truncate_log
+from hear_mwmae.pretrain.training.provenance import public_starts
 
 DEEP = "[" * 200_000
 

@@ -9,10 +9,10 @@ import soundfile
 import soxr
 from sounds import RATE, write, write_tones
 
-from hear_mwmae.pretrain import overlap
-from hear_mwmae.pretrain.log_mel import log_mel
-from hear_mwmae.pretrain.overlap import LENGTHS, Candidates, chunks_of, features, locate, normalise
-from hear_mwmae.pretrain.prepare import prepare
+from hear_mwmae.pretrain.data import overlap
+from hear_mwmae.pretrain.data.log_mel import log_mel
+from hear_mwmae.pretrain.data.overlap import LENGTHS, Candidates, chunks_of, features, locate, normalise
+from hear_mwmae.pretrain.data.prepare import prepare
 
 RECORDINGS = 6
 START_S = 1.2345

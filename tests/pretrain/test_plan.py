@@ -8,9 +8,9 @@ import pytest
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.configs import find_run
-from hear_mwmae.pretrain.plan import measurable, memory_per_device, print_plan
 from hear_mwmae.pretrain.settings import TrainConfig
-from hear_mwmae.pretrain.timing import Machine, StepOptions
+from hear_mwmae.pretrain.training.plan import measurable, memory_per_device, print_plan
+from hear_mwmae.pretrain.training.timing import Machine, StepOptions
 
 SMALL = TrainConfig(
     ModelConfig(width=8, depth=1, heads=1, decoder_width=8, decoder_depth=1, decoder_heads=1),
@@ -62,7 +62,7 @@ def test_a_plan_whose_measurement_is_out_of_memory_says_what_helps(
     def fail(*_: object) -> None:
         raise jax.errors.JaxRuntimeError("RESOURCE_EXHAUSTED: Out of memory.")
 
-    monkeypatch.setattr("hear_mwmae.pretrain.plan.start_training", fail)
+    monkeypatch.setattr("hear_mwmae.pretrain.training.plan.start_training", fail)
     with pytest.raises(UserError, match=r"--accumulation-steps \(now 1.*or give --remat"):
         print_plan(SMALL, 9)
     assert "memory" in lines_of(capsys.readouterr().out)

@@ -11,19 +11,18 @@ from pathlib import Path
 import numpy as np
 import pytest
 import soundfile
+from paths import ROOT
 from sounds import contents, tone, write, write_tones
 
 from hear_mwmae.audio import read_audio
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain import shards
-from hear_mwmae.pretrain.content import verify
-from hear_mwmae.pretrain.log_mel import log_mel
-from hear_mwmae.pretrain.manifest import Manifest, Options, read_index, read_manifest
-from hear_mwmae.pretrain.prepare import main, prepare
-from hear_mwmae.pretrain.records import ShardReader
-from hear_mwmae.pretrain.sources import cut, encode_source, find_sources
-
-ROOT = Path(__file__).resolve().parents[2]
+from hear_mwmae.pretrain.data import shards
+from hear_mwmae.pretrain.data.content import verify
+from hear_mwmae.pretrain.data.log_mel import log_mel
+from hear_mwmae.pretrain.data.manifest import Manifest, Options, read_index, read_manifest
+from hear_mwmae.pretrain.data.prepare import main, prepare
+from hear_mwmae.pretrain.data.records import ShardReader
+from hear_mwmae.pretrain.data.sources import cut, encode_source, find_sources
 
 
 def stored(manifest: Manifest) -> dict[str, np.ndarray]:
@@ -139,7 +138,7 @@ def test_other_options_or_files_are_refused(tmp_path: Path, capsys: pytest.Captu
 
 
 def command_line(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "hear_mwmae.pretrain.prepare", *map(str, arguments)]
+    return [sys.executable, "-m", "hear_mwmae.pretrain.data.prepare", *map(str, arguments)]
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:
@@ -423,7 +422,7 @@ def test_two_runs_do_not_write_into_one_folder(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("module", ["prepare", "manifest", "records"])
 def test_preparing_needs_neither_torch_nor_jax(module: str) -> None:
-    program = f"import sys, hear_mwmae.pretrain.{module}; print(*sys.modules)"
+    program = f"import sys, hear_mwmae.pretrain.data.{module}; print(*sys.modules)"
     loaded = subprocess.run(
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )

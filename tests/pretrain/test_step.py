@@ -9,9 +9,9 @@ import pytest
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.model import Params
+from hear_mwmae.pretrain.model.mae import Params
 from hear_mwmae.pretrain.settings import TrainConfig
-from hear_mwmae.pretrain.step import (
+from hear_mwmae.pretrain.training.step import (
     TrainState,
     check_batch,
     data_mesh,

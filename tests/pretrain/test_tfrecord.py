@@ -7,9 +7,9 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from hear_mwmae.pretrain.manifest import Options
-from hear_mwmae.pretrain.sources import Unreadable, encode_source, find_sources
-from hear_mwmae.pretrain.tfrecord import _masked_crc32c, read_log_mels
+from hear_mwmae.pretrain.data.manifest import Options
+from hear_mwmae.pretrain.data.sources import Unreadable, encode_source, find_sources
+from hear_mwmae.pretrain.data.tfrecord import _masked_crc32c, read_log_mels
 
 
 def field(number: int, value: bytes | int) -> bytes:

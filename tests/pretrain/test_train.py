@@ -24,15 +24,15 @@ from training_runs import (
     wait_for,
 )
 
-import hear_mwmae.pretrain.train as loop
+import hear_mwmae.pretrain.training.train as loop
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain import export
 from hear_mwmae.pretrain.__main__ import main
-from hear_mwmae.pretrain.checkpoints import read_config, restore_params
-from hear_mwmae.pretrain.interruption import InterruptedRun
-from hear_mwmae.pretrain.logs import loss_curve, truncate_log
 from hear_mwmae.pretrain.settings import TrainConfig
-from hear_mwmae.pretrain.train import RunOptions, train
+from hear_mwmae.pretrain.training import export
+from hear_mwmae.pretrain.training.checkpoints import read_config, restore_params
+from hear_mwmae.pretrain.training.interruption import InterruptedRun
+from hear_mwmae.pretrain.training.logs import loss_curve, truncate_log
+from hear_mwmae.pretrain.training.train import RunOptions, train
 from hear_mwmae.weights import read_model_file
 
 FINE = {"log_every": 1, "checkpoint_every": 2, "picture_every": 0}

@@ -7,8 +7,8 @@ import numpy as np
 import pytest
 
 from hear_mwmae.config import paper_windows
-from hear_mwmae.pretrain.transformer import attention
-from hear_mwmae.pretrain.windows import multi_window_attention, reference_attention
+from hear_mwmae.pretrain.model.transformer import attention
+from hear_mwmae.pretrain.model.windows import multi_window_attention, reference_attention
 
 # Window lists of Table 7 by number of tokens, and two that are not in order.
 TABLE_7 = {tokens: paper_windows(tokens) for tokens in (125, 250, 500, 640)}

@@ -5,7 +5,7 @@ from collections.abc import Sequence
 
 from hear_mwmae.command import run_command
 from hear_mwmae.pretrain.configs import SETS, Run
-from hear_mwmae.pretrain.cost import PEAK_FLOPS, parameter_count, train_flops_per_crop
+from hear_mwmae.pretrain.training.cost import PEAK_FLOPS, parameter_count, train_flops_per_crop
 
 UTILISATION = 0.5
 H200_FLOPS = UTILISATION * PEAK_FLOPS["NVIDIA H200"]

@@ -1,0 +1,1 @@
+"""Sound to embeddings, in the content-addressed store."""

@@ -1,0 +1,1 @@
+"""The original program's trees: in, out, and judged by it."""

@@ -1,0 +1,51 @@
+"""What a fit got right and wrong, class by class."""
+
+from collections.abc import Sequence
+from typing import Any
+
+import numpy as np
+from jaxtyping import Float, Shaped
+
+from evaluation.metrics.scenes import average_precision, roc_auc
+
+THRESHOLD = 0.5
+"""From which predicted probability on a label of a multilabel task counts as predicted."""
+
+
+def class_details(
+    labels: Sequence[str],
+    target: Shaped[np.ndarray, "rows labels"],
+    probabilities: Float[np.ndarray, "rows labels"],
+    *,
+    multilabel: bool,
+) -> dict[str, Any]:
+    """Return lists with one value per class of `labels`, in that order, and what was taken for what.
+
+    Always `rows` (how many of the part have the class), `average_precision`, `roc_auc` (NaN for a class of
+    all or no rows). Multiclass: `recall` (NaN for an absent class) and `confusion`, the entries of the
+    confusion matrix that are not 0 as [true class, predicted class, rows]. Multilabel: `true_positives` and
+    `false_positives` at a probability above 0.5.
+    """
+    details: dict[str, Any] = {
+        "labels": list(labels),
+        "rows": [int(count) for count in target.sum(0)],
+        "average_precision": _rounded(average_precision(target, probabilities)),
+        "roc_auc": _rounded(roc_auc(target, probabilities)),
+    }
+    if multilabel:
+        positive = probabilities > THRESHOLD
+        hits = (positive & (target > 0)).sum(0)
+        details["true_positives"] = hits.tolist()
+        details["false_positives"] = (positive.sum(0) - hits).tolist()
+        return details
+    pairs = np.stack([target.argmax(1), probabilities.argmax(1)], 1)
+    entries, counts = np.unique(pairs, axis=0, return_counts=True)
+    details["confusion"] = np.column_stack([entries, counts]).tolist()
+    right = np.bincount(pairs[pairs[:, 0] == pairs[:, 1], 0], minlength=len(labels))
+    with np.errstate(invalid="ignore"):
+        details["recall"] = _rounded(right / target.sum(0))
+    return details
+
+
+def _rounded(values: Float[np.ndarray, "classes"]) -> list[float]:
+    return [round(float(value), 6) for value in values]

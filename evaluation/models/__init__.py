@@ -1,0 +1,1 @@
+"""Any HEAR module by name: found, loaded, held still and fingerprinted."""

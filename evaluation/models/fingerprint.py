@@ -1,0 +1,184 @@
+"""What a model's embeddings depend on, as one hash: weights, source, options, sample rate."""
+
+import ast
+import hashlib
+import importlib.util
+import json
+import sys
+import sysconfig
+import weakref
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+from types import ModuleType
+from typing import Any, Literal
+
+import numpy as np
+import torch
+
+from evaluation.models.marks import FileMark, FileState, file_state, mark_file
+
+Kind = Literal["torch", "tensorflow", "keras"]
+
+_INSTALLED = frozenset({"site-packages", "dist-packages"})
+
+
+def fingerprint(
+    settings: Mapping[str, Any],
+    sources: Mapping[Path, FileMark],
+    given: Mapping[Path, FileMark],
+    weights: Sequence[tuple[str, np.ndarray]],
+    found: Mapping[Path, FileMark],
+) -> str:
+    """Return the SHA-256 (hex) of all that decides what the model answers.
+
+    `settings` are the module's name, options and sample rate; `sources` those of the module and of every
+    module of its own that it imports; `given` the weights of the command line, hashed too because a model may
+    keep weights where no framework sees them; `weights` what the framework knows of; `found` other files that
+    the module names or reads.
+    """
+    digest = hashlib.sha256(json.dumps(settings, sort_keys=True, default=str).encode())
+    for path, mark in [*sources.items(), *given.items()]:
+        digest.update(path.name.encode() + mark.digest)
+    for name, array in weights:
+        digest.update(f"{name} {array.shape}".encode())
+        digest.update(np.ascontiguousarray(array).data)
+    for path, mark in sorted(found.items()):
+        digest.update(path.name.encode() + mark.digest)
+    return digest.hexdigest()
+
+
+def weights_digest(weights: Sequence[tuple[str, np.ndarray]]) -> dict[str, bytes]:
+    """Return the SHA-256 of every weight by its name."""
+    return {name: hashlib.sha256(np.ascontiguousarray(array).data).digest() for name, array in weights}
+
+
+def named_weights(model: Any, kind: Kind) -> Iterator[tuple[str, np.ndarray]]:
+    """Yield every weight that the model's framework knows of, by name, as arrays of its bit patterns."""
+    if kind == "torch":
+        for name, tensor in sorted(model.state_dict().items()):
+            if isinstance(tensor, torch.Tensor):
+                tensor = tensor.detach().cpu().contiguous()
+                yield f"{name} {tensor.dtype}", _bit_pattern(tensor)
+    else:
+        variables = model.weights if kind == "keras" else model.variables
+        for index, variable in enumerate(variables):
+            yield f"{index} {variable.name}", np.asarray(variable.numpy())
+
+
+_imported: weakref.WeakKeyDictionary[ModuleType, FileMark] = weakref.WeakKeyDictionary()
+"""The source of every module that was imported for a model, as it was then: what Python runs since."""
+
+
+def source_marks(module: ModuleType) -> dict[Path, FileMark]:
+    """Return the sources of a module and of its project as Python has read them; OSError if one is gone."""
+    marks = {}
+    for name, path in _sources(module.__name__, module.__file__, hasattr(module, "__path__")).items():
+        loaded = sys.modules.get(name)
+        known = _imported.get(loaded) if isinstance(loaded, ModuleType) else None
+        marks[path] = known or mark_file(path)
+        if isinstance(loaded, ModuleType):
+            _imported[loaded] = marks[path]
+    return marks
+
+
+def states_before_import(name: str) -> dict[Path, FileState | None]:
+    """Return the states of the sources that importing a module will read: none if it is imported already."""
+    if name in sys.modules:
+        return {}
+    try:
+        spec = importlib.util.find_spec(name)
+    except Exception:  # whatever the packages above it raise, importing it says
+        return {}
+    if spec is None or not spec.origin:
+        return {}
+    sources = _sources(name, spec.origin, spec.submodule_search_locations is not None)
+    return {path: file_state(path) for own, path in sources.items() if own not in sys.modules}
+
+
+def own_sources(module: ModuleType) -> list[Path]:
+    """Return the source files of a module and of what it imports, directly or not, from its own project.
+
+    Its own project is its top-level package; a module without a package
+    also owns the modules in its folder. Nothing is imported to find out.
+    """
+    return list(_sources(module.__name__, module.__file__, hasattr(module, "__path__")).values())
+
+
+def _sources(module: str, file: str | None, is_package: bool) -> dict[str, Path]:
+    """Return the files of `own_sources` by the names of their modules."""
+    top = module.partition(".")[0]
+    alone = Path(file).parent if file and "." not in module and not is_package else None
+    found: dict[str, Path] = {}
+    waiting = [top, module]
+    while waiting:
+        name = waiting.pop()
+        if name in found or not _is_own(name.partition(".")[0], top, alone):
+            continue
+        if (path := _source_of(name)) is not None:
+            found[name] = path
+            waiting += _imported_names(path, name)
+    return {name: found[name] for name in sorted(found)}
+
+
+def _is_own(package: str, top: str, alone: Path | None) -> bool:
+    """Whether a top-level module or package is of a project: its package, or all in the folder `alone`."""
+    if package == top:
+        return True
+    if alone is None:
+        return False
+    return any(path.is_relative_to(alone) and not _is_installed(path) for path in _places(package))
+
+
+def _is_installed(path: Path) -> bool:
+    """Whether a file belongs to Python or to an installed package: an environment may lie in the folder."""
+    return path.is_relative_to(sysconfig.get_path("stdlib")) or not _INSTALLED.isdisjoint(path.parts)
+
+
+def _places(package: str) -> list[Path]:
+    """Return the folders of a top-level package, or the file of a module; [] when there is none."""
+    try:
+        spec = importlib.util.find_spec(package)
+    except (ImportError, ValueError):
+        return []
+    if spec is None:
+        return []
+    if spec.submodule_search_locations is not None:
+        return [Path(folder) for folder in spec.submodule_search_locations]
+    return [Path(spec.origin)] if spec.origin and spec.origin.endswith(".py") else []
+
+
+def _source_of(name: str) -> Path | None:
+    """Return a module's file by its place below the top-level package: asking Python imports its parents."""
+    top, *parts = name.split(".")
+    for place in _places(top):
+        inner = place.joinpath(*parts)
+        candidates = (inner,) if not parts else (inner.with_name(f"{inner.name}.py"),)
+        for path in (inner / "__init__.py", *candidates):
+            if path.is_file():
+                return path
+    return None
+
+
+def _imported_names(path: Path, name: str) -> list[str]:
+    """Return the absolute names that a file imports; `from a import b` may mean the module a.b."""
+    package = name if path.name == "__init__.py" else name.rpartition(".")[0]
+    try:
+        tree = ast.parse(path.read_bytes())
+    except (SyntaxError, ValueError):
+        return []  # imported at most under a condition, or the module would not have loaded
+    names = []
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Import):
+            names += [alias.name for alias in node.names]
+        elif isinstance(node, ast.ImportFrom):
+            try:
+                origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
+            except ImportError:
+                continue  # relative, and the file is not in a package as it is imported here
+            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
+    return names
+
+
+def _bit_pattern(tensor: torch.Tensor) -> np.ndarray:
+    """Return the tensor as numpy; bfloat16, which numpy lacks, as 16-bit integers."""
+    return (tensor.view(torch.int16) if tensor.dtype == torch.bfloat16 else tensor).numpy()

@@ -1,0 +1,44 @@
+"""Which model a name means: its module, options, weights and layer."""
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from evaluation.errors import EvaluationError
+from evaluation.models.loading import import_module
+
+
+@dataclass(frozen=True)
+class ModelSpec:
+    """What the user asked for: a HEAR module, the weights for it (or "") and options of its `load_model`.
+
+    `layer` is the one that is probed, "" for what the module gives by itself.
+    """
+
+    module: str
+    weights: str = ""
+    options: Mapping[str, Any] = field(default_factory=dict)
+    layer: str = ""
+
+    @property
+    def label(self) -> str:
+        """The model's name in tables: `module`, `module@weights`, `module[layer=block3,precision=bf16]`."""
+        name = f"{self.module}@{self.weights}" if self.weights else self.module
+        chosen = [("layer", self.layer)] if self.layer else []
+        settings = ",".join(f"{key}={value}" for key, value in [*chosen, *sorted(self.options.items())])
+        return f"{name}[{settings}]" if settings else name
+
+
+def parse_model(text: str, options: Mapping[str, Any] | None = None) -> ModelSpec:
+    """Read `MODULE` or `MODULE@WEIGHTS`; a weights path that does not exist raises EvaluationError.
+
+    A module that says `WEIGHTS_ARE_NAMES = True` is handed what is no path as it stands: the name of a model.
+    """
+    module, _, weights = text.partition("@")
+    if not module:
+        raise EvaluationError(f"'{text}' names no module; write MODULE or MODULE@WEIGHTS")
+    there = not weights or Path(weights).expanduser().exists()
+    if not there and not getattr(import_module(module).module, "WEIGHTS_ARE_NAMES", False):
+        raise EvaluationError(f"the weights '{weights}' given for {module} do not exist; correct the path")
+    return ModelSpec(module, str(Path(weights).expanduser()) if weights else "", options or {})

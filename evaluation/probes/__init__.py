@@ -1,0 +1,1 @@
+"""Embeddings to predictions: configurations, splits, and the classifiers that are trained."""

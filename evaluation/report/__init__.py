@@ -1,0 +1,1 @@
+"""Everything that people read: tables, statistics, figures and the page."""

@@ -1,0 +1,114 @@
+"""Figures of a run and of the published tables, as PNG and SVG at their printed size.
+
+What cannot be drawn rightly is left out with a sentence: `figures.md` beside the files holds every caption
+and every reason. matplotlib is loaded when a figure is drawn, not before.
+"""
+
+import re
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from evaluation.errors import EvaluationError
+from evaluation.escape import markdown
+from evaluation.files import write_atomically
+from evaluation.results.comparison import Ranks
+from evaluation.results.results import Results
+
+if TYPE_CHECKING:
+    from evaluation.report.figures.pareto import ModelCost
+    from evaluation.report.figures.style import Drawing, LeftOut
+
+
+CAPTIONS_FILE = "figures.md"
+
+
+def write_figures(
+    results: Results,
+    directory: Path,
+    *,
+    costs: Mapping[str, "ModelCost"] | None = None,
+    ranks: Ranks | None = None,
+) -> list[Path]:
+    """Draw all figures of a run's results into `directory` and return the files' paths.
+
+    Parameters
+    ----------
+    results
+        What the tables are made from.
+    directory
+        Is made when missing; the figures of an earlier run in it are removed.
+    costs
+        model -> parameters, as `pareto.model_costs` reads them from run.json; the figure
+        of the score against them is left out without.
+    ranks
+        Mean ranks for the critical-difference diagram, which is left out without.
+
+    Raises
+    ------
+    EvaluationError
+        When matplotlib is not installed.
+    """
+    _check_matplotlib()
+    from evaluation.report.figures.draw import draw_figures
+    from evaluation.report.figures.style import drawing_style
+    from evaluation.report.naming import short_names
+
+    with drawing_style():
+        return _write(draw_figures(results, costs or {}, ranks), directory, short_names(results.models))
+
+
+def write_paper_figures(published: Path, directory: Path) -> list[Path]:
+    """Draw Figure 2 of the MW-MAE paper, and s(m) over parameters, from the CSVs in `published`.
+
+    Raises EvaluationError when a table is missing or matplotlib is not installed.
+    """
+    _check_matplotlib()
+    from evaluation.report.figures.paper import figure_2, published_parameters
+    from evaluation.report.figures.style import drawing_style
+
+    with drawing_style():
+        return _write([figure_2(published), published_parameters(published)], directory, {})
+
+
+def _check_matplotlib() -> None:
+    try:
+        import matplotlib  # noqa: F401
+    except ImportError as error:
+        raise EvaluationError("figures need matplotlib: pip install matplotlib") from error
+
+
+def _write(figures: Sequence["Drawing | LeftOut"], directory: Path, names: Mapping[str, str]) -> list[Path]:
+    from evaluation.report.figures.style import Drawing, save
+
+    directory.mkdir(parents=True, exist_ok=True)
+    _remove_earlier(directory)
+    paths = [path for figure in figures if isinstance(figure, Drawing) for path in save(figure, directory)]
+    write_atomically(directory / CAPTIONS_FILE, captions(figures, names))
+    return paths
+
+
+def _remove_earlier(directory: Path) -> None:
+    """Remove the figures that the captions' file lists, that none of an earlier, larger run stays."""
+    path = directory / CAPTIONS_FILE
+    text = path.read_text(encoding="utf-8") if path.exists() else ""
+    for name in re.findall(r"^!\[(\w+)\]\(\1\.png\)$", text, re.MULTILINE):
+        for kind in ("png", "svg"):
+            (directory / f"{name}.{kind}").unlink(missing_ok=True)
+
+
+def captions(figures: Sequence["Drawing | LeftOut"], names: Mapping[str, str]) -> str:
+    """Return, as Markdown, the figures with their captions, what was left out and why, and who is who.
+
+    `names` maps a model to its name in the figures; those that were shortened are listed.
+    """
+    from evaluation.report.figures.style import Drawing
+
+    drawn = [
+        f"![{f.name}]({f.name}.png)\n\n{markdown(f.caption)}\n" for f in figures if isinstance(f, Drawing)
+    ]
+    reasons = [f"- {markdown(f'{f.name}: {f.reason}')}" for f in figures if not isinstance(f, Drawing)]
+    left_out = ["Left out:\n\n" + "\n".join(reasons) + "\n"] if reasons else []
+    short = [f"- {markdown(f'{name}: {model}')}" for model, name in names.items() if name != model]
+    shortened = ["Names in the figures:\n\n" + "\n".join(short) + "\n"] if short else []
+    return "\n".join([*drawn, *left_out, *shortened])

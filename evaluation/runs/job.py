@@ -1,0 +1,150 @@
+"""One model on one task: which fits that takes, which of them count, and the score of every seed."""
+
+from collections.abc import Iterable, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+
+import numpy as np
+
+from evaluation.embedding.store import StoreEntry
+from evaluation.metrics.scenes import MINIMISED
+from evaluation.probes.chance import at_chance
+from evaluation.probes.config import Config, config_key
+from evaluation.probes.presets import Preset
+from evaluation.probes.splits import Split, best_config, monitored_score, primary_score, task_splits
+from evaluation.results.ledger import FitKey, FitRecord, Ledger
+from evaluation.results.predictions import prediction_path
+from tasks import Task
+
+SeededFit = tuple[int, Config]
+
+_REMEDY = {
+    True: "try another rate or more epochs with --probe, or --head linear",
+    False: "are its embeddings all alike?",
+}
+"""What to do where a classifier has learned nothing, by whether its training depends on such numbers."""
+
+
+@dataclass(frozen=True)
+class Job:
+    """One model on one task under one preset, for some seeds.
+
+    `preset` is the run's as it applies to this task; `budget` is the share of the training clips, in per
+    cent.
+    """
+
+    model: str
+    task: Task
+    entry: StoreEntry
+    preset: Preset
+    seeds: Sequence[int]
+    budget: float = 100.0
+
+    @property
+    def label(self) -> str:
+        """The task's name, with the budget where it is not all."""
+        return self.task.name if self.budget == 100 else f"{self.task.name}@{self.budget:g}%"
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        """The task's train / valid / test combinations; the grid is searched on the first."""
+        return task_splits(self.task.metadata.split_mode, self.task.metadata.splits)
+
+    @property
+    def primary(self) -> str:
+        """The score that is reported."""
+        return primary_score(self.task.metadata)
+
+    @property
+    def monitor(self) -> str:
+        """What stops training and selects, on the validation part: the primary score, or "loss"."""
+        return monitored_score(self.task.metadata)
+
+    @property
+    def minimised(self) -> bool:
+        """Whether lower is better of what selects."""
+        return self.monitor in MINIMISED
+
+    @property
+    def n_fits(self) -> int:
+        """How many classifiers the whole job trains."""
+        return len(self.seeds) * (self.preset.n_points + len(self.splits) - 1)
+
+    def grid_fits(self) -> list[SeededFit]:
+        """Return what is trained on the first split: for every seed its points of the grid."""
+        drawn = {seed: set(self.preset.order(seed)) for seed in self.seeds}
+        return [(seed, config) for seed, own in drawn.items() for config in self.preset.grid if config in own]
+
+    def key(self, split: Split, fit: SeededFit) -> FitKey:
+        """Return the ledger's name of one fit."""
+        return FitKey(self.entry.key, split.test, config_key(fit[1]), fit[0], self.budget)
+
+    def chosen(self, ledger: Ledger) -> list[SeededFit]:
+        """Return the best grid point on the first split of every seed whose grid is finished."""
+        first, best = self.splits[0], []
+        for seed in self.seeds:
+            order = self.preset.order(seed)
+            keys = {config: self.key(first, (seed, config)) for config in order}
+            if all(key in ledger for key in keys.values()):
+                scores = {config: ledger[key].validation_score for config, key in keys.items()}
+                best.append((seed, best_config(order, scores, minimise=self.minimised)))
+        return best
+
+    def n_done(self, ledger: Ledger) -> int:
+        """Return how many of the job's fits the ledger holds."""
+        done = sum(self.key(self.splits[0], fit) in ledger for fit in self.grid_fits())
+        chosen = self.chosen(ledger)
+        return done + sum(self.key(split, fit) in ledger for split in self.splits[1:] for fit in chosen)
+
+    def seed_records(self, ledger: Ledger) -> list[list[FitRecord]] | None:
+        """Return, per seed, the fit that counts on every split; None while fits are missing."""
+        if self.n_done(ledger) < self.n_fits:
+            return None
+        return [[ledger[self.key(split, fit)] for split in self.splits] for fit in self.chosen(ledger)]
+
+    def seed_scores(self, ledger: Ledger) -> list[float] | None:
+        """Return the primary test score of every seed, averaged over folds; None while fits are missing."""
+        records = self.seed_records(ledger)
+        if records is None:
+            return None
+        return [float(np.mean([fit.scores[self.primary] for fit in folds])) for folds in records]
+
+    def at_chance(self, ledger: Ledger) -> str:
+        """Return "21 of 50" when so many fits that count learned nothing of their own rows, "" when none."""
+        fits = [fit for folds in self.seed_records(ledger) or () for fit in folds]
+        poor = sum(at_chance(fit.train_score, fit.train_chance) for fit in fits)
+        return f"{poor} of {len(fits)}" if poor else ""
+
+    def chance_sentence(self, ledger: Ledger) -> str:
+        """Return what to say of that, "" when there is nothing to say."""
+        poor = self.at_chance(ledger)
+        return poor and (
+            f"{self.model} on {self.label}: {poor} classifiers are at or below chance on the very clips that "
+            f"trained them; {_REMEDY[self.preset.random]}"
+        )
+
+    def prediction_path(self, directory: Path, split: Split, fit: SeededFit) -> Path:
+        """Return where the predictions of one fit are saved under a run's `directory`."""
+        return prediction_path(directory, self.model, self.label, self.key(split, fit))
+
+    def lacks_predictions(self, ledger: Ledger, directory: Path) -> bool:
+        """Say whether predictions of fits that count are not saved."""
+        paths = (
+            self.prediction_path(directory, split, fit)
+            for split in self.splits
+            for fit in self.chosen(ledger)
+        )
+        return not all(path.exists() for path in paths)
+
+
+def chance_notes(jobs: Iterable[Job], ledger: Ledger) -> list[str]:
+    """Return a sentence for each model some of whose classifiers have learned nothing."""
+    found: dict[str, list[str]] = {}
+    for job in jobs:
+        if poor := job.at_chance(ledger):
+            found.setdefault(job.model, []).append(f"{job.label} ({poor})")
+    return [
+        f"{model}: at or below chance on the very clips that trained them are the classifiers of "
+        f"{', '.join(tasks)}; those scores say little of its embeddings."
+        for model, tasks in found.items()
+    ]

@@ -1,0 +1,196 @@
+"""The plan of a run: which models on which tasks, what is there already and what is left to do.
+
+`hear-eval plan` takes the arguments of `evaluation.run` and also says what the run will take.
+"""
+
+import itertools
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+
+from evaluation.embedding.content import Known
+from evaluation.embedding.embed import store_entry
+from evaluation.embedding.store import Imported, StoreEntry
+from evaluation.errors import EvaluationError
+from evaluation.models.hear_model import HearModel
+from evaluation.models.marks import FileMark
+from evaluation.models.spec import ModelSpec
+from evaluation.probes.config import config_key
+from evaluation.probes.presets import Preset
+from evaluation.results.job import PlannedJob
+from evaluation.results.ledger import Ledger
+from evaluation.results.reading import Frame, assemble
+from evaluation.results.results import Results
+from evaluation.results.run_file import LEDGER_FILE
+from evaluation.runs.job import Job, chance_notes
+from evaluation.runs.notes import column, protocol_notes
+from tasks import Task
+
+
+@dataclass(frozen=True)
+class RunOptions:
+    """Everything that a run is asked to do, as values; `imported` stands for models that embed.
+
+    `layers` are those that are probed of every model, see `HearModel.at_layers`.
+    """
+
+    models: Sequence[ModelSpec]
+    tasks: Sequence[Task]
+    preset: Preset
+    seeds: Sequence[int]
+    budgets: Sequence[float]
+    directory: Path
+    cache: Path
+    device: str
+    max_bytes: float
+    allow_random_init: bool
+    resume: bool
+    save_predictions: bool
+    imported: Sequence[Imported] = ()
+    layers: Sequence[str] = ()
+
+
+@dataclass(frozen=True)
+class ModelCard:
+    """What stays known of a model once it is out of memory; of an imported tree's model that is little.
+
+    `files` to `unseen` are those of `HearModel`.
+    """
+
+    spec: ModelSpec
+    sample_rate: int | None
+    dim: int
+    pretrained: bool
+    n_parameters: int | None
+    fingerprint: str | None
+    n_fixed: int = 0
+    files: Mapping[Path, FileMark] = field(default_factory=dict)
+    read_files: Sequence[Path] = ()
+    unseen: bool = False
+
+
+@dataclass
+class Session:
+    """The planned run: its jobs in order of work, its ledger, and what failed."""
+
+    options: RunOptions
+    cards: list[ModelCard]
+    jobs: list[Job]
+    ledger: Ledger
+    failures: list[str] = field(default_factory=list)
+
+    def cards_by_model(self) -> list[list[ModelCard]]:
+        """Return the cards of each model together: its layers are embedded in one pass."""
+        whole = itertools.groupby(self.cards, lambda card: replace(card.spec, layer=""))
+        return [list(cards) for _, cards in whole]
+
+    def results(self) -> Results:
+        """Return what is finished, ready for the tables."""
+        return assemble(self.frame(), self.ledger)
+
+    def frame(self) -> Frame:
+        """Return what the tables need beside the ledger."""
+        preset, labels = self.options.preset, [card.spec.label for card in self.cards]
+        return Frame(
+            models=labels,
+            marks={card.spec.label: "random init" for card in self.cards if not card.pretrained},
+            fingerprints={card.spec.label: card.fingerprint for card in self.cards},
+            digests=_digests(self.jobs),
+            protocol=preset.title if preset.head == "mlp" else f"{preset.title}, head {preset.head}",
+            notes=[
+                *protocol_notes(preset, self.options.seeds, self.options.budgets, self.options.tasks),
+                *chance_notes(self.jobs, self.ledger),
+                *(f"Failed: {f}" for f in self.failures),
+            ],
+            jobs=[_planned(job) for job in self.jobs],
+            synthetic=any(job.task.metadata.synthetic for job in self.jobs),
+        )
+
+
+def _digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:
+    """Return [task, sample rate, hash of the content]; imported embeddings have no sound to hash."""
+    identities = (job.entry.identity for job in jobs)
+    found = {(i["task"], i["source_rate"], i["task_digest"]) for i in identities if "task_digest" in i}
+    return sorted(found)
+
+
+def _planned(job: Job) -> PlannedJob:
+    points = [config_key(config) for config in job.preset.grid]
+    orders = [[points.index(config_key(config)) for config in job.preset.order(seed)] for seed in job.seeds]
+    tests, seeds = [split.test for split in job.splits], list(job.seeds)
+    return PlannedJob(job.model, column(job), job.entry.key, tests, points, orders, job.minimised, seeds)
+
+
+def prepare(options: RunOptions) -> Session:
+    """Check tasks and models, load every model once, and work out what is left to do.
+
+    Raises EvaluationError for a mixture of synthetic and real tasks, two tasks of one name, a model that
+    does not load, and a randomly initialised model that was not allowed.
+    """
+    if len({task.metadata.synthetic for task in options.tasks}) > 1:
+        raise EvaluationError("synthetic sample tasks and real tasks cannot share a run; choose one kind")
+    names = [task.name for task in options.tasks]
+    if twice := sorted({name for name in names if names.count(name) > 1}):
+        raise EvaluationError(f"two of the tasks are called {twice[0]}; a run can hold only one of them")
+    ledger = Ledger(options.directory / LEDGER_FILE)
+    if not options.resume:
+        ledger.records.clear()
+    session = Session(options, [], [], ledger)
+    (_add_imported if options.imported else _add_models)(session)
+    if not session.jobs:
+        raise EvaluationError(session.failures[0])
+    return session
+
+
+def _add_models(session: Session) -> None:
+    """Load every model once and add cards and jobs, one card per layer; what fails is noted."""
+    options = session.options
+    known: Known = {}
+    for spec in options.models:
+        model = HearModel(spec, options.device)
+        if not model.pretrained and not options.allow_random_init:
+            raise EvaluationError(
+                f"{spec.label} has no trained weights (they are random); give them as "
+                f"{spec.module}@WEIGHTS, or add --allow-random-init to see a baseline of chance"
+            )
+        for at_layer in model.at_layers(options.layers):
+            _add_model(session, at_layer, known)
+
+
+def _add_model(session: Session, model: HearModel, known: Known) -> None:
+    options, spec = session.options, model.spec
+    session.cards.append(
+        ModelCard(
+            spec,
+            model.sample_rate,
+            model.embedding_size("scene"),
+            model.pretrained,
+            model.n_parameters,
+            model.fingerprint,
+            model.n_fixed,
+            model.files,
+            model.read_files,
+            model.unseen,
+        )
+    )
+    for task in options.tasks:
+        try:
+            entry = store_entry(model, task, options.cache, known)
+        except EvaluationError as error:
+            session.failures.append(f"{spec.label} on {task.name}: {error}")
+            continue
+        session.jobs += _jobs(options, spec.label, task, entry)
+
+
+def _add_imported(session: Session) -> None:
+    """Add the cards and jobs of imported trees, in the order of the models' names."""
+    options = session.options
+    dims = {item.model: item.entry.identity["dim"] for item in options.imported}
+    session.cards += [ModelCard(ModelSpec(model), None, dim, True, None, None) for model, dim in dims.items()]
+    for item in options.imported:
+        session.jobs += _jobs(options, item.model, item.task, item.entry)
+
+
+def _jobs(options: RunOptions, model: str, task: Task, entry: StoreEntry) -> list[Job]:
+    preset = options.preset.for_task(task.metadata)
+    return [Job(model, task, entry, preset, options.seeds, budget) for budget in options.budgets]

@@ -1,0 +1,272 @@
+"""Is a run what its files say? `hear-eval verify RUN` checks hashes and retrains a few fits.
+
+A fit is a function of embeddings, labels, grid point and seed, so training it again must give the ledger's
+numbers: to the last bit on the same CPU with the same versions and number of threads, which is set as it
+was. Elsewhere, and on a GPU, sums are rounded in another order, which grows while a network trains; there
+validation and primary score may differ by 1/sqrt(n), n being the clips of the smaller part (an earlier
+engine, with other sums for one and two threads, differed by at most 0.69/sqrt(n) on 60 fits of the sample
+tasks). The stored embeddings are those whose SHA-256 was taken when they were made. Scores that the details
+of a fit give, accuracies among them, are compared with these for every fit.
+"""
+
+import math
+import random
+import tempfile
+import warnings
+from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import torch
+
+from evaluation.embedding.embed import is_embedded
+from evaluation.embedding.store import StoreEntry
+from evaluation.environment import hardware, versions
+from evaluation.errors import EvaluationError
+from evaluation.models.hear_model import HearModel, torch_device
+from evaluation.models.spec import ModelSpec
+from evaluation.probes.config import config_of
+from evaluation.probes.presets import Preset
+from evaluation.probes.splits import Split
+from evaluation.results.ledger import FitKey, FitRecord, Ledger
+from evaluation.results.reading import Frame, read_frame
+from evaluation.results.run_file import LEDGER_FILE, read_run_file
+from evaluation.runs.job import Job, SeededFit
+from evaluation.runs.recheck import Finding, check_entry, check_scores
+from evaluation.runs.train_job import Resources, run_job
+from tasks import TaskError, read_labels, read_task, task_digest
+
+MAX_BYTES = 1.5e9
+"""Memory of the networks that train together, as in a run; on a CPU no result depends on it."""
+
+_OWN = ("model", "label", "budget", "directory", "synthetic", "embedding_time")
+"""What run.json says of a job besides the identity of its embeddings."""
+
+Say = Callable[[str], None]
+
+
+def check_hashes(directory: Path) -> Iterator[Finding]:
+    """Compare the hashes in run.json with what is there now: models, tasks, the store's keys and arrays."""
+    run, frame = read_run_file(directory), read_frame(directory)
+    models = {(model["module"], model["fingerprint"]): model for model in run["models"]}
+    for model in models.values():
+        if model["fingerprint"] is not None:
+            yield _check_model(model)
+    tasks = {(job["directory"], job["source_rate"]): job for job in run["jobs"] if "task_digest" in job}
+    for job in tasks.values():
+        yield _check_task(job)
+    checked = set()
+    for job, planned in zip(run["jobs"], frame.jobs, strict=True):
+        entry, name = _entry(run, job), f"{job['model']} on {job['task']}"
+        if entry.key != planned.embedding:
+            yield Finding("differs", f"{name}: run.json's identity of the embeddings has another key")
+        elif entry.key not in checked:
+            checked.add(entry.key)
+            yield _check_store(name, entry, job)
+
+
+def _check_model(model: Mapping[str, Any]) -> Finding:
+    try:
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")  # that weights are random was said when the run was made
+            found = HearModel(ModelSpec(model["module"], model["weights"], model["options"]), "cpu")
+    except EvaluationError as error:
+        return Finding("not checked", f"model {model['module']}: {error}")
+    return _compare(f"model {model['module']}", "fingerprint", model["fingerprint"], found.fingerprint)
+
+
+def _check_task(job: Mapping[str, Any]) -> Finding:
+    what = f"task {job['task']} at {job['source_rate']} Hz"
+    try:
+        digest = task_digest(read_task(job["directory"]), job["source_rate"])
+    except (TaskError, OSError) as error:
+        return Finding("not checked", f"{what}: {error}")
+    return _compare(what, "content", job["task_digest"], digest)
+
+
+def _check_store(name: str, entry: StoreEntry, job: Mapping[str, Any]) -> Finding:
+    try:
+        return check_entry(name, entry, read_labels(job["directory"]).metadata.splits)
+    except (TaskError, OSError) as error:
+        return Finding("not checked", f"embeddings of {name}: {error}")
+
+
+def _compare(what: str, name: str, before: str, now: str) -> Finding:
+    if before == now:
+        return Finding("equal", f"{what}: {name} {now[:12]}")
+    return Finding("differs", f"{what}: {name} was {before[:12]} and is {now[:12]}")
+
+
+def _entry(run: Mapping[str, Any], job: Mapping[str, Any]) -> StoreEntry:
+    identity = {name: value for name, value in job.items() if name not in _OWN}
+    return StoreEntry(Path(run["cache"]) / "embeddings", identity)
+
+
+def sample_fits(ledger: Ledger, frame: Frame, fits: int, seed: int) -> dict[int, list[FitKey]]:
+    """Return, per job by its place, a random sample of the finished fits; all when there are fewer."""
+    finished = [
+        (place, key)
+        for place, job in enumerate(frame.jobs)
+        for key in sorted(job.planned(ledger), key=lambda key: (key.test, key.config, key.seed))
+    ]
+    chosen: dict[int, list[FitKey]] = {}
+    for number in sorted(random.Random(seed).sample(range(len(finished)), min(fits, len(finished)))):
+        place, key = finished[number]
+        chosen.setdefault(place, []).append(key)
+    return chosen
+
+
+def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Iterator[Finding]:
+    """Train these fits again, with as many threads as then, and compare them with the ledger.
+
+    Of a fit of this machine every number must be equal, epochs included; of another, validation and primary
+    score may differ as the module says.
+    """
+    run, ledger = read_run_file(directory), Ledger(directory / LEDGER_FILE)
+    for place, keys in chosen.items():
+        fields = run["jobs"][place]
+        name = f"{fields['model']} on {fields['label']}"
+        kinds: dict[tuple[str, bool, int], list[FitKey]] = {}
+        for key in keys:
+            kinds.setdefault(_kind(run, ledger[key]), []).append(key)
+        for (part, elsewhere, threads), alike in sorted(kinds.items()):
+            try:
+                job = _job(run, fields, part, alike)
+                tolerance = _tolerance(job) if elsewhere else 0.0
+                for record in _trained(job, torch_device(run["hardware"]["device"]), threads):
+                    yield _compare_fit(name, ledger[record.key], record, tolerance)
+            except (EvaluationError, TaskError) as error:
+                yield Finding("not checked", f"{name}: {error}")
+
+
+def _kind(run: Mapping[str, Any], record: FitRecord) -> tuple[str, bool, int]:
+    """Return test part, whether it was trained elsewhere, and threads: what fits have in common."""
+    threads = (record.hardware or run["hardware"])["torch_threads"]
+    return record.key.test, bool(difference_of_machines(run, [record])), threads
+
+
+@dataclass(frozen=True)
+class _Sample(Job):
+    """A job that is nothing but these fits on one test part."""
+
+    part: str = ""
+    fits: Sequence[SeededFit] = ()
+
+    @property
+    def splits(self) -> tuple[Split, ...]:
+        return tuple(split for split in super().splits if split.test == self.part)
+
+    def grid_fits(self) -> list[SeededFit]:
+        return list(self.fits)
+
+
+def _job(run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Sequence[FitKey]) -> _Sample:
+    """Return the fits as a job; grid points come from the keys, of the preset only the head matters."""
+    task, entry = read_labels(fields["directory"]), _entry(run, fields)
+    if not is_embedded(entry, task):
+        raise EvaluationError(f"its embeddings are not in {entry.path} any more; run the run's command again")
+    preset = Preset(run["preset"], "", {}, head=run["head"])
+    fits = [(key.seed, config_of(key.config)) for key in keys]
+    return _Sample(fields["model"], task, entry, preset, (), fields["budget"], part, fits)
+
+
+def _trained(job: _Sample, device: torch.device, threads: int) -> list[FitRecord]:
+    """Train the fits into a ledger of their own, which is thrown away."""
+    before = torch.get_num_threads()
+    torch.set_num_threads(threads)
+    try:
+        with tempfile.TemporaryDirectory() as folder:
+            ledger = Ledger(Path(folder) / LEDGER_FILE)
+            run_job(job, ledger, Resources(device, MAX_BYTES), lambda fits, what: None)
+            return list(ledger.records.values())
+    finally:
+        torch.set_num_threads(before)
+
+
+def _tolerance(job: _Sample) -> float:
+    """Return how far scores may be apart where rounding differs."""
+    (split,) = job.splits
+    return 1 / math.sqrt(min(len(job.task.clips[part]) for part in (split.valid, split.test)))
+
+
+def _compare_fit(name: str, before: FitRecord, now: FitRecord, tolerance: float) -> Finding:
+    numbers = {"validation": (before.validation_score, now.validation_score)}
+    names = [now.primary] if tolerance else list(now.scores)
+    numbers |= {name: (before.scores.get(name, math.nan), now.scores[name]) for name in names}
+    if not tolerance:
+        numbers |= {"epoch": (before.epoch, now.epoch), "epochs": (before.epochs, now.epochs)}
+    where = f"{name}, test part {now.key.test}, seed {now.key.seed}"
+    largest = 0.0
+    for score, (old, new) in numbers.items():
+        difference = 0.0 if str(old) == str(new) else abs(old - new)
+        if not difference <= tolerance:
+            text = f"{where}: {score} is {old} in the ledger and {new} when trained again"
+            allowed = f", {tolerance:.2g} is allowed" if tolerance else ""
+            return Finding("differs", f"{text}{allowed} ({now.key.config})")
+        largest = max(largest, difference)
+    return Finding("equal", where + (f": within {largest:.2g}" if largest else ""))
+
+
+def difference_of_machines(run: Mapping[str, Any], records: Iterable[FitRecord]) -> str:
+    """Return in words what is not as it was when these fits were made, "" when numbers must be equal.
+
+    Threads are set as they were. On a GPU sums depend on how many networks train together, which are others
+    here.
+    """
+    device = torch_device(run["hardware"]["device"])
+    now = {**hardware(device), **versions()}
+    changed = {}
+    for record in records:
+        before = {**(record.hardware or run["hardware"]), **record.versions}
+        now["torch_threads"] = before["torch_threads"]
+        changed |= {name: before.get(name) for name in {**before, **now} if before.get(name) != now.get(name)}
+    words = [f"{name} {changed[name]} then, {now.get(name)} now" for name in sorted(changed)]
+    if device.type != "cpu":
+        words.append("the networks that train together on the GPU")
+    return ", ".join(words)
+
+
+def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
+    """Check hashes and a sample of fits and say what is found.
+
+    Returns whether nothing differs and every fit of the sample could be trained again.
+
+    Raises EvaluationError when the folder is no run's or no fit is finished.
+    """
+    run, frame = read_run_file(directory), read_frame(directory)
+    ledger = Ledger(directory / LEDGER_FILE)
+    finished = sum(len(job.planned(ledger)) for job in frame.jobs)
+    if not finished:
+        raise EvaluationError(f"{directory} has no finished fit to verify; run its command first")
+    say("Hashes of run.json beside what is there now:")
+    counts = _tell(check_hashes(directory), say)
+    say("\nThe ledger beside what stands behind its scores:")
+    counts += _tell(check_scores(ledger), say)
+    chosen = sample_fits(ledger, frame, fits, seed)
+    drawn = [ledger[key] for keys in chosen.values() for key in keys]
+    elsewhere = [record for record in drawn if difference_of_machines(run, [record])]
+    say(f"\nFits trained again: {len(drawn)} of {finished}, drawn with seed {seed}.")
+    if len(elsewhere) < len(drawn):
+        which = f" for {len(drawn) - len(elsewhere)} fits" if elsewhere else ""
+        say(f"Mode: exact{which}. Machine, versions and threads are as then: every number must be equal.")
+    if elsewhere:
+        which = f" for {len(elsewhere)} fits" if len(elsewhere) < len(drawn) else ""
+        changed = difference_of_machines(run, elsewhere)
+        say(f"Mode: TOLERANT{which}. Not as it was: {changed}. Scores may differ by 1/sqrt(number of clips).")
+    trained = _tell(check_fits(directory, chosen), say)
+    counts += trained
+    mode = "Within the tolerance" if elsewhere else "To the last bit"
+    say(
+        f"\n{mode}: {counts['equal']} equal, {counts['differs']} differ, {counts['not checked']} not checked."
+    )
+    return not counts["differs"] and not trained["not checked"]
+
+
+def _tell(findings: Iterator[Finding], say: Say) -> Counter[str]:
+    counts: Counter[str] = Counter()
+    for finding in findings:
+        counts[finding.state] += 1
+        say(f"  {finding.state:12} {finding.text}")
+    return counts

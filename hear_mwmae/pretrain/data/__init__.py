@@ -1,0 +1,1 @@
+"""From folders of audio to batches of log-mel crops."""

@@ -1,0 +1,1 @@
+"""The masked autoencoder in JAX: masks, windows, transformer, loss."""

@@ -1,0 +1,1 @@
+"""One step over a device mesh, its optimiser, checkpoints and logs, and the loop around it."""

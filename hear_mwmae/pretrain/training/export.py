@@ -1,0 +1,183 @@
+"""`hear-mwmae export WORKDIR --out model.safetensors`: a run as a model file.
+
+The file serves `hear_mwmae.from_checkpoint`, the named models and `hear-mwmae embed --weights`. Its metadata
+tell where it is from: settings, step, content hash of the data, loss curve, and of every start of the run the
+time, the versions and revision of the program, and the hardware.
+"""
+
+import argparse
+import json
+import sys
+from collections.abc import Iterator, Mapping, Sequence
+from functools import partial
+from pathlib import Path
+
+import jax
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from hear_mwmae.config import ModelConfig
+from hear_mwmae.errors import UserError, first_line
+from hear_mwmae.model_file import DECODER_PREFIX, read_model_header, save_model_file, unchanged
+from hear_mwmae.names import printable
+from hear_mwmae.pretrain.model.initialise import init_params
+from hear_mwmae.pretrain.model.transformer import Params
+from hear_mwmae.pretrain.needed import run_pretrain_command
+from hear_mwmae.pretrain.training.checkpoints import read_config, restore_params
+from hear_mwmae.pretrain.training.logs import JSONL_FILE, loss_curve
+from hear_mwmae.pretrain.training.provenance import public_starts
+
+DTYPES = ("float32", "float16")
+
+
+def export_tensors(params: Params) -> dict[str, np.ndarray]:
+    """Name and lay out parameters as a model file has them: blocks one by one, weights as (out, in).
+
+    Args:
+        params: of `model.init_params`, as arrays of any kind.
+    """
+    tensors = {}
+    for path, array in _leaves(params):
+        part, *rest = path
+        blocks = array if rest[0] == "blocks" else [array]
+        for index, value in enumerate(blocks):
+            names = [part, "blocks", str(index), *rest[1:]] if rest[0] == "blocks" else path
+            # The weight of a linear layer is the one with two axes; that of a normalisation has one.
+            layout = value.T if names[-1] == "weight" else value
+            tensors[".".join(names)] = np.ascontiguousarray(layout, dtype=np.float32)
+    return tensors
+
+
+def _leaves(tree: Params, path: tuple[str, ...] = ()) -> Iterator[tuple[list[str], np.ndarray]]:
+    for name, value in tree.items():
+        if isinstance(value, dict):
+            yield from _leaves(value, (*path, name))
+        else:
+            yield [*path, name], np.asarray(value)
+
+
+def import_params(path: Path) -> tuple[ModelConfig, Params]:
+    """Read what `export_model` wrote with its decoder: the model and its parameters, as float32 numpy arrays.
+
+    They serve `model.forward`, which puts in place of masked patches what the model makes of them.
+
+    Raises:
+        UserError: no file of ours, or one without a decoder.
+    """
+    try:
+        with unchanged(path):
+            header = read_model_header(path)
+            with safe_open(path, framework="np") as file:
+                tensors = {name: file.get_tensor(name).astype(np.float32) for name in header.shapes}
+        for name, tensor in tensors.items():
+            if not np.isfinite(tensor).all():
+                raise UserError(f"{printable(path)}: {name} holds NaN or infinite values; restore the file.")
+        shapes = jax.eval_shape(lambda: init_params(header.config, jax.random.key(0)))
+        return header.config, jax.tree_util.tree_map_with_path(partial(_imported, tensors), shapes)
+    except (OSError, SafetensorError, KeyError, TypeError) as error:
+        raise UserError(
+            f"{printable(path)}: no model file with an encoder and a decoder ({first_line(error)})."
+        ) from None
+
+
+def _imported(
+    tensors: Mapping[str, np.ndarray], path: tuple[jax.tree_util.DictKey, ...], leaf: jax.ShapeDtypeStruct
+) -> np.ndarray:
+    part, *rest = (str(key.key) for key in path)
+
+    def layout(*names: str) -> np.ndarray:
+        array = tensors[".".join([part, *names])]
+        return array.T if names[-1] == "weight" else array
+
+    if rest[0] != "blocks":
+        return layout(*rest)
+    return np.stack([layout("blocks", str(index), *rest[1:]) for index in range(leaf.shape[0])])
+
+
+def export_model(
+    path: Path,
+    params: Params,
+    config: ModelConfig,
+    *,
+    provenance: dict[str, object],
+    decoder: bool = True,
+    dtype: str = "float32",
+) -> None:
+    """Write a model file.
+
+    Args:
+        decoder: keep the decoder too, for reconstruction and analysis; embedding does not need it.
+        dtype: of the stored values, "float32" or "float16"; the embedding package computes in float32.
+
+    Raises:
+        UserError: a value is not finite in `dtype`, or the file cannot be written.
+    """
+    with np.errstate(over="ignore"):
+        tensors = {
+            name: array.astype(dtype)
+            for name, array in export_tensors(params).items()
+            if decoder or not name.startswith(DECODER_PREFIX)
+        }
+    for name, array in tensors.items():
+        if not np.isfinite(array).all():
+            raise UserError(
+                f"{printable(path)}: {name} is not finite in {dtype}; export another step, or as float32."
+            )
+    save_model_file(path, config, provenance, partial(save_file, tensors))
+
+
+def main(arguments: Sequence[str] | None = None) -> int:
+    """Run the command line; return the exit status."""
+
+    def work() -> None:
+        _export(_parser().parse_args(arguments))
+
+    return run_pretrain_command(work, "stopped; nothing was written. Run the same command to start again.")
+
+
+def _parser() -> argparse.ArgumentParser:
+    parser = argparse.ArgumentParser(
+        prog="hear-mwmae export", description="Write a model file from a run's checkpoint."
+    )
+    parser.add_argument("workdir", type=Path, help="directory of the run")
+    parser.add_argument("--out", type=Path, required=True, help="model file to write, *.safetensors")
+    parser.add_argument("--step", type=int, help="checkpoint of this step (default: the newest)")
+    parser.add_argument("--encoder-only", action="store_true", help="leave the decoder out")
+    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the stored values")
+    return parser
+
+
+def _export(options: argparse.Namespace) -> None:
+    if options.out.suffix != ".safetensors":
+        raise UserError(f"{printable(options.out)}: a model file is named *.safetensors.")
+    if not options.out.absolute().parent.is_dir():
+        raise UserError(
+            f"{printable(options.out.parent)}: there is no such folder; make it, or write elsewhere."
+        )
+    config, data_hash = read_config(options.workdir)
+    params, step = restore_params(options.workdir, options.step)
+    if read_config(options.workdir) != (config, data_hash):
+        raise UserError(
+            f"{printable(options.workdir)}: another run was begun there meanwhile; export it again."
+        )
+    provenance = {
+        "train": json.loads(config.to_json()),
+        "step": step,
+        "data_hash": data_hash,
+        "loss": loss_curve(options.workdir / JSONL_FILE, step),
+        "starts": public_starts(options.workdir),
+    }
+    export_model(
+        options.out,
+        params,
+        config.model,
+        provenance=provenance,
+        decoder=not options.encoder_only,
+        dtype=options.dtype,
+    )
+    print(f"{options.out}: step {step}, {options.out.stat().st_size / 2**20:.1f} MiB")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

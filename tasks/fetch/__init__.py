@@ -1,0 +1,1 @@
+"""Task directories from the archives of HEAR."""

@@ -1,0 +1,1 @@
+"""A task directory: its files, clips, labels and metadata, read and written."""
