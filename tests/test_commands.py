@@ -59,3 +59,12 @@ def test_the_list_of_commands_loads_no_framework(package):
         [sys.executable, "-c", program], cwd=ROOT, capture_output=True, text=True, check=True
     )
     assert not {"torch", "jax", "tensorflow"} & set(done.stderr.split())
+
+
+@pytest.mark.parametrize("module", ["evaluation.plan", "hear_mwmae.pretrain.prepare"])
+def test_older_spellings_of_a_command_still_lead_to_it(module):
+    if module.startswith("hear_mwmae"):
+        pytest.importorskip("grain", reason='pre-training is not installed: pip install -e ".[pretrain]"')
+    done = subprocess.run([sys.executable, "-m", module, "--help"], cwd=ROOT, capture_output=True, text=True)
+    assert done.returncode == 0, done.stderr
+    assert done.stdout.startswith("usage: hear-")

@@ -32,7 +32,7 @@ LAYERS = {
         {"data", "model"},
         {"training"},
         {"configs"},
-        {"__main__"},
+        {"prepare", "__main__"},
     ],
     "evaluation": [
         {"errors", "files", "environment", "shapes", "escape"},
@@ -44,7 +44,7 @@ LAYERS = {
         {"runs"},
         {"heareval", "report"},
         {"cli", "api"},
-        {"run", "__main__"},
+        {"run", "plan", "__main__"},
     ],
 }
 """The rooms of each package, lowest first: a room imports only rooms before it."""
