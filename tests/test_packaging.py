@@ -15,15 +15,28 @@ import numpy
 import pytest
 from paths import ROOT
 
+import evaluation.__main__
+import hear_mwmae.__main__
+import tasks.__main__
+
 PACKAGES = ("tasks", "evaluation", "hear_mwmae")
 PROJECT = tomllib.loads((ROOT / "pyproject.toml").read_text(encoding="utf-8"))
 [BUILDS_WITH] = PROJECT["build-system"]["requires"]
-COMMANDS = sorted(
+MODULES = sorted(
     path.relative_to(ROOT).with_suffix("").as_posix().replace("/", ".").removesuffix(".__main__")
     for package in PACKAGES
     for path in (ROOT / package).rglob("*.py")
     if '__name__ == "__main__"' in path.read_text(encoding="utf-8") or path.name == "__main__.py"
 )
+PROGRAMS = {
+    "hear-eval": evaluation.__main__.COMMANDS,
+    "hear-tasks": tasks.__main__.COMMANDS,
+    "hear-mwmae": hear_mwmae.__main__.COMMANDS,
+}
+STARTED = [
+    *(("python", "-m", module) for module in MODULES),
+    *((program, command) for program, commands in PROGRAMS.items() for command in commands),
+]
 
 
 @dataclass(frozen=True)
@@ -94,7 +107,7 @@ def test_builds_are_made_with_one_version_of_the_build_tool():
 
 def test_every_module_and_table_is_found_beside_folders_of_the_same_names(installed, built, crowded):
     checkout = built["checkout"]
-    files = [file.relative_to(checkout) for name in PACKAGES for file in (checkout / name).glob("*.py")]
+    files = [file.relative_to(checkout) for name in PACKAGES for file in (checkout / name).rglob("*.py")]
     modules = [".".join(file.with_suffix("").parts).removesuffix(".__init__") for file in files]
     code = (
         "import sys; from importlib.util import find_spec\nfor m in sys.argv[1:]: print(find_spec(m).origin)"
@@ -128,10 +141,9 @@ def test_a_command_works_beside_folders_of_the_same_names(installed, crowded):
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("command", [*COMMANDS, "hear-mwmae"])
+@pytest.mark.parametrize("command", STARTED, ids=" ".join)
 def test_every_command_starts_beside_folders_of_the_same_names(installed, crowded, command):
-    program = [command] if command == "hear-mwmae" else ["python", "-m", command]
-    shown = installed.run(*program, "--help", cwd=crowded)
+    shown = installed.run(*command, "--help", cwd=crowded)
     assert shown.returncode == 0, shown.stderr
     assert "usage:" in shown.stdout
 
