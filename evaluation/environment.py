@@ -62,6 +62,7 @@ def hardware(device: torch.device) -> dict[str, Any]:
 
 
 def available_memory() -> int | None:
+    """Return the bytes of memory that new work may take, None where the system does not say."""
     with contextlib.suppress(OSError, ValueError):
         for line in Path("/proc/meminfo").read_text().splitlines():
             if line.startswith("MemAvailable:"):

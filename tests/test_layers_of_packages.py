@@ -14,7 +14,6 @@ FORBIDDEN = {
     "evaluation": {"hear_mwmae"},
 }
 
-
 LAYERS = {
     "tasks": [
         {"errors", "names"},

@@ -14,7 +14,7 @@ from evaluation.cli.plan_text import plan_text
 from evaluation.cli.run_options import options_from
 from evaluation.cli.run_parser import parser
 from evaluation.environment import available_memory
-from evaluation.runs.estimate import MEASURED_SECONDS, Estimate, _rows, estimates
+from evaluation.runs.estimate import MEASURED_SECONDS, Estimate, estimates, rows_of_parts
 from evaluation.runs.missing import bytes_needed
 from evaluation.runs.plan import Session, prepare
 
@@ -35,7 +35,7 @@ def memory_line(session: Session) -> tuple[bool, str]:
 
     Asked after the encoders were measured: what they hold is no longer available.
     """
-    largest = max(sum(_rows(job).values()) * 4 * job.entry.identity["dim"] for job in session.jobs)
+    largest = max(sum(rows_of_parts(job).values()) * 4 * job.entry.identity["dim"] for job in session.jobs)
     needed = 2 * largest + session.options.max_bytes
     free = available_memory()
     text = f"up to {needed / 1e9:.1f} GB for the classifiers of the largest task"

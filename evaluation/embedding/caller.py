@@ -15,14 +15,11 @@ from tasks import Clip, Task
 BATCH_TOLERANCE = 1e-3
 """Largest relative difference between a clip embedded alone and beside another that counts as rounding."""
 
-
 TIME_TOLERANCE_MS = 0.1
 """The same for the times of frames, which do not depend on the sound."""
 
-
 COVERED = 0.75
 """Share of a clip that its frames reach at least, or it is said: windows that are not filled up cost some."""
-
 
 Warn = Callable[[str], None]
 

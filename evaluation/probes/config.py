@@ -5,13 +5,32 @@ from dataclasses import asdict, dataclass, fields, replace
 from typing import Literal, TypeVar
 
 from evaluation.errors import EvaluationError
-from evaluation.probes.linear import LinearConfig
 from tasks.names import printable
 
 
 @dataclass(frozen=True)
+class LinearConfig:
+    """The one number of a logistic regression: `C`, the weight of the training rows against the penalty.
+
+    Raises EvaluationError for a value that cannot be meant.
+    """
+
+    C: float
+
+    def __post_init__(self) -> None:
+        number = isinstance(self.C, int | float) and not isinstance(self.C, bool)
+        if not number or not 1e-12 <= self.C <= 1e12:
+            raise EvaluationError(f"C {self.C!r}: give a number from 1e-12 to 1e12")
+        object.__setattr__(self, "C", float(self.C))  # 1 and 1.0 are one grid point to the ledger
+
+    def stackable(self) -> "LinearConfig":
+        """Return what the fits of one split have in common: nothing, so the same for every C."""
+        return LinearConfig(1.0)
+
+
+@dataclass(frozen=True)
 class KnnConfig:
-    """The one number of this classifier; with fewer training rows than k all of them are neighbours."""
+    """The one number of nearest neighbours; with fewer training rows than k all of them are neighbours."""
 
     k: int
 

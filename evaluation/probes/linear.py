@@ -20,7 +20,7 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional
 
-from evaluation.errors import EvaluationError
+from evaluation.probes.config import LinearConfig
 
 BLOCK_ELEMENTS = 1 << 20
 """Numbers of a block of rows that is in double precision at a time."""
@@ -36,26 +36,6 @@ HISTORY = 10
 
 MOST_DEVIATIONS = 1e15
 """Rows further from the training rows are taken for so far away: their logits stay finite."""
-
-
-@dataclass(frozen=True)
-class LinearConfig:
-    """The one number of this classifier: `C`, the weight of the training rows against that of the penalty.
-
-    Raises EvaluationError for a value that cannot be meant.
-    """
-
-    C: float
-
-    def __post_init__(self) -> None:
-        number = isinstance(self.C, int | float) and not isinstance(self.C, bool)
-        if not number or not 1e-12 <= self.C <= 1e12:
-            raise EvaluationError(f"C {self.C!r}: give a number from 1e-12 to 1e12")
-        object.__setattr__(self, "C", float(self.C))  # 1 and 1.0 are one grid point to the ledger
-
-    def stackable(self) -> "LinearConfig":
-        """Return what the fits of one split have in common: nothing, so the same for every C."""
-        return LinearConfig(1.0)
 
 
 def standardised(

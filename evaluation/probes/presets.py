@@ -7,8 +7,7 @@ from dataclasses import dataclass, field, fields, replace
 from typing import Any
 
 from evaluation.errors import EvaluationError
-from evaluation.probes.config import Config, Head, KnnConfig, ProbeConfig
-from evaluation.probes.linear import LinearConfig
+from evaluation.probes.config import Config, Head, KnnConfig, LinearConfig, ProbeConfig
 from tasks import TaskMetadata
 
 _CLASSIFIERS: Mapping[Head, type[Config]] = {"mlp": ProbeConfig, "linear": LinearConfig, "knn": KnnConfig}

@@ -25,9 +25,9 @@ from torch import Tensor
 from torch.nn import functional
 
 from evaluation.probes.chance import training_score
-from evaluation.probes.config import ProbeConfig
+from evaluation.probes.config import LinearConfig, ProbeConfig
 from evaluation.probes.layer import Fit
-from evaluation.probes.linear import LinearConfig, regress, standardised
+from evaluation.probes.linear import regress, standardised
 from evaluation.probes.networks import EXAMINED_ROWS, Networks
 
 __all__ = [

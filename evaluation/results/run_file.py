@@ -15,6 +15,7 @@ from tasks import TaskError
 from tasks.json_files import read_json
 from tasks.names import printable
 
+RUN_FILE = "run.json"
 LEDGER_FILE = "ledger.jsonl"
 
 
@@ -23,9 +24,6 @@ def run_directory(given: Path) -> Path:
     named = Path("results") / given
     bare = len(given.parts) == 1 and not (given / RUN_FILE).is_file()
     return named if bare and (named / RUN_FILE).is_file() else given
-
-
-RUN_FILE = "run.json"
 
 
 def write_run_file(path: Path, content: Mapping[str, Any]) -> None:

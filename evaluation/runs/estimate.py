@@ -170,7 +170,7 @@ def _epochs(config: Config) -> tuple[int, int]:
     return REGRESSION_PASSES
 
 
-def _rows(job: Job) -> dict[str, int]:
+def rows_of_parts(job: Job) -> dict[str, int]:
     """Return the rows of the first split's three parts; of events as many frames as is usual."""
     first, seconds = job.splits[0], job.task.metadata.sample_duration or 1.0
     frames = int(FRAMES_PER_SECOND * seconds) if _is_event(job) else 1
@@ -184,12 +184,12 @@ def _work(job: Job) -> float:
     config, dim, width = job.preset.grid[0], job.entry.identity["dim"], len(job.task.vocabulary)
     if isinstance(config, ProbeConfig) and config.hidden_layers:
         width = config.hidden_dim
-    return _rows(job)["train"] * (dim + width) * width
+    return rows_of_parts(job)["train"] * (dim + width) * width
 
 
 def _epoch_seconds(job: Job, device: torch.device) -> float:
     """Measure the seconds of one epoch of one classifier at the job's size, every core at work."""
-    config, counts, n_labels = job.preset.grid[0], _rows(job), len(job.task.vocabulary)
+    config, counts, n_labels = job.preset.grid[0], rows_of_parts(job), len(job.task.vocabulary)
     scale = max(1.0, counts["train"] / MEASURED_ROWS)
     epochs = config.check_val_every_n_epoch
     few = replace(config, max_epochs=epochs)
@@ -219,7 +219,7 @@ def _pass_seconds(job: Job, device: torch.device) -> float:
     """Measure the seconds of one pass of a logistic regression over the job's training rows."""
     from evaluation.probes.linear import regress, standardised
 
-    counts, n_labels = _rows(job), len(job.task.vocabulary)
+    counts, n_labels = rows_of_parts(job), len(job.task.vocabulary)
     begins: list[float] = []
     scale = max(1.0, counts["train"] / MEASURED_ROWS)
     generator = torch.Generator().manual_seed(0)

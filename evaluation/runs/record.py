@@ -9,7 +9,7 @@ from evaluation.embedding.store import EmbeddingTime, summed
 from evaluation.environment import git_revision, hardware, versions
 from evaluation.models.hear_model import torch_device
 from evaluation.results.ledger import Origin
-from evaluation.results.run_file import write_run_file
+from evaluation.results.run_file import RUN_FILE, write_run_file
 from evaluation.runs.job import Job
 from evaluation.runs.plan import ModelCard, Session
 
@@ -20,6 +20,7 @@ def origin(device: torch.device) -> Origin:
 
 
 def write_provenance(session: Session) -> None:
+    """Write run.json: what was asked for, what did it, what failed, and what the tables need."""
     options = session.options
     content = {
         "preset": options.preset.title,
@@ -62,7 +63,7 @@ def write_provenance(session: Session) -> None:
         "results": session.frame().as_json(),
         "pool": session.results().pool(),
     }
-    write_run_file(options.directory / "run.json", content)
+    write_run_file(options.directory / RUN_FILE, content)
 
 
 def _embedding_time(job: Job) -> dict[str, Any] | None:

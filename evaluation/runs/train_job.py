@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from evaluation.errors import EvaluationError
-from evaluation.probes.config import Config, KnnConfig, ProbeConfig
+from evaluation.probes.config import Config, KnnConfig, LinearConfig, ProbeConfig
 from evaluation.probes.cost import (
     neighbour_flops,
     network_bytes,
@@ -27,7 +27,6 @@ from evaluation.probes.cost import (
 )
 from evaluation.probes.data import TaskData, task_data
 from evaluation.probes.knn import as_logits, neighbour_shares
-from evaluation.probes.linear import LinearConfig
 from evaluation.probes.splits import Split, fit_seed
 from evaluation.probes.train import (
     Fit,

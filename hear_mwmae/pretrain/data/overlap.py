@@ -391,11 +391,8 @@ def _write(path: Path, matches: Sequence[Match]) -> None:
 
 def _cell(value: str | float) -> str | float:
     """A name that a spreadsheet would take for a formula gets an apostrophe."""
-    return (
-        f"'{value}"
-        if isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-        else value
-    )
+    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
+    return f"'{value}" if formula else value
 
 
 if __name__ == "__main__":

@@ -17,8 +17,9 @@ from stored_task import QUICK, cycle, run, stored_task
 from threadpoolctl import threadpool_limits
 
 from evaluation.probes.chance import at_chance, training_score
+from evaluation.probes.config import LinearConfig
 from evaluation.probes.cost import regression_bytes, regression_flops
-from evaluation.probes.linear import LinearConfig, regress, standardised
+from evaluation.probes.linear import regress, standardised
 from evaluation.probes.train import Regressions, Rows, as_regressed_on, train_stacks
 from evaluation.runs.job import chance_notes
 
