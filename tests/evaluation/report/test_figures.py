@@ -412,6 +412,6 @@ def test_results_without_any_score_leave_all_out(tmp_path: Path) -> None:
 
 
 def test_matplotlib_is_loaded_only_to_draw() -> None:
-    program = "import sys, evaluation.run, evaluation.figures; print('matplotlib' in sys.modules)"
+    program = "import sys, evaluation.run, evaluation.report.figures; print('matplotlib' in sys.modules)"
     loaded = subprocess.run([sys.executable, "-c", program], capture_output=True, text=True, check=True)
     assert loaded.stdout.strip() == "False"
