@@ -7,9 +7,10 @@ import platform
 import subprocess
 from importlib import metadata
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-import torch
+if TYPE_CHECKING:
+    import torch
 
 ROOMS = ("evaluation", "hear_mwmae", "tasks")
 PACKAGES = ("hear-mwmae", "torch", "numpy", "scipy", "soundfile", "soxr")
@@ -47,8 +48,10 @@ def _git(directory: Path, *arguments: str) -> str:
     return done.stdout.strip()
 
 
-def hardware(device: torch.device) -> dict[str, Any]:
-    """Return processor, cores and threads, and the accelerator if one is used."""
+def hardware(device: "torch.device") -> dict[str, Any]:
+    """Return processor, cores and threads, and the accelerator if one is used; it loads torch."""
+    import torch
+
     found = {
         "machine": platform.machine(),
         "system": f"{platform.system()} {platform.release()}",

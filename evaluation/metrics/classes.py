@@ -1,6 +1,6 @@
 """What a fit got right and wrong, class by class."""
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -45,6 +45,23 @@ def class_details(
     with np.errstate(invalid="ignore"):
         details["recall"] = _rounded(right / target.sum(0))
     return details
+
+
+def share_in_details(details: Mapping[str, Any], modulus: int | None = None) -> float | None:
+    """Return the share of rows that a stored confusion matrix has right, classes taken modulo `modulus`."""
+    entries = details.get("confusion")
+    if not entries:
+        return None
+    rows = sum(count for *_, count in entries)
+    if modulus:
+        entries = [(true % modulus, predicted % modulus, count) for true, predicted, count in entries]
+    return sum(count for true, predicted, count in entries if true == predicted) / rows
+
+
+def mean_in_details(details: Mapping[str, Any], name: str) -> float | None:
+    """Return the mean over classes of the values that details hold under `name`."""
+    of_classes = details.get(name)
+    return sum(map(float, of_classes)) / len(of_classes) if of_classes else None
 
 
 def _rounded(values: Float[np.ndarray, "classes"]) -> list[float]:

@@ -4,17 +4,15 @@ Definitions: Mesaros, Heittola, Virtanen, "Metrics for Polyphonic Sound Event De
 0.2.1 computes them and as HEAR calls it: counts are summed over files and classes before any ratio is taken
 ("overall", micro), every event is matched at most once, and the number of matches is the largest possible.
 Events are in milliseconds here and compared in seconds, as in the original, so that no rounding differs.
+scipy is loaded when events are matched.
 """
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
 
 import numpy as np
 from jaxtyping import Bool, Float, Int
-from scipy.sparse import csr_array
-from scipy.sparse.csgraph import maximum_bipartite_matching
 
-from evaluation.errors import EvaluationError
 from tasks import Event
 
 _TINY = np.spacing(1.0)
@@ -63,7 +61,6 @@ class EventBased:
 
     collar: float
     offset_share: float | None = None
-    maximise: bool = True
 
     def scores(self, reference: EventTable, estimate: EventTable, n_labels: int) -> dict[str, float]:
         """Return f_measure, the score itself, then precision and recall, over all labels together."""
@@ -81,6 +78,9 @@ class EventBased:
         self, reference: EventTable, estimate: EventTable, n_labels: int
     ) -> Int[np.ndarray, "3 labels"]:
         """Return the numbers of matches, of reference and of estimated events of every label."""
+        from scipy.sparse import csr_array
+        from scipy.sparse.csgraph import maximum_bipartite_matching
+
         rows, columns = _onset_pairs(reference, estimate, n_labels, self.collar)
         if self.offset_share is not None:
             end = reference.end[rows] / 1000
@@ -141,7 +141,6 @@ class SegmentBased:
     """
 
     seconds: float
-    maximise: bool = False
 
     def scores(self, reference: EventTable, estimate: EventTable, n_labels: int) -> dict[str, float]:
         """Return error_rate over all labels together: two labels confused in a segment are one error."""
@@ -181,19 +180,4 @@ class SegmentBased:
         return rolls[0], rolls[1]
 
 
-EventMetric = EventBased | SegmentBased
-
-EVENT_METRICS: Mapping[str, EventMetric] = {
-    "event_onset_200ms_fms": EventBased(0.2),
-    "event_onset_50ms_fms": EventBased(0.05),
-    "event_onset_offset_50ms_20perc_fms": EventBased(0.05, 0.2),
-    "segment_1s_er": SegmentBased(1.0),
-}
-"""HEAR's names of the event scores."""
-
-
-def event_metric_named(name: str) -> EventMetric:
-    """Return the metric that HEAR calls `name`; raise EvaluationError when it is not an event score."""
-    if name not in EVENT_METRICS:
-        raise EvaluationError(f"there is no event metric '{name}'; known: {', '.join(EVENT_METRICS)}")
-    return EVENT_METRICS[name]
+EventScore = EventBased | SegmentBased

@@ -2,30 +2,26 @@
 
 All functions take `target` [clips, classes] multi-hot and `scores` [clips, classes], any values whose order
 within a class is that of the predicted probability, and return one float. Source: PROTOCOL of HEAR as in
-hear-eval-kit's score functions.
+hear-eval-kit's score functions. scipy.stats, which takes a second to load, is loaded when it is used.
 """
 
 import math
-from collections.abc import Callable, Mapping
 
 import numpy as np
-from jaxtyping import Float, Shaped
-from scipy.stats import norm, rankdata
-
-from evaluation.errors import EvaluationError
+from jaxtyping import Bool, Float, Shaped
 
 Target = Shaped[np.ndarray, "clips classes"]
 Scores = Float[np.ndarray, "clips classes"]
 
 
-def top1_accuracy(target: Target, scores: Scores) -> float:
-    """Return the share of clips whose highest-scored class is the (first) true one."""
-    return float(np.mean(scores.argmax(1) == target.argmax(1)))
+def top1_right(target: Target, scores: Scores) -> Bool[np.ndarray, "clips"]:
+    """Return of which clips the highest-scored class is the (first) true one."""
+    return scores.argmax(1) == target.argmax(1)
 
 
-def chroma_accuracy(target: Target, scores: Scores) -> float:
-    """Return the share of clips whose pitch class is right: class indices compared modulo 12."""
-    return float(np.mean(scores.argmax(1) % 12 == target.argmax(1) % 12))
+def chroma_right(target: Target, scores: Scores) -> Bool[np.ndarray, "clips"]:
+    """Return of which clips the pitch class is right: class indices compared modulo 12."""
+    return scores.argmax(1) % 12 == target.argmax(1) % 12
 
 
 def average_precision(target: Target, scores: Scores) -> Float[np.ndarray, "classes"]:
@@ -51,6 +47,8 @@ def mean_average_precision(target: Target, scores: Scores) -> float:
 
 def roc_auc(target: Target, scores: Scores) -> Float[np.ndarray, "classes"]:
     """Return each class's area under the ROC curve; NaN for a class that is always or never true."""
+    from scipy.stats import rankdata
+
     positives = target.sum(0).astype(np.float64)
     negatives = len(target) - positives
     rank_sum = (rankdata(scores, axis=0) * target).sum(0)
@@ -68,43 +66,7 @@ def d_prime(target: Target, scores: Scores) -> float:
 
     An AUC of 1 beside one of 0 leaves it undefined (NaN).
     """
+    from scipy.stats import norm
+
     with np.errstate(invalid="ignore"):
         return float(math.sqrt(2.0) * np.mean(norm.ppf(roc_auc(target, scores))))
-
-
-Metric = Callable[[Target, Scores], float]
-
-METRICS: Mapping[str, Metric] = {
-    "top1_acc": top1_accuracy,
-    "pitch_acc": top1_accuracy,
-    "chroma_acc": chroma_accuracy,
-    "mAP": mean_average_precision,
-    "aucroc": mean_roc_auc,
-    "d_prime": d_prime,
-}
-"""HEAR's names of the scene scores. All are better when higher."""
-
-PERCENT = frozenset(
-    {
-        "top1_acc",
-        "pitch_acc",
-        "chroma_acc",
-        "mAP",
-        "aucroc",
-        "event_onset_200ms_fms",
-        "event_onset_50ms_fms",
-        "event_onset_offset_50ms_20perc_fms",
-    }
-)
-"""The scores that tables print as per cent, those of events included."""
-
-
-MINIMISED = frozenset({"segment_1s_er", "loss"})
-"""The scores that are better when lower; "loss" stands for the validation loss where that selects."""
-
-
-def metric_named(name: str) -> Metric:
-    """Return the metric that HEAR calls `name`; raise EvaluationError when it is not a scene score."""
-    if name not in METRICS:
-        raise EvaluationError(f"there is no scene metric '{name}'; known: {', '.join(METRICS)}")
-    return METRICS[name]

@@ -13,8 +13,7 @@ from torch.nn import functional
 from evaluation.embedding.store import StoreEntry
 from evaluation.errors import EvaluationError
 from evaluation.metrics.classes import class_details
-from evaluation.metrics.events import EVENT_METRICS
-from evaluation.metrics.scenes import METRICS, MINIMISED, metric_named
+from evaluation.metrics.table import metric_named, scene_metric
 from evaluation.probes.budget import budget_rows
 from evaluation.probes.events import (
     EventPart,
@@ -25,7 +24,14 @@ from evaluation.probes.events import (
     event_scores,
     postprocessing_grid,
 )
-from evaluation.probes.splits import Split, monitored_score, primary_score, row_orders, task_splits
+from evaluation.probes.splits import (
+    Split,
+    is_minimised,
+    monitored_score,
+    primary_score,
+    row_orders,
+    task_splits,
+)
 from evaluation.probes.train import FitResult, Rows
 from tasks import Task
 
@@ -147,17 +153,17 @@ class TaskData:
         """
         if self.monitor == "loss":
             return lambda logits: -self.loss(part, logits)
-        sign = -1.0 if self.monitor in MINIMISED else 1.0
+        sign = -1.0 if is_minimised(self.task.metadata) else 1.0
         return lambda logits: sign * self._monitored(part, self.probabilities(logits))
 
     def _monitored(self, part: str, probabilities: Probabilities) -> float:
-        return metric_named(self.primary)(self.multi_hot[part], probabilities)
+        return scene_metric(self.primary)(self.multi_hot[part], probabilities)
 
     def scores(self, split: Split, result: FitResult) -> tuple[dict[str, float], dict[str, float]]:
         """Return every score of the task's list on the test part, and how events were made (else empty)."""
         probabilities = self.probabilities(result.test_logits)
         names = self.task.metadata.evaluation
-        return {name: metric_named(name)(self.multi_hot[split.test], probabilities) for name in names}, {}
+        return {name: scene_metric(name)(self.multi_hot[split.test], probabilities) for name in names}, {}
 
     def details(self, split: Split, result: FitResult) -> dict[str, Any]:
         """Return the scores of every class on the test part and what was taken for what."""
@@ -249,15 +255,12 @@ def _zero_for_nan(score: float) -> float:
 def check_trainable(task: Task) -> None:
     """Raise EvaluationError, naming the task, when a score is unknown or a split is too small."""
     metadata = task.metadata
-    event = metadata.embedding_type == "event"
-    known = EVENT_METRICS if event else METRICS
     for name in metadata.evaluation:
-        if name not in known:
-            kind = "event" if event else "scene"
-            raise EvaluationError(
-                f"{task.name}: there is no {kind} metric '{name}'; known: {', '.join(known)}"
-            )
-    if event:
+        try:
+            metric_named(name, metadata.embedding_type)
+        except EvaluationError as error:
+            raise EvaluationError(f"{task.name}: {error}") from None
+    if metadata.embedding_type == "event":
         postprocessing_grid(metadata)
     for split in task_splits(metadata.split_mode, metadata.splits):
         rows = sum(len(task.clips[part]) for part in split.train)

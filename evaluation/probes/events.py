@@ -25,7 +25,8 @@ from jaxtyping import Bool, Float, Int
 
 from evaluation.embedding.store import Frames
 from evaluation.errors import EvaluationError
-from evaluation.metrics.events import EventTable, event_metric_named, event_table
+from evaluation.metrics.events import EventTable, event_table
+from evaluation.metrics.table import event_metric, metric_named
 from tasks import Clip, Event, TaskMetadata
 
 END_MARGIN_MS = 0.0001
@@ -225,12 +226,12 @@ def best_postprocessing(
     as it is; ties go to the larger combination. A metric that is better when lower is minimised, which the
     original, whose tasks have none as their first, forgets.
     """
-    metric, reference = event_metric_named(primary), part.reference()
-    sign = 1 if metric.maximise else -1
+    metric, reference = metric_named(primary, "event"), part.reference()
+    sign = -1 if metric.minimised else 1
     tried = []
     for postprocessing in grid:
         found = part.detect(probabilities, postprocessing)
-        score = next(iter(metric.scores(reference, found, len(part.vocabulary)).values()))
+        score = next(iter(metric.event.scores(reference, found, len(part.vocabulary)).values()))
         tried.append((0.0 if math.isnan(score) else sign * score, postprocessing, score))
     _, best, score = max(tried, key=lambda item: item[:2])
     return best, score
@@ -246,7 +247,7 @@ def event_scores(
     found, reference = part.detect(probabilities, postprocessing), part.reference()
     scores = {}
     for name in names:
-        parts = event_metric_named(name).scores(reference, found, len(part.vocabulary))
+        parts = event_metric(name).scores(reference, found, len(part.vocabulary))
         scores[name] = next(iter(parts.values()))
         scores |= {f"{name}_{key}": value for key, value in parts.items()}
     return scores
@@ -259,6 +260,6 @@ def event_class_scores(
     name: str,
 ) -> dict[str, float]:
     """Return the score of every label by itself, NaN where it is undefined."""
-    found, metric = part.detect(probabilities, postprocessing), event_metric_named(name)
+    found, metric = part.detect(probabilities, postprocessing), event_metric(name)
     values = metric.class_scores(part.reference(), found, len(part.vocabulary))
     return dict(zip(part.vocabulary, map(float, values), strict=True))

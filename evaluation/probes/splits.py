@@ -6,6 +6,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 from evaluation.errors import EvaluationError
+from evaluation.metrics.table import shown
 from evaluation.probes.config import Config, ConfigT, config_key
 from tasks import TaskMetadata
 
@@ -47,6 +48,12 @@ def primary_score(metadata: TaskMetadata) -> str:
 def monitored_score(metadata: TaskMetadata) -> str:
     """Return what stops training and selects, on the validation part: the primary score, or "loss"."""
     return primary_score(metadata) if metadata.use_scoring_for_early_stopping else "loss"
+
+
+def is_minimised(metadata: TaskMetadata) -> bool:
+    """Return whether what stops and selects is better when lower."""
+    monitored = monitored_score(metadata)
+    return monitored == "loss" or shown(monitored).minimised
 
 
 def row_orders(counts: Mapping[str, int]) -> dict[str, list[int]]:

@@ -3,6 +3,7 @@
 import itertools
 from collections.abc import Callable, Sequence
 
+from evaluation.metrics.table import shown
 from evaluation.results.names import cut, model_names
 from evaluation.results.results import SYNTHETIC, Column, Results
 from tasks.names import printable
@@ -12,13 +13,6 @@ MAX_NAME = 26
 MAX_TITLE = 20
 """Characters of a task's name in a figure."""
 DAGGERS = ("†", "‡", "§", "¶")
-METRICS = {
-    "event_onset_200ms_fms": "onset F 200ms",
-    "event_onset_50ms_fms": "onset F 50ms",
-    "event_onset_offset_50ms_20perc_fms": "on-offset F",
-    "segment_1s_er": "segment ER",
-}
-"""Shorter names of the metrics whose own are longer than a panel is wide."""
 
 
 def short_names(labels: Sequence[str], *, longest: int = MAX_NAME) -> dict[str, str]:
@@ -64,7 +58,8 @@ class Naming:
 def metric_name(column: Column) -> str:
     """Return the metric of a column with its unit, and an arrow down when less is better."""
     unit = f" ({column.unit})" if column.unit else ""
-    return METRICS.get(column.metric, printable(column.metric)) + unit + (" ↓" if column.sign < 0 else "")
+    name = shown(column.metric).short or printable(column.metric)
+    return name + unit + (" ↓" if column.sign < 0 else "")
 
 
 def synthetic_notes(results: Results) -> list[str]:

@@ -6,6 +6,7 @@ from pathlib import Path
 
 from evaluation.escape import csv_text, markdown
 from evaluation.files import write_atomically
+from evaluation.metrics.table import shown
 from evaluation.report.sheet import Cell, Sheet, markdown_item
 from evaluation.report.tables import who_is_who
 from evaluation.results.comparison import ClipInterval, Comparison, Detectable, PairedTest, Ranks
@@ -182,10 +183,8 @@ def _clip_sheet(comparison: Comparison, name: Name) -> Sheet:
         "Score and 95 % percentile interval of a bootstrap over test clips; every part is resampled by "
         f"itself. Test clips: {', '.join(f'{task} {n}' for task, n in sizes.items())}.",
     ]
-    if any(clip.metric == "mAP" for clip in own.values()):
-        notes.append(
-            "mAP of a resample tends to be higher, most where a class has few clips: its intervals lie high."
-        )
+    resampled = {clip.metric: shown(clip.metric).resampled_note for clip in own.values()}
+    notes += [note for note in resampled.values() if note]
     return Sheet("clips", "Scores with intervals over test clips", ["model", *tasks], rows, notes)
 
 

@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from evaluation.metrics.scenes import MINIMISED, PERCENT
+from evaluation.metrics.table import shown
 from evaluation.results.ledger import FitRecord
 from evaluation.results.names import model_names, task_titles
 from evaluation.statistics.intervals import Interval, t_interval
@@ -34,16 +34,16 @@ class Column:
     @property
     def unit(self) -> str:
         """ "%" or nothing."""
-        return "%" if self.metric in PERCENT else ""
+        return "%" if shown(self.metric).percent else ""
 
     @property
     def sign(self) -> int:
         """1 for scores that are better when higher, -1 for those that are better when lower."""
-        return -1 if self.metric in MINIMISED else 1
+        return -1 if shown(self.metric).minimised else 1
 
     def scale(self, score: float) -> float:
         """Return the score as printed: per cent where the metric is a share."""
-        return 100 * score if self.metric in PERCENT else score
+        return 100 * score if shown(self.metric).percent else score
 
 
 @dataclass(frozen=True)

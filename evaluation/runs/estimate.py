@@ -17,7 +17,7 @@ import numpy as np
 import torch
 
 from evaluation.errors import EvaluationError
-from evaluation.metrics.scenes import METRICS
+from evaluation.metrics.table import METRICS
 from evaluation.models.hear_model import HearModel, torch_device
 from evaluation.probes.config import Config, ProbeConfig
 from evaluation.probes.processor import on_one_core
@@ -199,7 +199,7 @@ def _epoch_seconds(job: Job, device: torch.device) -> float:
         for name, rows in counts.items()
     }
     networks = min(job.n_fits, 2 * torch.get_num_threads() if device.type == "cpu" else 10)
-    metric = METRICS.get(job.primary)
+    metric = METRICS[job.primary].scene
     target = _multi_hot(parts["valid"].target, n_labels)
 
     def score(logits: np.ndarray) -> float:

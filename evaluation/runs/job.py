@@ -7,11 +7,17 @@ from pathlib import Path
 import numpy as np
 
 from evaluation.embedding.store import StoreEntry
-from evaluation.metrics.scenes import MINIMISED
 from evaluation.probes.chance import at_chance
 from evaluation.probes.config import Config, config_key
 from evaluation.probes.presets import Preset
-from evaluation.probes.splits import Split, best_config, monitored_score, primary_score, task_splits
+from evaluation.probes.splits import (
+    Split,
+    best_config,
+    is_minimised,
+    monitored_score,
+    primary_score,
+    task_splits,
+)
 from evaluation.results.ledger import FitKey, FitRecord, Ledger
 from evaluation.results.predictions import prediction_path
 from tasks import Task
@@ -63,7 +69,7 @@ class Job:
     @property
     def minimised(self) -> bool:
         """Whether lower is better of what selects."""
-        return self.monitor in MINIMISED
+        return is_minimised(self.task.metadata)
 
     @property
     def n_fits(self) -> int:

@@ -7,10 +7,8 @@ from typing import Any
 
 from evaluation.embedding.store import StoreEntry
 from evaluation.errors import EvaluationError
+from evaluation.metrics.table import METRICS
 from evaluation.results.ledger import FitRecord, Ledger
-
-ROUNDING = {"top1_acc": 1e-12, "pitch_acc": 1e-12, "chroma_acc": 1e-12, "mAP": 1e-6, "aucroc": 1e-6}
-"""How far a score may be from what its details give: counts are exact, others are kept to six digits."""
 
 
 @dataclass(frozen=True)
@@ -54,7 +52,7 @@ def check_scores(ledger: Ledger) -> Iterator[Finding]:
             if name not in behind:
                 continue
             compared += 1
-            if not _agree(score, behind[name], ROUNDING[name]):
+            if not _agree(score, behind[name], METRICS[name].rounding):
                 where = f"{_of(record)}: {name} is {score} in the ledger"
                 yield Finding("differs", f"{where} and {behind[name]} by its details in details.jsonl")
     if compared:
@@ -74,16 +72,8 @@ def _agree(one: float, two: float, rounding: float) -> bool:
 
 def scores_of_details(details: Mapping[str, Any]) -> dict[str, float]:
     """Return the scores that a fit's details give, by their names; {} where they are of another shape."""
-    found: dict[str, float] = {}
     try:
-        if entries := details.get("confusion"):
-            rows = sum(count for _, _, count in entries)
-            right = sum(count for true, predicted, count in entries if true == predicted)
-            octave = sum(count for true, predicted, count in entries if true % 12 == predicted % 12)
-            found |= {"top1_acc": right / rows, "pitch_acc": right / rows, "chroma_acc": octave / rows}
-        for name, values in (("mAP", "average_precision"), ("aucroc", "roc_auc")):
-            if of_classes := details.get(values):
-                found[name] = sum(map(float, of_classes)) / len(of_classes)
+        found = {m.name: m.of_details(details) for m in METRICS.values() if m.of_details}
     except (TypeError, ValueError, ZeroDivisionError):
         return {}
-    return found
+    return {name: score for name, score in found.items() if score is not None}

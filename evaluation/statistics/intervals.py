@@ -1,11 +1,10 @@
-"""Means and intervals over seeds and folds."""
+"""Means and intervals over seeds and folds; scipy.stats, a second to load, waits until one is asked for."""
 
 import math
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 
 import numpy as np
-from scipy import stats
 
 
 @dataclass(frozen=True)
@@ -23,6 +22,8 @@ def t_interval(values: Sequence[float], confidence: float = 0.95) -> Interval:
     The interval covers what changes between seeds (initial weights and dropout of the classifier), not
     the choice of test clips.
     """
+    from scipy import stats
+
     sample = np.asarray(values, dtype=np.float64)
     n = len(sample)
     if n < 2:

@@ -10,7 +10,6 @@ from pathlib import Path
 from typing import Literal
 
 import numpy as np
-from scipy import integrate, stats
 
 from evaluation.errors import EvaluationError
 from evaluation.statistics.intervals import Interval
@@ -121,6 +120,7 @@ def published_standing(cell: Interval) -> Standing:
 @cache
 def extreme_factor(n: int) -> float:
     """Return how many half widths of a 95 % t-interval lie between the mean of `n` runs and the best run."""
+    from scipy import integrate, stats
 
     def density(x: float) -> float:
         return n * x * stats.norm.pdf(x) * stats.norm.cdf(x) ** (n - 1)

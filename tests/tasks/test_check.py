@@ -12,8 +12,7 @@ import soundfile
 from paths import ROOT
 from tiny_task import make_task
 
-from evaluation.metrics.events import EVENT_METRICS
-from evaluation.metrics.scenes import METRICS
+from evaluation.metrics.table import metrics_of
 from tasks import read_task
 from tasks.check.__main__ import main
 from tasks.check.task import check_task
@@ -200,8 +199,8 @@ def test_a_vocabulary_that_a_spreadsheet_saved_is_good(good):
 
 
 def test_scores_are_those_that_an_evaluation_knows():
-    assert set(SCORES["scene"]) == set(METRICS)
-    assert set(SCORES["event"]) == set(EVENT_METRICS)
+    assert set(SCORES["scene"]) == set(metrics_of("scene"))
+    assert set(SCORES["event"]) == set(metrics_of("event"))
 
 
 def test_float_clips_are_not_called_silent_and_repeats_among_them_are_found(good):

@@ -17,9 +17,11 @@ from hypothesis import strategies as st
 from sklearn.metrics import f1_score, precision_score, recall_score
 
 from evaluation.errors import EvaluationError
-from evaluation.metrics.events import EVENT_METRICS, EventTable, event_metric_named, event_table
+from evaluation.metrics.events import EventTable, event_table
+from evaluation.metrics.table import event_metric, metrics_of
 from tasks import Event
 
+EVENT_METRICS = {name: metric.event for name, metric in metrics_of("event").items()}
 SCORES = {name: 3 for name in EVENT_METRICS} | {"segment_1s_er": 1}
 """How many overall numbers sed_eval gives for each score; one per label follows them."""
 
@@ -33,7 +35,7 @@ def our_scores(reference: Case, estimate: Case) -> np.ndarray:
     values: list[float] = []
     wanted, found = table(reference), table(estimate)
     for name in SCORES:
-        metric = event_metric_named(name)
+        metric = event_metric(name)
         values += [*metric.scores(wanted, found, len(LABELS)).values()]
         values += [*metric.class_scores(wanted, found, len(LABELS))]
     return np.array(values)
@@ -155,4 +157,4 @@ def test_events_become_a_table_and_come_back() -> None:
 
 def test_an_unknown_metric_is_named_with_the_known_ones() -> None:
     with pytest.raises(EvaluationError, match=r"no event metric 'mAP'.*segment_1s_er"):
-        event_metric_named("mAP")
+        event_metric("mAP")

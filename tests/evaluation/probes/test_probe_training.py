@@ -9,7 +9,7 @@ import pytest
 import torch
 from torch import nn
 
-from evaluation.metrics.scenes import metric_named
+from evaluation.metrics.table import scene_metric
 from evaluation.probes.config import ProbeConfig
 from evaluation.probes.layer import Dropout, Workspace
 from evaluation.probes.train import Fit, FitResult, Rows, Stack, as_trained_on, train_stack, train_stacks
@@ -34,7 +34,7 @@ def data(multilabel: bool = False, sizes: Sequence[int] = (75, 40, 30), seed: in
 
 def score_on(rows: Rows, name: str = "top1_acc"):
     hot = rows.target if rows.target.ndim == 2 else nn.functional.one_hot(rows.target, 5)
-    return lambda logits: metric_named(name)(hot.numpy(), logits)
+    return lambda logits: scene_metric(name)(hot.numpy(), logits)
 
 
 def train(fits: Sequence[Fit], parts: Sequence[Rows], name: str = "top1_acc") -> list[FitResult]:

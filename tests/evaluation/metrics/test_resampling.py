@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 from scipy import stats
 
-from evaluation.metrics.scenes import metric_named
-from evaluation.results.bootstrap import draw_clips, resampled_score
+from evaluation.metrics.resampling import draw_clips
+from evaluation.metrics.table import METRICS
 
 
 @pytest.mark.parametrize("metric", ["top1_acc", "pitch_acc", "chroma_acc", "mAP"])
@@ -19,8 +19,8 @@ def test_a_resample_scores_like_its_clips(metric: str) -> None:
     scores = np.round(rng.random(target.shape) + 0.5 * target, 1).astype(np.float32)  # with ties
     counts = draw_clips(40, 20, seed=0)
     assert (counts.sum(1) == 40).all()
-    expected = [metric_named(metric)(np.repeat(target, row, 0), np.repeat(scores, row, 0)) for row in counts]
-    assert resampled_score(metric, target, scores, counts) == pytest.approx(expected, abs=1e-6)
+    expected = [METRICS[metric].scene(np.repeat(target, row, 0), np.repeat(scores, row, 0)) for row in counts]
+    assert METRICS[metric].resampled(target, scores, counts) == pytest.approx(expected, abs=1e-6)
 
 
 def test_the_interval_is_scipys() -> None:
@@ -28,7 +28,7 @@ def test_the_interval_is_scipys() -> None:
     target = np.eye(2, dtype=np.uint8)[np.zeros(200, int)]
     scores = np.stack([right, 1 - right], 1)
     ours = np.percentile(
-        resampled_score("top1_acc", target, scores, draw_clips(200, 4000, seed=0)), [2.5, 97.5]
+        METRICS["top1_acc"].resampled(target, scores, draw_clips(200, 4000, seed=0)), [2.5, 97.5]
     )
     theirs = stats.bootstrap((right,), np.mean, method="percentile", n_resamples=4000, rng=0)
     assert ours == pytest.approx(tuple(theirs.confidence_interval), abs=0.0051)
