@@ -5,7 +5,7 @@ from collections.abc import Callable, Sequence
 
 from evaluation.metrics.table import shown
 from evaluation.results.names import cut, model_names
-from evaluation.results.results import SYNTHETIC, Column, Results
+from evaluation.results.score_table import SYNTHETIC, Column, ScoreTable
 from tasks.names import printable
 
 MAX_NAME = 26
@@ -26,7 +26,7 @@ class Naming:
     A mark such as "random init" becomes a dagger behind the name; every figure that shows one explains it.
     """
 
-    def __init__(self, results: Results):
+    def __init__(self, results: ScoreTable):
         self._results = results
         self._names = short_names(results.models)
         self._titles = cut(results.titles, MAX_TITLE)
@@ -62,7 +62,7 @@ def metric_name(column: Column) -> str:
     return name + unit + (" ↓" if column.sign < 0 else "")
 
 
-def synthetic_notes(results: Results) -> list[str]:
+def synthetic_notes(results: ScoreTable) -> list[str]:
     """Return what a figure of synthetic tasks must say."""
     return [SYNTHETIC] if results.synthetic else []
 

@@ -11,7 +11,7 @@ from pathlib import Path
 from evaluation.errors import EvaluationError
 from evaluation.models.systems import SYSTEMS
 from evaluation.report.sheet import Cell, Entry, Sheet
-from evaluation.results.results import Results
+from evaluation.results.score_table import ScoreTable
 from evaluation.statistics.intervals import Interval
 from evaluation.statistics.overall import Scores, overall_score
 from evaluation.statistics.pools import Pool, joined, paper_pool, run_pool
@@ -27,7 +27,7 @@ OTHER_PROTOCOL = (
 )
 
 
-def comparable_scores(results: Results) -> dict[str, dict[str, list[float]]]:
+def comparable_scores(results: ScoreTable) -> dict[str, dict[str, list[float]]]:
     """Return, in per cent and by the paper's names of tasks, what may stand beside published numbers."""
     return {
         model: {
@@ -39,12 +39,12 @@ def comparable_scores(results: Results) -> dict[str, dict[str, list[float]]]:
     }
 
 
-def whole_rows(results: Results) -> dict[str, dict[str, list[float]]]:
+def whole_rows(results: ScoreTable) -> dict[str, dict[str, list[float]]]:
     """Return the comparable scores of the models that have all ten tasks."""
     return {model: row for model, row in comparable_scores(results).items() if set(row) == set(TASKS)}
 
 
-def pool_and_scores(results: Results, name: str, published: Path | None) -> tuple[Pool, Scores]:
+def pool_and_scores(results: ScoreTable, name: str, published: Path | None) -> tuple[Pool, Scores]:
     """Return the pool called `name` and the scores of the models at hand in its units.
 
     `published` is the folder of the published tables, which the pool "run" does not need. Raises
@@ -62,7 +62,7 @@ def pool_and_scores(results: Results, name: str, published: Path | None) -> tupl
     return (paper if name == "paper" else joined(paper, run_pool(scores))), scores
 
 
-def counterparts(results: Results, given: Mapping[str, str], table: PublishedTable) -> dict[str, str]:
+def counterparts(results: ScoreTable, given: Mapping[str, str], table: PublishedTable) -> dict[str, str]:
     """Return model -> the published row it stands for: by its module's name, or as `given` says.
 
     A model with random weights, another layer or other options has none unless `given`. Raises
@@ -81,7 +81,7 @@ def counterparts(results: Results, given: Mapping[str, str], table: PublishedTab
     return {**found, **given}
 
 
-def own_tables(results: Results, published: Path, *, pool: str, rows: Mapping[str, str]) -> list[Sheet]:
+def own_tables(results: ScoreTable, published: Path, *, pool: str, rows: Mapping[str, str]) -> list[Sheet]:
     """Return Table 1 with own rows and the differences from the rows that they stand for.
 
     `pool` names the pool of own s(m), "paper" or "paper+run"; `rows` is as `given` in `counterparts`. Empty
@@ -118,7 +118,7 @@ def _means(table: PublishedTable) -> dict[str, dict[str, list[float]]]:
 
 
 def _table1(
-    results: Results,
+    results: ScoreTable,
     table: PublishedTable,
     stands_for: Mapping[str, str],
     own: Mapping[str, Mapping],
@@ -146,7 +146,7 @@ def _table1(
 
 
 def _own_row(
-    results: Results, model: str, row: PublishedRow | None, overall: Mapping[str, Interval]
+    results: ScoreTable, model: str, row: PublishedRow | None, overall: Mapping[str, Interval]
 ) -> list[Entry]:
     intervals = _intervals(results, model)
     cells = []
@@ -157,7 +157,7 @@ def _own_row(
     return [f"> {results.name(model)}", *cells, None, _cell(overall.get(model))]
 
 
-def _intervals(results: Results, model: str) -> dict[str, Interval]:
+def _intervals(results: ScoreTable, model: str) -> dict[str, Interval]:
     found = {c.published: results.interval(model, c) for c in results.columns if c.published}
     return {task: cell for task, cell in found.items() if cell is not None}
 
@@ -172,7 +172,7 @@ def _cell(interval: Interval | None, mark: str = "") -> Cell | None:
 
 
 def _differences(
-    results: Results, table: PublishedTable, stands_for: Mapping[str, str]
+    results: ScoreTable, table: PublishedTable, stands_for: Mapping[str, str]
 ) -> Iterator[list[Entry]]:
     published = {row.name: row for row in table.rows}
     for model, name in stands_for.items():

@@ -10,7 +10,7 @@ from evaluation.metrics.table import shown
 from evaluation.report.sheet import Cell, Sheet, markdown_item
 from evaluation.report.tables import who_is_who
 from evaluation.results.comparison import ClipInterval, Comparison, Detectable, PairedTest, Ranks
-from evaluation.results.results import Results
+from evaluation.results.score_table import ScoreTable
 from evaluation.statistics.overall import Formula, Scores, formula_scores, leave_one_out
 from evaluation.statistics.pools import Pool
 from evaluation.statistics.significance import ALPHA
@@ -33,14 +33,14 @@ MOST_ROWS = 60
 """A table of more rows is not read; its numbers are in `statistics.csv` alone."""
 
 
-def write_statistics(results: Results, comparison: Comparison, directory: Path) -> None:
+def write_statistics(results: ScoreTable, comparison: Comparison, directory: Path) -> None:
     """Write `statistics.md` and `statistics.csv`."""
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / "statistics.md", statistics_markdown(results, comparison))
     write_atomically(directory / "statistics.csv", statistics_csv(comparison))
 
 
-def statistics_markdown(results: Results, comparison: Comparison) -> str:
+def statistics_markdown(results: ScoreTable, comparison: Comparison) -> str:
     """Return the statistics with the sentences that must stand beside them."""
     covers = "\n".join(map(markdown_item, COVERS))
     sheets = [sheet.markdown() for sheet in statistics_sheets(results, comparison)]
@@ -51,7 +51,7 @@ def statistics_markdown(results: Results, comparison: Comparison) -> str:
     return "\n\n".join(part.rstrip("\n") for part in parts) + "\n"
 
 
-def statistics_sheets(results: Results, comparison: Comparison) -> list[Sheet]:
+def statistics_sheets(results: ScoreTable, comparison: Comparison) -> list[Sheet]:
     """Return the statistics as tables a person reads, those that could be computed."""
     name, found = results.name, []
     if comparison.over_tasks:

@@ -8,13 +8,13 @@ from pathlib import Path
 from evaluation import escape
 from evaluation.files import write_atomically
 from evaluation.report.sheet import Cell, aligned, markdown_item, markdown_table
-from evaluation.results.results import Results
+from evaluation.results.score_table import ScoreTable
 from evaluation.statistics.intervals import Interval, over_folds
 from evaluation.statistics.overall import overall_score
 from tasks.names import printable
 
 
-def write_tables(results: Results, directory: Path) -> None:
+def write_tables(results: ScoreTable, directory: Path) -> None:
     """Write `scores.csv`, `summary.csv`, `folds.csv` and `table.md`.
 
     The last has models down and tasks across, as in the paper; `folds.csv` has every score of every fit
@@ -27,19 +27,19 @@ def write_tables(results: Results, directory: Path) -> None:
     write_atomically(directory / "table.md", markdown(results))
 
 
-def markdown(results: Results) -> str:
+def markdown(results: ScoreTable) -> str:
     """Return the notes, the table and who is who as Markdown."""
     notes = "".join(f"{escape.markdown(note, code=True, block=True)}\n\n" for note in all_notes(results))
     return notes + markdown_table(grid(results)) + who_is_who(results)
 
 
-def who_is_who(results: Results) -> str:
+def who_is_who(results: ScoreTable) -> str:
     """Return the models whose names in the tables are not all that they were given, as a Markdown list."""
     lines = [f"{name}: {model}" for model, name in results.names.items() if name != model]
     return "\n".join(["\nModels:\n", *map(markdown_item, lines), ""]) if lines else ""
 
 
-def screen(results: Results) -> str:
+def screen(results: ScoreTable) -> str:
     """Return the notes and the table for a terminal: tasks down and models across, or as is narrower."""
     rows = grid(results)
     tables = aligned([list(column) for column in zip(*rows, strict=True)]), aligned(rows)
@@ -47,7 +47,7 @@ def screen(results: Results) -> str:
     return f"{notes}\n{min(tables, key=lambda table: table.index(chr(10)))}"
 
 
-def grid(results: Results) -> list[list[str]]:
+def grid(results: ScoreTable) -> list[list[str]]:
     """Return the cells of the table as printed, header first: models down, tasks across."""
     overall = _overall(results)
     tasks = [f"{results.titles[column.task]} ({column.metric})" for column in results.columns]
@@ -61,7 +61,7 @@ def grid(results: Results) -> list[list[str]]:
     return [header, *rows]
 
 
-def all_notes(results: Results) -> list[str]:
+def all_notes(results: ScoreTable) -> list[str]:
     """Return every sentence that the table must carry."""
     scale = "; s(m) puts them on one scale" if results.ranked else ""
     several = len(results.models) > 1 and len(results.averaged) > 1
@@ -72,14 +72,14 @@ def all_notes(results: Results) -> list[str]:
     ]
 
 
-def _overall(results: Results) -> dict[str, dict[str, Interval]]:
+def _overall(results: ScoreTable) -> dict[str, dict[str, Interval]]:
     if not results.ranked:
         return {}
     pool, scores = results.run_pool(), results.complete_scores()
     return {f"s(m) {kind}": overall_score(scores, pool, extremes=kind) for kind in ("runs", "means")}
 
 
-def _pool_note(results: Results) -> str:
+def _pool_note(results: ScoreTable) -> str:
     if not results.ranked:
         return "s(m) needs at least two models with every task; it is left out."
     pool = results.run_pool()
@@ -96,7 +96,7 @@ def _cell(interval: Interval | None) -> str:
     return Cell(interval.mean, interval.half_width).text
 
 
-def _score_rows(results: Results) -> list[list]:
+def _score_rows(results: ScoreTable) -> list[list]:
     rows: list[list] = [["model", "mark", "task", "metric", "unit", "seed", "score"]]
     for model in results.models:
         for column in results.columns:
@@ -107,7 +107,7 @@ def _score_rows(results: Results) -> list[list]:
     return rows
 
 
-def _summary_rows(results: Results) -> list[list]:
+def _summary_rows(results: ScoreTable) -> list[list]:
     rows: list[list] = [["model", "mark", "task", "metric", "unit", "n_seeds", "mean", "half_width_95"]]
     for model in results.models:
         mark = results.marks.get(model, "")
@@ -125,7 +125,7 @@ def _summary_rows(results: Results) -> list[list]:
     return rows
 
 
-def _fold_rows(results: Results) -> list[list]:
+def _fold_rows(results: ScoreTable) -> list[list]:
     rows: list[list] = [["model", "mark", "task", "seed", "test", "score", "value"]]
     for fits in results.fits:
         what = [fits.model, results.marks.get(fits.model, ""), fits.task, fits.seed]

@@ -16,8 +16,8 @@ from evaluation.report.statistics import COVERS, overall_sheet, statistics_sheet
 from evaluation.report.tables import all_notes, grid, write_tables
 from evaluation.results.comparison import Comparison, compare
 from evaluation.results.reading import merge, read_run
-from evaluation.results.results import Results
 from evaluation.results.run_file import read_run_file
+from evaluation.results.score_table import ScoreTable
 from evaluation.statistics.overall import Formula
 from evaluation.statistics.published import published_directory
 
@@ -43,7 +43,7 @@ class ReportOptions:
 
 def write_report(
     directories: Sequence[Path], out: Path, options: ReportOptions = ReportOptions()
-) -> tuple[Results, list[str]]:
+) -> tuple[ScoreTable, list[str]]:
     """Write tables/, figures/ and report.html of the runs to `out`.
 
     Returns the results and a sentence for everything that had to be left out. Raises EvaluationError for a
@@ -73,7 +73,7 @@ def write_report(
     return results, left_out
 
 
-def _overall_and_own(results: Results, options: ReportOptions) -> tuple[list[Sheet], list[str]]:
+def _overall_and_own(results: ScoreTable, options: ReportOptions) -> tuple[list[Sheet], list[str]]:
     sheets, left_out = [], []
     real = any(column.published for column in results.columns)
     published = None
@@ -99,13 +99,13 @@ def _overall_and_own(results: Results, options: ReportOptions) -> tuple[list[She
     return sheets, left_out
 
 
-def _results_sheet(results: Results) -> Sheet:
+def _results_sheet(results: ScoreTable) -> Sheet:
     header, *rows = grid(results)
     return Sheet("table", "Mean and 95 % interval over seeds", header, rows, all_notes(results))
 
 
 def _figures(
-    results: Results,
+    results: ScoreTable,
     directories: Sequence[Path],
     comparison: Comparison,
     directory: Path,

@@ -9,7 +9,7 @@ from jaxtyping import Float
 from evaluation.metrics.resampling import draw_clips
 from evaluation.metrics.table import METRICS
 from evaluation.results.predictions import prediction_path, read_predictions
-from evaluation.results.results import SeedFits
+from evaluation.results.score_table import SeedFits
 
 
 def clip_replicates(

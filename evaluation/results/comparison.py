@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evaluation.results.bootstrap import clip_replicates
-from evaluation.results.results import Column, Results
+from evaluation.results.score_table import Column, ScoreTable
 from evaluation.statistics.significance import (
     ALPHA,
     cliques,
@@ -132,7 +132,7 @@ class Comparison:
     notes: Sequence[str]
 
 
-def compare(results: Results, directories: Sequence[Path] = ()) -> Comparison:
+def compare(results: ScoreTable, directories: Sequence[Path] = ()) -> Comparison:
     """Return everything that can be said of the results' models.
 
     `directories` are the runs' own, where saved predictions are looked for; the bootstrap over test clips
@@ -152,16 +152,16 @@ def compare(results: Results, directories: Sequence[Path] = ()) -> Comparison:
     )
 
 
-def _seeds(results: Results, model: str, column: Column) -> Float[np.ndarray, "seeds"]:
+def _seeds(results: ScoreTable, model: str, column: Column) -> Float[np.ndarray, "seeds"]:
     """Return the scores as printed, one per seed."""
     return np.array([column.scale(score) for score in results.scores[model][column.task]])
 
 
-def _with(results: Results, column: Column) -> list[str]:
+def _with(results: ScoreTable, column: Column) -> list[str]:
     return [model for model in results.models if column.task in results.scores.get(model, {})]
 
 
-def _per_task(results: Results) -> list[PairedTest]:
+def _per_task(results: ScoreTable) -> list[PairedTest]:
     """Return the tests over seeds, corrected on every task by itself."""
     found = []
     for column in results.columns:
@@ -175,7 +175,7 @@ def _per_task(results: Results) -> list[PairedTest]:
 
 
 def _over_seeds(
-    results: Results, first: str, second: str, column: Column
+    results: ScoreTable, first: str, second: str, column: Column
 ) -> tuple[Float[np.ndarray, "pairs"], int]:
     """Return the differences at the seeds that both have and their number; that of the means for none."""
     one, two = (
@@ -188,7 +188,7 @@ def _over_seeds(
     return np.array([one[seed] - two[seed] for seed in both]), len(both)
 
 
-def _over_tasks(results: Results, ranked: Sequence[str]) -> list[PairedTest]:
+def _over_tasks(results: ScoreTable, ranked: Sequence[str]) -> list[PairedTest]:
     tests = []
     for first, second in itertools.combinations(ranked, 2):
         differences = np.array(
@@ -215,7 +215,7 @@ def _corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
     return [test if test.p is None else replace(test, p_holm=next(corrected)) for test in tests]
 
 
-def _ranks(results: Results, ranked: Sequence[str]) -> Ranks:
+def _ranks(results: ScoreTable, ranked: Sequence[str]) -> Ranks:
     runs = [[column.sign * _seeds(results, model, column) for model in ranked] for column in results.averaged]
     means = np.array([[run.mean() for run in task] for task in runs])
     mean_ranks, intervals = task_ranks(means).mean(0), rank_intervals(runs)
@@ -234,7 +234,7 @@ def _ranks(results: Results, ranked: Sequence[str]) -> Ranks:
     )
 
 
-def _clip_intervals(results: Results, directories: Sequence[Path]) -> list[ClipInterval]:
+def _clip_intervals(results: ScoreTable, directories: Sequence[Path]) -> list[ClipInterval]:
     found = []
     for column in results.columns:
         drawn = {}
@@ -260,7 +260,7 @@ def _clip_interval(
     )
 
 
-def _detectable(results: Results) -> Iterator[Detectable]:
+def _detectable(results: ScoreTable) -> Iterator[Detectable]:
     for column in results.columns:
         runs = [_seeds(results, model, column) for model in _with(results, column)]
         if runs and (n := min(map(len, runs))) > 1:
@@ -268,7 +268,7 @@ def _detectable(results: Results) -> Iterator[Detectable]:
             yield Detectable(column.short, n, deviation, detectable_difference(deviation, n))
 
 
-def _notes(results: Results, ranked: Sequence[str], clips: Sequence[ClipInterval]) -> Iterator[str]:
+def _notes(results: ScoreTable, ranked: Sequence[str], clips: Sequence[ClipInterval]) -> Iterator[str]:
     seeds = min((len(run) for row in results.scores.values() for run in row.values()), default=0)
     models = max((len(_with(results, column)) for column in results.columns), default=0)
     if len(results.models) < 2:

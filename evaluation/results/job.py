@@ -5,7 +5,7 @@ from dataclasses import dataclass
 
 from evaluation.probes.splits import best_config
 from evaluation.results.ledger import FitKey, FitRecord, Ledger
-from evaluation.results.results import Column
+from evaluation.results.score_table import Column
 
 
 @dataclass(frozen=True)

@@ -14,8 +14,8 @@ import numpy as np
 from evaluation.errors import EvaluationError
 from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import Ledger
-from evaluation.results.results import Column, Results, SeedFits
 from evaluation.results.run_file import LEDGER_FILE, RUN_FILE, not_a_run, read_run_file
+from evaluation.results.score_table import Column, ScoreTable, SeedFits
 from evaluation.shapes import misfit
 from tasks.names import printable
 
@@ -24,7 +24,7 @@ from tasks.names import printable
 class Frame:
     """What the tables of a run show beside the scores; stands in run.json as `results`.
 
-    `digests` has [task, sample rate, hash of the content]; the rest is as in `Results`.
+    `digests` has [task, sample rate, hash of the content]; the rest is as in `ScoreTable`.
     """
 
     models: Sequence[str]
@@ -41,7 +41,7 @@ class Frame:
         return asdict(self)
 
 
-def assemble(frame: Frame, ledger: Ledger) -> Results:
+def assemble(frame: Frame, ledger: Ledger) -> ScoreTable:
     """Return what is finished, ready for the tables."""
     scores: dict[str, dict[str, list[float]]] = {}
     fits = []
@@ -66,7 +66,7 @@ def assemble(frame: Frame, ledger: Ledger) -> Results:
             "shown here: models, tasks and seeds of one command share a table; another preset wants another "
             "--run."
         )
-    return Results(
+    return ScoreTable(
         models=list(frame.models),
         columns=list(dict.fromkeys(job.column for job in frame.jobs)),
         scores=scores,
@@ -80,7 +80,7 @@ def assemble(frame: Frame, ledger: Ledger) -> Results:
     )
 
 
-def read_run(directory: Path) -> Results:
+def read_run(directory: Path) -> ScoreTable:
     """Return the results of a run, finished or not, from its directory alone.
 
     Raises EvaluationError, naming the file, when it is no run's directory or a file in it is damaged.
@@ -142,7 +142,7 @@ def _nonsense(content: Mapping[str, Any]) -> str:
     return ""
 
 
-def merge(results: Sequence[Results]) -> Results:
+def merge(results: Sequence[ScoreTable]) -> ScoreTable:
     """Return several runs as one: models and tasks in order of appearance.
 
     What two runs hold both (the same model on the same task) must have the same scores. Raises
@@ -155,7 +155,7 @@ def merge(results: Sequence[Results]) -> Results:
     return first
 
 
-def _pair(one: Results, two: Results) -> Results:
+def _pair(one: ScoreTable, two: ScoreTable) -> ScoreTable:
     if one.synthetic != two.synthetic:
         raise EvaluationError("synthetic sample tasks and real tasks cannot share a table: report them apart")
     if one.protocol != two.protocol:
@@ -172,7 +172,7 @@ def _pair(one: Results, two: Results) -> Results:
         for model in {**one.scores, **two.scores}
     }
     known = {(fits.model, fits.task) for fits in one.fits}
-    return Results(
+    return ScoreTable(
         models=list(dict.fromkeys([*one.models, *two.models])),
         columns=list(dict.fromkeys([*one.columns, *two.columns])),
         scores=scores,
@@ -186,11 +186,11 @@ def _pair(one: Results, two: Results) -> Results:
     )
 
 
-def _metrics(results: Results) -> dict[str, tuple[str, str]]:
+def _metrics(results: ScoreTable) -> dict[str, tuple[str, str]]:
     return {column.task: (column.metric, column.published) for column in results.columns}
 
 
-def _cells(results: Results) -> dict[tuple[str, str], list[float]]:
+def _cells(results: ScoreTable) -> dict[tuple[str, str], list[float]]:
     return {(model, task): seeds for model, row in results.scores.items() for task, seeds in row.items()}
 
 

@@ -3,7 +3,7 @@
 from collections.abc import Sequence
 
 from evaluation.probes.presets import Preset, axes_sentence
-from evaluation.results.results import SYNTHETIC, Column
+from evaluation.results.score_table import SYNTHETIC, Column
 from evaluation.runs.job import Job
 from evaluation.runs.seeds import seeds_text
 from tasks import HEAR19_TASKS, PAPER_TASKS, Task, TaskMetadata, stands_for

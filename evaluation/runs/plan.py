@@ -20,8 +20,8 @@ from evaluation.probes.presets import Preset
 from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import Ledger
 from evaluation.results.reading import Frame, assemble
-from evaluation.results.results import Results
 from evaluation.results.run_file import LEDGER_FILE
+from evaluation.results.score_table import ScoreTable
 from evaluation.runs.job import Job, chance_notes
 from evaluation.runs.notes import column, protocol_notes
 from tasks import Task
@@ -84,7 +84,7 @@ class Session:
         whole = itertools.groupby(self.cards, lambda card: replace(card.spec, layer=""))
         return [list(cards) for _, cards in whole]
 
-    def results(self) -> Results:
+    def results(self) -> ScoreTable:
         """Return what is finished, ready for the tables."""
         return assemble(self.frame(), self.ledger)
 

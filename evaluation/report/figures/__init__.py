@@ -13,7 +13,7 @@ from evaluation.errors import EvaluationError
 from evaluation.escape import markdown
 from evaluation.files import write_atomically
 from evaluation.results.comparison import Ranks
-from evaluation.results.results import Results
+from evaluation.results.score_table import ScoreTable
 
 if TYPE_CHECKING:
     from evaluation.report.figures.pareto import ModelCost
@@ -24,7 +24,7 @@ CAPTIONS_FILE = "figures.md"
 
 
 def write_figures(
-    results: Results,
+    results: ScoreTable,
     directory: Path,
     *,
     costs: Mapping[str, "ModelCost"] | None = None,

@@ -23,7 +23,7 @@ from evaluation.report.figures.style import (
     width_for,
 )
 from evaluation.report.naming import Naming, chunks, metric_name, numbered, short_names
-from evaluation.results.results import Column, Results
+from evaluation.results.score_table import Column, ScoreTable
 from evaluation.statistics.intervals import Interval
 from tasks.names import printable
 
@@ -58,7 +58,7 @@ class Panel:
     percent: bool = False
 
 
-def low_data(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
+def low_data(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw scores over the share of training clips, a panel for every task with at least two shares."""
     groups: dict[str, list[Column]] = {}
     for column in results.columns:
@@ -90,7 +90,9 @@ def base_task(column: Column) -> str:
     return column.task.removesuffix(f"@{column.budget:g}%")
 
 
-def _budget_panel(results: Results, naming: Naming, group: Sequence[Column], models: Sequence[str]) -> Panel:
+def _budget_panel(
+    results: ScoreTable, naming: Naming, group: Sequence[Column], models: Sequence[str]
+) -> Panel:
     x = [column.budget for column in group]
     curves = [
         Curve(naming(model), x, [results.interval(model, column) for column in group], number)
@@ -104,7 +106,7 @@ def _budget_panel(results: Results, naming: Naming, group: Sequence[Column], mod
     )
 
 
-def layers(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
+def layers(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw scores over the layers of models labelled `module[layer=NAME]`, in the order of the results."""
     stacks: dict[str, dict[str, str]] = {}
     for model in results.models:
@@ -138,7 +140,9 @@ def split_layer(label: str) -> tuple[str, str] | None:
     return match[1] + (f"[{options}]" if options else ""), match[3]
 
 
-def _layer_panel(results: Results, naming: Naming, name: str, stack: dict[str, str], column: Column) -> Panel:
+def _layer_panel(
+    results: ScoreTable, naming: Naming, name: str, stack: dict[str, str], column: Column
+) -> Panel:
     cells = [results.interval(model, column) for model in stack.values()]
     ticks = [(place, printable(layer)) for place, layer in enumerate(stack)]
     curve = Curve(name, [float(x) for x, _ in ticks], cells, 0)

@@ -10,11 +10,11 @@ from evaluation.report.figures.rows import bars, seeds
 from evaluation.report.figures.style import Drawing, LeftOut
 from evaluation.report.naming import Naming
 from evaluation.results.comparison import Ranks
-from evaluation.results.results import Results
+from evaluation.results.score_table import ScoreTable
 
 
 def draw_figures(
-    results: Results, costs: Mapping[str, ModelCost], ranks: Ranks | None
+    results: ScoreTable, costs: Mapping[str, ModelCost], ranks: Ranks | None
 ) -> list[Drawing | LeftOut]:
     """Return every kind of figure, drawn or left out with its reason; to be called in `drawing_style`."""
     if not any(results.scores.values()):

@@ -25,7 +25,7 @@ from evaluation.report.figures.style import (
     width_for,
 )
 from evaluation.report.naming import Naming, chunks, numbered, synthetic_notes
-from evaluation.results.results import Column, Results
+from evaluation.results.score_table import Column, ScoreTable
 
 CELL = 0.3
 """Least width of a cell with a number in it, inches."""
@@ -38,7 +38,7 @@ LEAST_MODELS = 3
 Matrix = Float[np.ndarray, "rows columns"]
 
 
-def heat_map(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
+def heat_map(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw the means as numbers on shades: how far each model is from the task's worst to its best."""
     if len(results.models) < 2:
         return [LeftOut("heat_map", "A heat map compares models, and there is only one.")]
@@ -58,7 +58,7 @@ def heat_map(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
     return _tiled("heat_map", caption, means, shades, names, titles, notes, decimals=1)
 
 
-def task_correlation(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
+def task_correlation(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw Spearman's rank correlation over models of every pair of tasks.
 
     Left out with fewer than three models or two tasks; a pair that fewer than three models share, or on
@@ -97,7 +97,7 @@ def spearman(scores: Float[np.ndarray, "models tasks"]) -> Float[np.ndarray, "ta
     return matrix
 
 
-def _means(results: Results, columns: Sequence[Column] | None = None) -> Float[np.ndarray, "models tasks"]:
+def _means(results: ScoreTable, columns: Sequence[Column] | None = None) -> Float[np.ndarray, "models tasks"]:
     columns = results.columns if columns is None else columns
     cells = [[results.interval(model, column) for column in columns] for model in results.models]
     return np.array([[math.nan if cell is None else cell.mean for cell in row] for row in cells])

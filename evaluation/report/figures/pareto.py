@@ -24,7 +24,7 @@ from evaluation.report.figures.style import (
     new_figure,
 )
 from evaluation.report.naming import Naming
-from evaluation.results.results import Results
+from evaluation.results.score_table import ScoreTable
 
 MOST_NAMES = 48
 """With more models only those that no other one beats are named."""
@@ -57,7 +57,7 @@ def model_costs(run: Mapping[str, Any]) -> dict[str, ModelCost]:
 
 
 def against_parameters(
-    results: Results, naming: Naming, costs: Mapping[str, ModelCost]
+    results: ScoreTable, naming: Naming, costs: Mapping[str, ModelCost]
 ) -> list[Drawing | LeftOut]:
     """Draw the average score over the number of parameters; fewer is better."""
     known = {model: cost.parameters / 1e6 for model, cost in costs.items() if cost.parameters}
@@ -65,7 +65,7 @@ def against_parameters(
 
 
 def _against(
-    results: Results,
+    results: ScoreTable,
     naming: Naming,
     known: Mapping[str, float],
     name: str,

@@ -23,7 +23,7 @@ from evaluation.report.figures.style import (
     width_for,
 )
 from evaluation.report.naming import Naming, chunks, metric_name, numbered
-from evaluation.results.results import Column, Results
+from evaluation.results.score_table import Column, ScoreTable
 
 ROW = 0.155
 """Height of a model's row, inches."""
@@ -34,11 +34,11 @@ ACROSS = 5
 MOST_ROWS = 48
 """Models on one page."""
 
-DrawRow = Callable[[Axes, Results, Column, str, float], None]
+DrawRow = Callable[[Axes, ScoreTable, Column, str, float], None]
 """Draws one model's scores on one task into the row at a height."""
 
 
-def bars(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
+def bars(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw every cell of the table as a bar with its interval over seeds and the mean as a number.
 
     The bars start at 0; a cell that is not finished has no bar and no number.
@@ -50,7 +50,7 @@ def bars(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
     return _paged("bars", caption, results, naming, _bar, numbers=True)
 
 
-def seeds(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
+def seeds(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw the score of every seed as a point, with mean and interval; axes cover the scores only."""
     several = [row for rows in results.scores.values() for row in rows.values() if len(row) > 1]
     if not several:
@@ -65,7 +65,7 @@ def seeds(results: Results, naming: Naming) -> list[Drawing | LeftOut]:
 
 
 def _paged(
-    name: str, caption: str, results: Results, naming: Naming, draw: DrawRow, *, numbers: bool
+    name: str, caption: str, results: ScoreTable, naming: Naming, draw: DrawRow, *, numbers: bool
 ) -> list[Drawing | LeftOut]:
     pages = []
     for models in chunks(list(results.models), MOST_ROWS):
@@ -80,7 +80,7 @@ def _paged(
 
 
 def _page(
-    results: Results,
+    results: ScoreTable,
     naming: Naming,
     models: Sequence[str],
     columns: Sequence[Column],
@@ -119,7 +119,7 @@ def _panel_width(naming: Naming, columns: Sequence[Column], numbers: bool) -> fl
 
 
 def _panel(
-    axes: Axes, results: Results, column: Column, models: Sequence[str], draw: DrawRow, numbers: bool
+    axes: Axes, results: ScoreTable, column: Column, models: Sequence[str], draw: DrawRow, numbers: bool
 ) -> None:
     for row, model in enumerate(models):
         draw(axes, results, column, model, row)
@@ -137,7 +137,7 @@ def _panel(
     axes.tick_params(axis="y", length=0)
 
 
-def _bar(axes: Axes, results: Results, column: Column, model: str, row: float) -> None:
+def _bar(axes: Axes, results: ScoreTable, column: Column, model: str, row: float) -> None:
     cell = results.interval(model, column)
     if cell is None or not math.isfinite(cell.mean):
         return
@@ -147,7 +147,7 @@ def _bar(axes: Axes, results: Results, column: Column, model: str, row: float) -
         axes.errorbar(cell.mean, row, xerr=cell.half_width, color="black", capsize=1.5, linewidth=1)
 
 
-def _strip(axes: Axes, results: Results, column: Column, model: str, row: float) -> None:
+def _strip(axes: Axes, results: ScoreTable, column: Column, model: str, row: float) -> None:
     cell = results.interval(model, column)
     if cell is None or not math.isfinite(cell.mean):
         return

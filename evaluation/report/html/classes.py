@@ -11,8 +11,8 @@ from jaxtyping import Int
 
 from evaluation.errors import EvaluationError
 from evaluation.results.ledger import FitKey, Ledger
-from evaluation.results.results import Column, Results
 from evaluation.results.run_file import LEDGER_FILE
+from evaluation.results.score_table import Column, ScoreTable
 from tasks.names import printable
 
 MATRIX_CLASSES = 60
@@ -54,7 +54,7 @@ class TaskClasses:
     confusions: Sequence[Confusion]
 
 
-def class_views(results: Results, run_directories: Sequence[Path]) -> list[TaskClasses]:
+def class_views(results: ScoreTable, run_directories: Sequence[Path]) -> list[TaskClasses]:
     """Return the class view of every task, from the details of the fits that count.
 
     Over folds and seeds counts are added and other scores averaged. A task whose runs kept no details is

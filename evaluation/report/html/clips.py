@@ -13,7 +13,7 @@ import soundfile
 from jaxtyping import Float
 
 from evaluation.results.predictions import prediction_path, read_predictions
-from evaluation.results.results import Results
+from evaluation.results.score_table import ScoreTable
 
 AUDIO_BYTES = 3_000_000
 """Sound on one page, as MP3 but before base64, which adds a third."""
@@ -63,7 +63,7 @@ class _Seen:
 
 
 def hardest_clips(
-    results: Results,
+    results: ScoreTable,
     run_directories: Sequence[Path],
     jobs: Sequence[Mapping[str, Any]],
     *,
@@ -84,7 +84,7 @@ def hardest_clips(
 
 
 def _read(
-    results: Results, run_directories: Sequence[Path], task: str
+    results: ScoreTable, run_directories: Sequence[Path], task: str
 ) -> dict[str, tuple[tuple[str, ...], dict[Name, _Seen]]]:
     """Return, per model with predictions of this task, the labels and what it says of every clip."""
     models: dict[str, tuple[tuple[str, ...], dict[Name, _Seen]]] = {}

@@ -24,8 +24,8 @@ from evaluation.report.html.classes import TaskClasses, class_views
 from evaluation.report.html.clips import AUDIO_BYTES, TaskClips, hardest_clips
 from evaluation.report.tables import all_notes, grid
 from evaluation.results.ledger import FitRecord, Ledger
-from evaluation.results.results import Results
 from evaluation.results.run_file import LEDGER_FILE, read_run_file
+from evaluation.results.score_table import ScoreTable
 from tasks.names import printable
 
 SVG_BYTES = 1_500_000
@@ -88,7 +88,7 @@ class Provenance:
 
 
 def write_html(
-    results: Results,
+    results: ScoreTable,
     run_directories: Sequence[Path],
     directory: Path,
     *,
@@ -137,7 +137,7 @@ def write_html(
 def render(
     *,
     title: str,
-    results: Results,
+    results: ScoreTable,
     table: Section,
     best: set[tuple[str, int]],
     statistics: Sequence[Section],
@@ -179,14 +179,14 @@ def _shown(value: Any) -> Any:
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
-def _main_table(results: Results) -> Section:
+def _main_table(results: ScoreTable) -> Section:
     """Return the table as everywhere else, with models by their plain names: the page marks them itself."""
     header, *rows = grid(results)
     plain = [[model, *cells[1:]] for model, cells in zip(results.models, rows, strict=True)]
     return Section("Scores", header, plain, all_notes(results))
 
 
-def _best(results: Results) -> set[tuple[str, int]]:
+def _best(results: ScoreTable) -> set[tuple[str, int]]:
     """Return (model, place of the column) of the best mean of every task that several models have done."""
     best = set()
     for place, column in enumerate(results.columns, 1):
@@ -225,7 +225,7 @@ def _caption(path: Path) -> str:
     return plain(found[1]) if found else ""
 
 
-def _provenance(path: Path, run: Mapping[str, Any], results: Results) -> Provenance:
+def _provenance(path: Path, run: Mapping[str, Any], results: ScoreTable) -> Provenance:
     records = list(Ledger(path / LEDGER_FILE).records.values())
     hardware = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run["hardware"].items())
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
@@ -294,7 +294,7 @@ def _embedding(run: Mapping[str, Any]) -> str:
     return text + (f"; of {unknown} tasks and models it is not known" if unknown else "")
 
 
-def _model_hashes(run: Mapping[str, Any], results: Results) -> Section:
+def _model_hashes(run: Mapping[str, Any], results: ScoreTable) -> Section:
     rows = [
         [
             results.name(model["label"]),
@@ -312,7 +312,7 @@ def _model_hashes(run: Mapping[str, Any], results: Results) -> Section:
     return Section("Models", header, rows)
 
 
-def _task_hashes(run: Mapping[str, Any], results: Results) -> Section:
+def _task_hashes(run: Mapping[str, Any], results: ScoreTable) -> Section:
     tasks = {(job["task"], job.get("source_rate")): job.get("task_digest") for job in run["jobs"]}
     rows = [
         [

@@ -8,7 +8,7 @@ from stored_task import QUICK, cycle, run, stored_task
 
 from evaluation.metrics.table import METRICS, Metric, metrics_of, shown
 from evaluation.report.naming import metric_name
-from evaluation.results.results import Column
+from evaluation.results.score_table import Column
 from evaluation.runs.recheck import scores_of_details
 
 PARTS = {"train": cycle(30), "valid": cycle(15), "test": cycle(15)}

@@ -31,7 +31,7 @@ from evaluation.report.figures.style import (
 )
 from evaluation.report.naming import Naming, chunks, short_names
 from evaluation.results.comparison import Ranks
-from evaluation.results.results import Column, Results
+from evaluation.results.score_table import Column, ScoreTable
 
 
 @pytest.fixture(autouse=True)
@@ -40,7 +40,7 @@ def style() -> Iterator[None]:
         yield
 
 
-def results_of(n_models: int, n_tasks: int, n_seeds: int = 3, **changes) -> Results:
+def results_of(n_models: int, n_tasks: int, n_seeds: int = 3, **changes) -> ScoreTable:
     """Return results with long names; model number i is the better the larger i."""
     rng = np.random.default_rng(n_models * 100 + n_tasks)
     columns = [Column(f"task{t}-sample", "top1_acc", f"Task-{t}-sample") for t in range(n_tasks)]
@@ -50,7 +50,7 @@ def results_of(n_models: int, n_tasks: int, n_seeds: int = 3, **changes) -> Resu
         for i, model in enumerate(models)
     }
     marks = {models[-1]: "random init"}
-    return replace(Results(models, columns, scores, marks, ["Preset quick."], synthetic=True), **changes)
+    return replace(ScoreTable(models, columns, scores, marks, ["Preset quick."], synthetic=True), **changes)
 
 
 def drawn(figures: Sequence[Drawing | LeftOut]) -> Drawing:
@@ -105,11 +105,11 @@ def overlapping(figure: Figure) -> list[tuple[str, str]]:
     return found
 
 
-def costs_of(results: Results) -> dict[str, ModelCost]:
+def costs_of(results: ScoreTable) -> dict[str, ModelCost]:
     return {m: ModelCost(10**6 * (1 + i % 4)) for i, m in enumerate(results.models)}
 
 
-def ranks_of(results: Results) -> Ranks:
+def ranks_of(results: ScoreTable) -> Ranks:
     mean = {model: 1.0 + i for i, model in enumerate(results.models)}
     return Ranks(mean, {}, 10, 9.0, 0.01, 1.5, [results.models[:2], results.models[1:3]])
 
@@ -141,7 +141,7 @@ def test_nineteen_tasks_and_fourteen_models_fit_on_pages() -> None:
 def test_long_names_of_tasks_are_cut_and_do_not_meet() -> None:
     columns = [Column(f"t{t}", "top1_acc", f"{t}_own_task_of_a_long_name-v1.0-full") for t in range(7)]
     scores = {model: {c.task: [0.2, 0.3 + i / 9] for c in columns} for i, model in enumerate("abc")}
-    results = Results(list("abc"), columns, scores, {}, [])
+    results = ScoreTable(list("abc"), columns, scores, {}, [])
     for kind in (bars, heat_map):
         assert overlapping(drawn(kind(results, Naming(results))).figure) == []
     titles = [axes.get_title() for axes in drawn(bars(results, Naming(results))).figure.axes]
@@ -209,7 +209,7 @@ def test_wide_intervals_do_not_stretch_an_axis_of_per_cent() -> None:
 def test_less_is_better_for_an_error_rate() -> None:
     columns = [Column("events", "segment_1s_er", "Events")]
     scores = {"good": {"events": [0.2, 0.3]}, "bad": {"events": [0.9, 0.8]}}
-    results = Results(["good", "bad"], columns, scores, {}, [])
+    results = ScoreTable(["good", "bad"], columns, scores, {}, [])
     shades = drawn(heat_map(results, Naming(results))).figure.axes[0].collections[0].get_array()
     assert shades.ravel().tolist() == [1, 0]
     assert "↓" in words(drawn(bars(results, Naming(results))).figure)
@@ -236,7 +236,7 @@ def test_correlations_that_mean_nothing_are_not_drawn() -> None:
     assert math.isnan(same[0, 1])
 
 
-def low_data_results() -> Results:
+def low_data_results() -> ScoreTable:
     columns = [
         Column("esc50" if budget == 100 else f"esc50@{budget:g}%", "top1_acc", f"ESC-50 @{budget:g}%", budget)
         for budget in (1.0, 10.0, 100.0)
@@ -245,7 +245,7 @@ def low_data_results() -> Results:
         "a.one": {column.task: [0.1 + column.budget / 200] * 2 for column in columns},
         "a.two": {"esc50@1%": [0.1, 0.2], "esc50": [0.7, 0.8]},
     }
-    return Results(["a.one", "a.two"], columns, scores, {}, [])
+    return ScoreTable(["a.one", "a.two"], columns, scores, {}, [])
 
 
 def test_low_data_curves_break_where_a_score_is_missing() -> None:
@@ -270,7 +270,7 @@ def test_layers_are_drawn_in_their_order() -> None:
     column = Column("esc50", "top1_acc", "ESC-50")
     scores = {model: {"esc50": [0.1 * i, 0.1 * i]} for i, model in enumerate(models, 1)}
     marks = dict.fromkeys(models, "random init")
-    results = Results(["hear.naive", *models], [column], scores, marks, [])
+    results = ScoreTable(["hear.naive", *models], [column], scores, marks, [])
     figure = drawn(layers(results, Naming(results))).figure
     line = figure.axes[0].containers[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(orig=False), [10, 20, 30])

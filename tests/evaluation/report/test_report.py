@@ -19,7 +19,7 @@ from evaluation.report.own_rows import OUTSIDE, comparable_scores, counterparts,
 from evaluation.report.sheet import Cell
 from evaluation.report.statistics import COVERS
 from evaluation.results.reading import read_run
-from evaluation.results.results import Column, Results
+from evaluation.results.score_table import Column, ScoreTable
 from evaluation.run import main as run_main
 from evaluation.runs.notes import published_name, short_name
 from evaluation.statistics.overall import overall_score
@@ -43,10 +43,10 @@ def like_published(name: str, shift: float = 0.0) -> dict[str, list[float]]:
     }
 
 
-def run(**changes: object) -> Results:
+def run(**changes: object) -> ScoreTable:
     columns = [Column(f"{task}-dir", "top1_acc", task, published=task) for task in TASKS]
     scores = {NAIVE: like_published("HEAR-Naive"), "mine": like_published("MW-MAE-B-4x16-4l", 1.0)}
-    return replace(Results(list(scores), columns, scores, {}, ["A note."], protocol="quick"), **changes)
+    return replace(ScoreTable(list(scores), columns, scores, {}, ["A note."], protocol="quick"), **changes)
 
 
 def test_own_rows_stand_below_the_row_that_they_stand_for() -> None:

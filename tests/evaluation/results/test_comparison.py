@@ -14,13 +14,13 @@ from evaluation.report.statistics import overall_sheet, statistics_csv, statisti
 from evaluation.report.tables import markdown
 from evaluation.results.comparison import _per_task, compare
 from evaluation.results.reading import read_run
-from evaluation.results.results import Column, Results, SeedFits
+from evaluation.results.score_table import Column, ScoreTable, SeedFits
 from evaluation.run import main
 from evaluation.statistics.overall import overall_score
 from evaluation.statistics.pools import Pool
 
 
-def results(n_models: int = 3, n_tasks: int = 8, n_seeds: int = 10, metric: str = "top1_acc") -> Results:
+def results(n_models: int = 3, n_tasks: int = 8, n_seeds: int = 10, metric: str = "top1_acc") -> ScoreTable:
     """Return scores in which model 0 is best everywhere, the others alike."""
     rng = np.random.default_rng(0)
     columns = [Column(f"t{i}", metric, f"T{i}") for i in range(n_tasks)]
@@ -28,7 +28,7 @@ def results(n_models: int = 3, n_tasks: int = 8, n_seeds: int = 10, metric: str 
         f"m{m}": {c.task: (rng.normal(0.5, 0.01, n_seeds) + 0.3 * (m == 0)).tolist() for c in columns}
         for m in range(n_models)
     }
-    return Results(list(scores), columns, scores, {}, [])
+    return ScoreTable(list(scores), columns, scores, {}, [])
 
 
 def test_a_clear_difference_is_found_and_none_is_not() -> None:
@@ -119,14 +119,14 @@ def test_tables_that_nobody_would_read_are_in_the_csv_only() -> None:
         (results(n_seeds=1), "With one seed there is no interval"),
     ],
 )
-def test_too_little_is_said_plainly(made: Results, sentence: str) -> None:
+def test_too_little_is_said_plainly(made: ScoreTable, sentence: str) -> None:
     text = statistics_markdown(made, compare(made))
     assert sentence in text
     assert "No interval over test clips" in text
 
 
 @pytest.mark.parametrize("made", [results(n_tasks=1), results(n_models=1), results(n_tasks=1, n_models=1)])
-def test_one_task_or_one_model_has_no_overall_score_and_no_ranks(made: Results) -> None:
+def test_one_task_or_one_model_has_no_overall_score_and_no_ranks(made: ScoreTable) -> None:
     found = compare(made)
     assert (found.ranks, found.over_tasks) == (None, [])
     assert "s(m)" not in markdown(made)

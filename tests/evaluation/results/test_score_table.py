@@ -12,7 +12,7 @@ from evaluation.cli.run_options import options_from
 from evaluation.cli.run_parser import parser
 from evaluation.errors import EvaluationError
 from evaluation.results.reading import merge, read_run
-from evaluation.results.results import Column, Results
+from evaluation.results.score_table import Column, ScoreTable
 from evaluation.run import main
 from evaluation.runs.plan import prepare
 
@@ -69,9 +69,9 @@ def test_a_damaged_directory_is_one_sentence(sample_tasks: Path, tmp_path: Path)
         read_run(tmp_path)
 
 
-def run(**changes: object) -> Results:
+def run(**changes: object) -> ScoreTable:
     column = Column("esc50", "top1_acc", "ESC-50", published="ESC-50")
-    result = Results(["a"], [column], {"a": {"esc50": [0.5, 0.6]}}, {}, ["note"], (), "mwmae", {"a": "1"})
+    result = ScoreTable(["a"], [column], {"a": {"esc50": [0.5, 0.6]}}, {}, ["note"], (), "mwmae", {"a": "1"})
     return replace(result, **changes)
 
 

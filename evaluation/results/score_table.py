@@ -13,7 +13,7 @@ from evaluation.statistics.published import NAIVE_MODULE
 from tasks.names import printable
 
 SYNTHETIC = "Synthetic sample tasks, not comparable with any published number."
-"""What stands beside every number of `Results.synthetic`."""
+"""What stands beside every number of `ScoreTable.synthetic`."""
 
 
 @dataclass(frozen=True)
@@ -57,7 +57,7 @@ class SeedFits:
 
 
 @dataclass(frozen=True)
-class Results:
+class ScoreTable:
     """All that the tables of a run are made from.
 
     `scores` maps model -> task -> primary score per seed; what is not finished is absent. `marks` maps a
