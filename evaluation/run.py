@@ -1,22 +1,19 @@
 """The command: any HEAR module x HEAR tasks x seeds -> tables with intervals and s(m)."""
 
+import argparse
 import errno
 import shlex
 import sys
 from collections.abc import Sequence
-from pathlib import Path
+from typing import TYPE_CHECKING
 
 from evaluation.cli.command import run_command
-from evaluation.cli.plan_text import plan_text
-from evaluation.cli.run_options import options_from
 from evaluation.cli.run_parser import parser
 from evaluation.errors import EvaluationError
-from evaluation.heareval.exporting import export_run
-from evaluation.report.tables import screen, write_tables
-from evaluation.runs.execute import execute
-from evaluation.runs.plan import Session, prepare
-from evaluation.runs.record import write_provenance
 from tasks.names import printable
+
+if TYPE_CHECKING:
+    from evaluation.runs.plan import Session
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,42 +23,51 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 def _run(argv: Sequence[str] | None) -> int:
     arguments = parser().parse_args(argv)
+    from evaluation.cli.run_options import options_from  # torch and all else; --help is there before them
+    from evaluation.runs.plan import prepare
+
     try:
         options, broken = options_from(arguments)
         session = prepare(options)
         session.failures += broken
         unsaid = session.failures.copy()
-        print(plan_text(session), flush=True)
-        if arguments.plan_only:
-            return 0
-        try:
-            execute(session)
-        except KeyboardInterrupt:
-            print(finish(session))
-            raise
-        print(finish(session))
-        if arguments.report and session.results().scores:
-            _report(options.directory)
-        if arguments.export_heareval:
-            export_run(session, arguments.export_heareval)
-            print(f"heareval tree: {arguments.export_heareval}")
+        _work(session, arguments)
     except OSError as error:
         raise EvaluationError(_disk_sentence(error, argv)) from error
+    if arguments.plan_only:
+        return 0
     for failure in unsaid:
-        print(printable(f"failed: {failure}"), file=sys.stderr)
+        print(printable(f"failed: {failure.sentence}"), file=sys.stderr)
     if said := len(session.failures) - len(unsaid):
         print(f"{said} failed while it ran, as said above and in run.json", file=sys.stderr)
     return 1 if session.failures else 0
 
 
-def _report(directory: Path) -> None:
-    """Write the run's report, statistics and figures; loading what draws them takes a moment."""
+def _work(session: "Session", arguments: argparse.Namespace) -> None:
+    """Print the plan, do it, and write what was asked for."""
+    from evaluation.cli.plan_text import plan_text
+    from evaluation.heareval.exporting import export_run
     from evaluation.report.write import write_report
+    from evaluation.runs.execute import execute
 
-    _, left_out = write_report([directory], directory)
-    for sentence in left_out:
-        print(f"left out of the report: {sentence}", file=sys.stderr)
-    print(f"Report: {directory / 'report.html'}")
+    print(plan_text(session), flush=True)
+    if arguments.plan_only:
+        return
+    try:
+        execute(session)
+    except KeyboardInterrupt:
+        print(_finished(session))
+        raise
+    print(_finished(session))
+    directory = session.options.directory
+    if arguments.report and session.results().scores:
+        _, left_out = write_report([directory], directory)
+        for sentence in left_out:
+            print(f"left out of the report: {sentence}", file=sys.stderr)
+        print(f"Report: {directory / 'report.html'}")
+    if arguments.export_heareval:
+        export_run(session, arguments.export_heareval)
+        print(f"heareval tree: {arguments.export_heareval}")
 
 
 def _command(argv: Sequence[str] | None) -> str:
@@ -77,14 +83,15 @@ def _disk_sentence(error: OSError, argv: Sequence[str] | None) -> str:
     return f"{error.strerror or error}{where}; what was finished is kept, go on with: {_command(argv)}"
 
 
-def finish(session: Session) -> str:
+def _finished(session: "Session") -> str:
     """Write run.json and the tables of what is finished and return the text for the screen."""
-    results, directory = session.results(), session.options.directory / "tables"
-    write_provenance(session)
+    from evaluation.report.finish import finish
+    from evaluation.report.tables import screen
+
+    results = finish(session)
     if not results.scores:
         return f"No task is finished yet; {len(session.ledger.records)} fits are in the ledger."
-    write_tables(results, directory)
-    return f"{screen(results)}\nTables: {directory}"
+    return f"{screen(results)}\nTables: {session.options.directory / 'tables'}"
 
 
 if __name__ == "__main__":

@@ -6,13 +6,13 @@ from collections.abc import Sequence
 from hear_mwmae.command import Command, run_named
 
 COMMANDS = {
-    "embed": Command("hear_mwmae.cli", "embed sound files", ("embed",)),
-    "models": Command("hear_mwmae.cli", "list the named models and where their weights are", ("models",)),
-    "show": Command("hear_mwmae.cli", "print a model file's shape and origin as JSON", ("show",)),
-    "convert": Command("hear_mwmae.cli", "convert a released checkpoint", ("convert",)),
+    "embed": Command("hear_mwmae.cli.embed", "embed sound files"),
+    "models": Command("hear_mwmae.cli.models", "list the named models and where their weights are"),
+    "show": Command("hear_mwmae.cli.show", "print a model file's shape and origin as JSON"),
+    "convert": Command("hear_mwmae.cli.convert", "convert a released checkpoint"),
     "prepare": Command("hear_mwmae.pretrain.data.prepare", "turn a folder of sound into training data"),
     "pretrain": Command("hear_mwmae.pretrain.__main__", "pre-train a model, or go on with a run"),
-    "export": Command("hear_mwmae.pretrain.training.export", "write a run's checkpoint as a model file"),
+    "export": Command("hear_mwmae.cli.export", "write a run's checkpoint as a model file"),
     "configs": Command("hear_mwmae.pretrain.configs.__main__", "the paper's runs, and what each costs"),
     "overlap": Command("hear_mwmae.pretrain.data.overlap", "find evaluation recordings in training data"),
 }

@@ -57,14 +57,10 @@ def run_command(
 
 @dataclass(frozen=True)
 class Command:
-    """A command behind a package's name: the module whose `main` it is, and what it does.
-
-    `main` is given `first` and then what the user gave.
-    """
+    """A command behind a package's name: the module whose `main` it is, and what it does."""
 
     module: str
     about: str
-    first: tuple[str, ...] = ()
 
 
 def run_named(
@@ -75,7 +71,7 @@ def run_named(
     if name in commands:
         chosen = commands[name]
         sys.argv[0] = f"{program} {name}"
-        return import_module(chosen.module).main([*chosen.first, *rest])
+        return import_module(chosen.module).main(rest)
     lines = [f"  {command:12}{one.about}" for command, one in commands.items()]
     usage = f"usage: {program} COMMAND ...\n\n{about}\n\n" + "\n".join(lines)
     if name in ("-h", "--help"):

@@ -14,6 +14,12 @@ from hear_mwmae.names import printable
 # "rgb_224": a picture of 224 x 224 pixels, its rows as frames, and as bands red, green, blue of each column.
 FRONT_END_BANDS = {"log_mel_80": 80, "rgb_224": 672}
 POSITION_CODES = ("trained", "fixed")
+PRECISIONS = ("float32", "bf16")
+"""Of the encoder's arithmetic."""
+TIMESTAMPS = ("hear", "centre")
+"""When an embedding is: spread evenly from 0 as the released code does, or at the centre of its sound."""
+WEIGHTS_VARIABLE = "HEAR_MWMAE_WEIGHTS"
+"""The environment's variable that names a folder of weights."""
 # Beyond every model that anybody has trained; a file that says more is wrong, and would fill the memory.
 LARGEST = {
     "width": 1 << 16, "depth": 1024, "heads": 1024, "mlp_ratio": 64,

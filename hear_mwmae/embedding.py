@@ -11,7 +11,7 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
-from hear_mwmae.config import ModelConfig
+from hear_mwmae.config import PRECISIONS, TIMESTAMPS, ModelConfig
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError
 from hear_mwmae.frontend import (
@@ -24,8 +24,7 @@ from hear_mwmae.frontend import (
     standardise,
 )
 
-PRECISIONS = {"float32": torch.float32, "bf16": torch.bfloat16}
-TIMESTAMPS = ("hear", "centre")
+_DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 # Chunks per encoder pass. On a CPU the Base model is as fast with 2 as with 16, the Tiny one wants 8 or more.
 CPU_BATCH = 8
 ACCELERATOR_BATCH = 128
@@ -64,7 +63,7 @@ class EmbeddingModel(nn.Module):
         if front_end != FRONT_END:
             raise UserError(f"A model of front end {front_end} does not embed sound: load a {FRONT_END} one.")
         self.log_mel = LogMel()
-        self.encoder = encoder.to(PRECISIONS[precision]).requires_grad_(False)
+        self.encoder = encoder.to(_DTYPES[precision]).requires_grad_(False)
         self.timestamps = timestamps
         self.weights_path = weights_path
         self.pretrained = weights_path != ""

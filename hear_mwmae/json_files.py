@@ -57,7 +57,8 @@ def parse_json(content: bytes | str, name: str, *, max_bytes: int = MAX_BYTES, f
         raise UserError(f"{name} is not JSON ({where}); correct or restore it.") from None
     except RecursionError:
         raise UserError(_too_deep(name)) from None
-    _check_depth(found, name)
+    if text.count("[") + text.count("{") > MAX_DEPTH:
+        _check_depth(found, name)
     if "\\ud" in text.lower():
         _check_surrogates(found, name)
     return found

@@ -6,14 +6,14 @@ from pathlib import Path
 import torch
 
 from hear_mwmae import processor
-from hear_mwmae.config import ModelConfig, named_model
+from hear_mwmae.config import WEIGHTS_VARIABLE, ModelConfig, named_model
 from hear_mwmae.convert import convert_checkpoint
 from hear_mwmae.embedding import EmbeddingModel
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError
 from hear_mwmae.flax_checkpoint import checkpoint_file
 from hear_mwmae.names import printable
-from hear_mwmae.weights import WEIGHTS_VARIABLE, Weights, build_encoder, find_weights, read_model_file
+from hear_mwmae.weights import Weights, build_encoder, find_weights, read_model_file
 
 RANDOM_SEED = 0
 # What makes it another model, also the windows that it was trained with; the decoder's size does not.

@@ -14,7 +14,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hear_mwmae.config import ModelConfig
+from hear_mwmae.config import WEIGHTS_VARIABLE, ModelConfig
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError, first_line
 from hear_mwmae.model_file import (
@@ -26,8 +26,6 @@ from hear_mwmae.model_file import (
     unchanged,
 )
 from hear_mwmae.names import printable
-
-WEIGHTS_VARIABLE = "HEAR_MWMAE_WEIGHTS"
 
 
 @dataclass(frozen=True)

@@ -61,6 +61,50 @@ def test_the_list_of_commands_loads_no_framework(package):
     assert not {"torch", "jax", "tensorflow"} & set(done.stderr.split())
 
 
+HEAVY = {"torch", "jax", "tensorflow", "transformers", "scipy.stats", "sklearn", "pandas", "matplotlib"}
+    "torch",
+    "jax",
+    "tensorflow",
+    "transformers",
+    "scipy.stats",
+    "sklearn",
+    "pandas",
+    "matplotlib",
+    "pyarrow",
+}
+
+
+@programs
+def test_help_of_no_command_waits_for_a_framework(program, package):
+    lines = (
+        "import contextlib, sys",
+        f"from {package.__name__} import COMMANDS, main",
+        "for command in COMMANDS:",
+        "    with contextlib.suppress(SystemExit):",
+        "        main([command, '--help'])",
+        "    print(command, *sys.modules, file=sys.stderr)",
+    )
+    done = subprocess.run(
+        [sys.executable, "-c", "\n".join(lines)], cwd=ROOT, capture_output=True, text=True, check=True
+    )
+    loaded = {command: HEAVY & set(modules) for command, *modules in map(str.split, done.stderr.splitlines())}
+    assert loaded == {command: set() for command in package.COMMANDS}
+
+
+def test_the_state_of_a_run_waits_for_no_framework():
+    program = "import sys; from evaluation.cli.status import main; print(main(sys.argv[1:]), *sys.modules)"
+    done = subprocess.run(
+        [sys.executable, "-c", program, str(ROOT / "results" / "bundled")],
+        cwd=ROOT,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    status, *modules = done.stdout.splitlines()[-1].split()
+    assert status == "0"
+    assert not HEAVY & set(modules)
+
+
 @pytest.mark.parametrize("module", ["evaluation.plan", "hear_mwmae.pretrain.prepare"])
 def test_older_spellings_of_a_command_still_lead_to_it(module):
     if module.startswith("hear_mwmae"):

@@ -34,7 +34,7 @@ LAYERS = {
         {"prepare", "__main__"},
     ],
     "evaluation": [
-        {"errors", "files", "environment", "shapes", "escape"},
+        {"errors", "files", "environment", "shapes", "escape", "progress"},
         {"metrics", "baselines", "statistics"},
         {"models"},
         {"embedding"},

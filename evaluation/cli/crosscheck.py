@@ -6,14 +6,9 @@ from pathlib import Path
 
 from evaluation.cli.command import run_command
 from evaluation.errors import EvaluationError
-from evaluation.heareval.crosscheck import (
-    GRIDS,
-    comparison,
-    create_environment,
-    environment_python,
-    run_heareval,
-)
-from evaluation.heareval.files import find_trees
+
+GRIDS = ("default", "fast", "faster")
+"""heareval's own grids, by its names."""
 
 EPILOG = """\
 examples:
@@ -49,6 +44,14 @@ def main(argv: Sequence[str] | None = None) -> int:
 
     def work() -> None:
         arguments = parser().parse_args(argv)
+        from evaluation.heareval.crosscheck import (
+            comparison,
+            create_environment,
+            environment_python,
+            run_heareval,
+        )
+        from evaluation.heareval.files import find_trees
+
         if arguments.grid_points < 1:
             raise EvaluationError(f"--grid-points {arguments.grid_points}: at least one is needed")
         folders = find_trees(arguments.directory)

@@ -44,7 +44,7 @@ def plan_text(session: Session) -> str:
         *(v for m in options.models for v in m.options.values()),
     ]
     lines += bf16_advice(asked, torch_device(options.device))
-    problems = [f"  left out: {sentence}" for sentence in session.failures]
+    problems = [f"  left out: {failure.sentence}" for failure in session.failures]
     return "\n".join([*lines, "", *_task_lines(session), *problems, ""])
 
 

@@ -6,8 +6,6 @@ from pathlib import Path
 
 from evaluation.cli.command import run_command
 from evaluation.errors import EvaluationError
-from evaluation.report.tables import screen
-from evaluation.report.write import ReportOptions, write_paper, write_report
 from evaluation.results.run_file import run_directory
 from evaluation.statistics.overall import FORMULAS
 from evaluation.statistics.pools import POOLS
@@ -88,6 +86,9 @@ def _rows(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _run(arguments: argparse.Namespace) -> str:
+    from evaluation.report.tables import screen  # figures and pages; --help is there before them
+    from evaluation.report.write import ReportOptions, write_paper, write_report
+
     if arguments.paper:
         if arguments.runs:
             raise EvaluationError("--paper makes the published tables and takes no RUN; leave one out")

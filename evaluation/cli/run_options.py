@@ -1,12 +1,10 @@
 """The options of a run from its command line."""
 
 import argparse
-import re
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
-
-from tqdm import tqdm
+from typing import Any
 
 from evaluation.cli.run_parser import DEFAULT_MODELS
 from evaluation.embedding.cache import writable_cache
@@ -17,42 +15,43 @@ from evaluation.heareval.files import find_trees
 from evaluation.heareval.importing import import_tree
 from evaluation.models.spec import ModelSpec, parse_model
 from evaluation.models.systems import expand
-from evaluation.probes.data import check_trainable
-from evaluation.probes.presets import Preset, preset_named
+from evaluation.results.failure import Failure
 from evaluation.runs.notes import short_name_of
-from evaluation.runs.plan import RunOptions
+from evaluation.runs.options import (
+    RunOptions,
+    checked_budgets,
+    chosen_preset,
+    read_tasks,
+    run_name,
+    sample_tasks,
+    usable_tasks,
+    with_preset,
+)
 from evaluation.runs.seeds import seeds_of
-from tasks import Task, TaskError, read_metadata, read_task, resolve
+from tasks import Task, TaskError, read_metadata
 from tasks.json_files import parse_json
-from tasks.sample.tasks import write_sample_tasks
 
 
-def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
-    """Turn the command line into values, and sentences on broken tasks among `--tasks all`.
+def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[Failure]]:
+    """Turn the command line into values, and failures of broken tasks among `--tasks all`.
 
     Raises EvaluationError or TaskError for what cannot be meant.
     """
-    seeds = seeds_of(arguments.seeds)
+    seeds, budgets = seeds_of(arguments.seeds), checked_budgets(arguments.budget)
     if not 0 < arguments.max_memory < float("inf"):
         raise EvaluationError(f"--max-memory {arguments.max_memory}: give a number of GB above 0")
-    for budget in arguments.budget:
-        if not 0 < budget <= 100:
-            raise EvaluationError(f"--budget {budget:g}: give per cent above 0 and up to 100")
     cache = writable_cache(arguments.cache or cache_directory())
     models, imported = _models(arguments), _imported(arguments, cache)
     tasks, broken = _tasks(arguments, cache, imported)
-    synthetic = all(task.metadata.synthetic for task in tasks)
-    name = arguments.run or ("sample" if synthetic else "default")
-    if not re.fullmatch(r"[A-Za-z0-9][A-Za-z0-9._-]*", name):
-        raise EvaluationError(f"--run '{name}': use letters, digits, '.', '_' and '-' only")
-    preset = _preset(arguments, synthetic)
-    tasks = _with_preset(tasks, preset, broken if "all" in arguments.tasks else None)
+    name = run_name(arguments.run, tasks)
+    preset = chosen_preset(arguments.preset, arguments.head, _changes(arguments), tasks)
+    tasks, unfit = with_preset(tasks, preset, strict="all" not in arguments.tasks)
     options = RunOptions(
         models=models,
         tasks=tasks,
         preset=preset,
         seeds=seeds if preset.random else seeds[:1],
-        budgets=sorted(set(arguments.budget)),
+        budgets=budgets,
         directory=arguments.results / name,
         cache=cache,
         device=arguments.device,
@@ -63,7 +62,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[str]]:
         layers=arguments.layers,
         imported=[item for item in imported if item.task.name in {task.name for task in tasks}],
     )
-    return options, broken
+    return options, broken + unfit
 
 
 def _models(arguments: argparse.Namespace) -> list[ModelSpec]:
@@ -90,8 +89,8 @@ def _models(arguments: argparse.Namespace) -> list[ModelSpec]:
     return list({spec.label: spec for spec in specs}.values())
 
 
-def _preset(arguments: argparse.Namespace, synthetic: bool) -> Preset:
-    """Return the preset with the head and the numbers that were asked for."""
+def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+    """Return the numbers of the preset that `--probe` changes."""
     changes: dict = {}
     for text in arguments.probe:
         if text.lstrip().startswith("{"):
@@ -104,27 +103,7 @@ def _preset(arguments: argparse.Namespace, synthetic: bool) -> Preset:
             changes[name] = parse_json(value, f"--probe {name}")
         except TaskError:
             changes[name] = value
-    preset = preset_named(arguments.preset or ("quick" if synthetic else "mwmae"))
-    return preset.with_head(arguments.head).changed(changes)
-
-
-def _with_preset(tasks: Sequence[Task], preset: Preset, broken: list[str] | None) -> list[Task]:
-    """Return the tasks whose own grid the preset can take; what is wrong with others goes to `broken`.
-
-    Raises EvaluationError for the first such task when that is None, or when none is left.
-    """
-    kept = []
-    for task in tasks:
-        try:
-            preset.for_task(task.metadata)
-            kept.append(task)
-        except EvaluationError as error:
-            if broken is None or len(tasks) == 1:
-                raise
-            broken.append(str(error))
-    if not kept:
-        raise EvaluationError(broken[-1])
-    return kept
+    return changes
 
 
 def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
@@ -151,40 +130,16 @@ def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
 
 def _tasks(
     arguments: argparse.Namespace, cache: Path, imported: Sequence[Imported]
-) -> tuple[list[Task], list[str]]:
-    """Read the tasks that were named, or take those imported.
-
-    Also returns sentences on those of `all` that are broken and left out.
-    """
-    directory = arguments.import_heareval or arguments.tasks_dir
+) -> tuple[list[Task], list[Failure]]:
+    """Read the tasks that were named, or take those imported; also returns what is broken among `all`."""
+    if imported:
+        there = list({item.task.name: item.task for item in imported}.values())
+        return usable_tasks(there, arguments.import_heareval, strict="all" not in arguments.tasks)
+    directory = arguments.tasks_dir
     if directory is None:
-        directory = cache / "sample-tasks"
-        if not all(Path(name).is_dir() for name in arguments.tasks):
-            _write_samples(directory)
-    there = list({item.task.name: item.task for item in imported}.values())
-    tasks, broken = [], []
-    for candidate in there or resolve(arguments.tasks, directory):
-        try:
-            task = candidate if isinstance(candidate, Task) else read_task(candidate)
-            check_trainable(task)
-            tasks.append(task)
-        except (TaskError, EvaluationError) as error:
-            if "all" not in arguments.tasks:
-                raise
-            broken.append(str(error))
-    if not tasks:
-        raise EvaluationError(f"no task in {directory} can be evaluated: {broken[0]}")
-    return tasks, broken
-
-
-def _write_samples(directory: Path) -> None:
-    with tqdm(desc="sample tasks", unit="clip", leave=False, delay=1, disable=None) as bar:
-
-        def progress(done: int, total: int) -> None:
-            bar.total = total
-            bar.update(done - bar.n)
-
-        write_sample_tasks(directory, progress=progress)
+        paths = all(Path(name).is_dir() for name in arguments.tasks)
+        directory = cache / "sample-tasks" if paths else sample_tasks(cache)
+    return read_tasks(arguments.tasks, directory)
 
 
 def _json_object(text: str, option: str, example: str) -> dict:

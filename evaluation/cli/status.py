@@ -22,8 +22,8 @@ def status_text(status: RunStatus) -> str:
     rows += [[short, *(cells.get((model, task), "-") for model in models)] for task, short in tasks]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    sentences = [job.failure for job in status.jobs if job.cell == "failed"] + list(status.failures)
-    lines += ["", *(f"failed: {sentence}" for sentence in sentences), *_summary(status)]
+    failures = [job.failure for job in status.jobs if job.cell == "failed"] + list(status.failures)
+    lines += ["", *(f"failed: {failure.sentence}" for failure in failures), *_summary(status)]
     return printable("\n".join(lines), keep="\n")
 
 

@@ -7,7 +7,6 @@ from pathlib import Path
 from evaluation.cli.command import run_command
 from evaluation.errors import EvaluationError
 from evaluation.results.run_file import run_directory
-from evaluation.runs.verify import verify
 
 
 def main(argv: Sequence[str] | None = None) -> int:
@@ -26,6 +25,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     arguments = parser.parse_args(argv)
 
     def work() -> int:
+        from evaluation.runs.verify import verify  # torch and all else; --help is there before them
+
         if arguments.fits < 0:
             raise EvaluationError(f"--fits {arguments.fits}: give a number of at least 0")
         return 0 if verify(run_directory(arguments.run), arguments.fits, arguments.seed, _print) else 1

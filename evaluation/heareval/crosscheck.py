@@ -49,8 +49,6 @@ REQUIREMENTS = (
 TEXT = {"encoding": "utf-8", "errors": "replace"}
 """How what another program says is read."""
 
-GRIDS = ("default", "fast", "faster")
-
 ENVIRONMENT = {
     # heareval's checkpoints hold classes, which torch >= 2.6 does not load unless it is told to.
     "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",

@@ -15,7 +15,6 @@ from typing import Any
 
 import numpy as np
 from jaxtyping import Float, Int
-from tqdm import tqdm
 
 from evaluation.embedding.embed import is_embedded
 from evaluation.embedding.store import Imported, StoreEntry
@@ -35,6 +34,7 @@ from evaluation.heareval.files import (
 from evaluation.models.marks import FileState, states_of, touched_file
 from evaluation.probes.events import frame_targets
 from evaluation.probes.splits import row_orders
+from evaluation.progress import progress_bar
 from tasks import Clip, Task, read_labels, read_metadata
 
 
@@ -46,7 +46,7 @@ def import_tree(directory: Path, cache: Path, tasks: Collection[str] | None = No
     the file, when nothing is found, or something is missing, damaged or does not belong together.
     """
     folders = [folder for folder in find_trees(directory) if tasks is None or folder.name in tasks]
-    bar = tqdm(folders, desc="import", unit="task", leave=False, delay=1, disable=None)
+    bar = progress_bar(iterable=folders, desc="import", unit="task", delay=1)
     imported = [_import_task(folder, cache / "embeddings") for folder in bar]
     first: dict[str, Task] = {}
     for task in (item.task for item in imported):

@@ -9,6 +9,7 @@ from typing import Any
 from evaluation.environment import git_revision, versions
 from evaluation.errors import EvaluationError
 from evaluation.files import write_atomically
+from evaluation.results.failure import FAILURE_SHAPE
 from evaluation.results.ledger import strict
 from evaluation.shapes import misfit
 from tasks import TaskError
@@ -45,7 +46,7 @@ RUN_SHAPE = {
     "preset": str,
     "head": str,
     "n_seeds": object,
-    "failures": [str],
+    "failures": [FAILURE_SHAPE],
     "models": [
         {
             "label": str,

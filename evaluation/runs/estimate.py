@@ -22,6 +22,7 @@ from evaluation.models.hear_model import HearModel, torch_device
 from evaluation.probes.config import Config, ProbeConfig
 from evaluation.probes.processor import on_one_core
 from evaluation.probes.train import Fit, Rows, train_stack
+from evaluation.results.failure import Failure
 from evaluation.runs.job import Job
 from evaluation.runs.missing import FRAMES_PER_SECOND, waiting_by_task
 from evaluation.runs.plan import ModelCard, Session
@@ -64,7 +65,7 @@ def estimates(session: Session, seconds: float) -> list[Estimate]:
         try:
             embedding = _embedding_seconds(session, cards, list(itertools.chain(*jobs)), share * len(cards))
         except EvaluationError as error:
-            session.failures.append(f"{cards[0].spec.label}: {error}")
+            session.failures.append(Failure(stage="embed", reason=str(error), model=cards[0].spec.label))
             continue
         for card, own in zip(cards, jobs, strict=True):
             shortest, longest = _training_seconds(session, own, share)

@@ -3,20 +3,20 @@
 import contextlib
 import itertools
 import shutil
-import sys
 import warnings
 from collections.abc import Callable, Iterator, Sequence
 from pathlib import Path
 
 import torch
 from filelock import FileLock, Timeout
-from tqdm import tqdm
 
 from evaluation.embedding.embed import embed_task, is_embedded
 from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel, torch_device
 from evaluation.models.loading import changed_sentence
 from evaluation.models.marks import differing_file
+from evaluation.progress import progress_bar, say
+from evaluation.results.failure import Failure, Stage
 from evaluation.runs.job import Job
 from evaluation.runs.missing import bytes_needed, waiting_by_task
 from evaluation.runs.notes import column, short_name
@@ -57,7 +57,7 @@ def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources
     for jobs in own:
         for number, job in enumerate(jobs, 1):
             if is_embedded(job.entry, job.task):
-                with _noted(session, job, "lower --max-memory, or train elsewhere with --device"):
+                with _noted(session, "train", [job], "lower --max-memory, or train elsewhere with --device"):
                     _train_missing(session, job, resources, f"{number}/{len(jobs)}")
 
 
@@ -69,10 +69,15 @@ def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> No
         clips = sum(len(part) for part in task.clips.values())
         title = f"embed {number}/{len(waiting)} {short_name(task)}"
         with (
-            _noted(session, layers[0], "give it fewer or shorter clips, or embed elsewhere with --device"),
-            tqdm(total=clips, desc=title, unit="clip", leave=False, disable=None) as bar,
+            _noted(
+                session,
+                "embed",
+                [job for job in jobs if job.task is task],
+                "give it fewer or shorter clips, or embed elsewhere with --device",
+            ),
+            progress_bar(total=clips, desc=title, unit="clip") as bar,
         ):
-            embed_task(load(), task, entries, session.options.cache, advance=bar.update, warn=_say)
+            embed_task(load(), task, entries, session.options.cache, advance=bar.update, warn=say)
 
 
 def _loader(card: ModelCard, device: str) -> Callable[[], HearModel]:
@@ -114,7 +119,7 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
         return
     layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.1f}/{total:.0f} fits [{elapsed}<{remaining}{postfix}]"
     title = f"train {position} {column(job).short}"
-    with tqdm(total=missing, desc=title, bar_format=layout, leave=False, disable=None) as bar:
+    with progress_bar(total=missing, desc=title, bar_format=layout) as bar:
 
         def on(fits: float, what: str) -> None:
             bar.set_postfix_str(what, refresh=False)
@@ -123,29 +128,42 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
         run_job(job, session.ledger, resources, on)
     seeds = job.seed_scores(session.ledger)
     mean = sum(column(job).scale(score) for score in seeds) / len(seeds)
-    _say(f"{job.model}  {column(job).short}  {job.primary} {mean:.1f}")
+    say(f"{job.model}  {column(job).short}  {job.primary} {mean:.1f}")
     if sentence := job.chance_sentence(session.ledger):
-        _say(f"warning: {sentence}")
+        say(f"warning: {sentence}")
 
 
 @contextlib.contextmanager
-def _noted(session: Session, job: Job, remedy: str) -> Iterator[None]:
-    """Let the other jobs go on after a mistake in this one; it is said at once and kept in run.json.
+def _noted(session: Session, stage: Stage, jobs: Sequence[Job], remedy: str) -> Iterator[None]:
+    """Let the other jobs go on after a mistake in these; it is said once and kept of each in run.json.
 
     `remedy` is for want of memory.
     """
     try:
         yield
     except (EvaluationError, TaskError) as error:
-        sentence = str(error)
+        reason = str(error)
     except (MemoryError, RuntimeError) as error:
         if not _is_out_of_memory(error):
             raise
-        sentence = f"the memory does not suffice; {remedy}"
+        reason = f"the memory does not suffice; {remedy}"
     else:
         return
-    session.failures.append(f"{job.model} on {job.label}: {sentence}")
-    _say(f"failed: {session.failures[-1]}")
+    layers = {card.spec.label: card.spec.layer for card in session.cards}
+    failures = [
+        Failure(
+            stage=stage,
+            reason=reason,
+            model=job.model,
+            task=job.task.name,
+            layer=layers[job.model],
+            budget=job.budget,
+        )
+        for job in jobs
+    ]
+    session.failures += failures
+    others = f" (and of {len(jobs) - 1} more rows of the plan)" if len(jobs) > 1 else ""
+    say(f"failed: {failures[0].sentence}{others}")
 
 
 def _is_out_of_memory(error: Exception) -> bool:
@@ -194,8 +212,3 @@ def _set_aside(*files: Path) -> None:
     for file in files:
         if file.exists():
             file.rename(aside(file, free))
-
-
-def _say(sentence: str) -> None:
-    """Print a line without breaking a progress bar."""
-    tqdm.write(sentence, file=sys.stderr)

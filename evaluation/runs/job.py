@@ -18,6 +18,7 @@ from evaluation.probes.splits import (
     primary_score,
     task_splits,
 )
+from evaluation.results.failure import task_label
 from evaluation.results.ledger import FitKey, FitRecord, Ledger
 from evaluation.results.predictions import prediction_path
 from tasks import Task
@@ -49,7 +50,7 @@ class Job:
     @property
     def label(self) -> str:
         """The task's name, with the budget where it is not all."""
-        return self.task.name if self.budget == 100 else f"{self.task.name}@{self.budget:g}%"
+        return task_label(self.task.name, self.budget)
 
     @property
     def splits(self) -> tuple[Split, ...]:

@@ -10,13 +10,13 @@ from pathlib import Path
 
 from evaluation.embedding.content import Known
 from evaluation.embedding.embed import store_entry
-from evaluation.embedding.store import Imported, StoreEntry
+from evaluation.embedding.store import StoreEntry
 from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel
 from evaluation.models.marks import FileMark
 from evaluation.models.spec import ModelSpec
 from evaluation.probes.config import config_key
-from evaluation.probes.presets import Preset
+from evaluation.results.failure import Failure
 from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import Ledger
 from evaluation.results.reading import Frame, assemble
@@ -24,30 +24,8 @@ from evaluation.results.run_file import LEDGER_FILE
 from evaluation.results.score_table import ScoreTable
 from evaluation.runs.job import Job, chance_notes
 from evaluation.runs.notes import column, protocol_notes
+from evaluation.runs.options import RunOptions
 from tasks import Task
-
-
-@dataclass(frozen=True)
-class RunOptions:
-    """Everything that a run is asked to do, as values; `imported` stands for models that embed.
-
-    `layers` are those that are probed of every model, see `HearModel.at_layers`.
-    """
-
-    models: Sequence[ModelSpec]
-    tasks: Sequence[Task]
-    preset: Preset
-    seeds: Sequence[int]
-    budgets: Sequence[float]
-    directory: Path
-    cache: Path
-    device: str
-    max_bytes: float
-    allow_random_init: bool
-    resume: bool
-    save_predictions: bool
-    imported: Sequence[Imported] = ()
-    layers: Sequence[str] = ()
 
 
 @dataclass(frozen=True)
@@ -77,7 +55,7 @@ class Session:
     cards: list[ModelCard]
     jobs: list[Job]
     ledger: Ledger
-    failures: list[str] = field(default_factory=list)
+    failures: list[Failure] = field(default_factory=list)
 
     def cards_by_model(self) -> list[list[ModelCard]]:
         """Return the cards of each model together: its layers are embedded in one pass."""
@@ -100,7 +78,7 @@ class Session:
             notes=[
                 *protocol_notes(preset, self.options.seeds, self.options.budgets, self.options.tasks),
                 *chance_notes(self.jobs, self.ledger),
-                *(f"Failed: {f}" for f in self.failures),
+                *(f"Failed: {failure.sentence}" for failure in self.failures),
             ],
             jobs=[_planned(job) for job in self.jobs],
             synthetic=any(job.task.metadata.synthetic for job in self.jobs),
@@ -138,7 +116,7 @@ def prepare(options: RunOptions) -> Session:
     session = Session(options, [], [], ledger)
     (_add_imported if options.imported else _add_models)(session)
     if not session.jobs:
-        raise EvaluationError(session.failures[0])
+        raise EvaluationError(session.failures[0].sentence)
     return session
 
 
@@ -177,7 +155,10 @@ def _add_model(session: Session, model: HearModel, known: Known) -> None:
         try:
             entry = store_entry(model, task, options.cache, known)
         except EvaluationError as error:
-            session.failures.append(f"{spec.label} on {task.name}: {error}")
+            failed = Failure(
+                stage="plan", reason=str(error), model=spec.label, task=task.name, layer=spec.layer
+            )
+            session.failures += [replace(failed, budget=budget) for budget in options.budgets]
             continue
         session.jobs += _jobs(options, spec.label, task, entry)
 

@@ -8,6 +8,7 @@ from typing import Any
 from evaluation.embedding.store import StoreEntry
 from evaluation.errors import EvaluationError
 from evaluation.metrics.table import METRICS
+from evaluation.results.failure import task_label
 from evaluation.results.ledger import FitRecord, Ledger
 
 
@@ -62,8 +63,8 @@ def check_scores(ledger: Ledger) -> Iterator[Finding]:
 
 
 def _of(record: FitRecord) -> str:
-    budget = "" if record.key.budget == 100 else f" @{record.key.budget:g}%"
-    return f"{record.model} on {record.task}{budget}, test part {record.key.test}, seed {record.key.seed}"
+    task = task_label(record.task, record.key.budget)
+    return f"{record.model} on {task}, test part {record.key.test}, seed {record.key.seed}"
 
 
 def _agree(one: float, two: float, rounding: float) -> bool:

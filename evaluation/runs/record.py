@@ -59,7 +59,7 @@ def write_provenance(session: Session) -> None:
             }
             for job in session.jobs
         ],
-        "failures": session.failures,
+        "failures": [asdict(failure) for failure in session.failures],
         "results": session.frame().as_json(),
         "pool": session.results().pool(),
     }

@@ -7,6 +7,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.results.failure import Failure, read_failures, task_label
 from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import FitKey, Ledger
 from evaluation.results.names import task_titles
@@ -18,7 +19,7 @@ from evaluation.results.run_file import LEDGER_FILE, read_run_file
 class JobStatus:
     """One model on one task: how many fits of how many are done, and what they took (s) in all.
 
-    `failure` is the sentence of the last command that failed here, "" otherwise. `seconds_left` is an
+    `failure` is what failed here in the last command, None for nothing. `seconds_left` is an
     estimate, None where no fit of the run says how long one takes.
     """
 
@@ -29,7 +30,7 @@ class JobStatus:
     fits: int
     seconds: float
     seconds_left: float | None
-    failure: str
+    failure: Failure | None
 
     @property
     def cell(self) -> str:
@@ -41,10 +42,10 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """All jobs of the last command; `failures` are those sentences that belong to no job of it."""
+    """All jobs of the last command; `failures` are those that belong to no job of it."""
 
     jobs: Sequence[JobStatus]
-    failures: Sequence[str]
+    failures: Sequence[Failure]
     last_finished: str
 
     @property
@@ -61,10 +62,9 @@ def run_status(directory: Path) -> RunStatus:
     dims = {job.model: 1 for job in frame.jobs} | {m["label"]: max(1, m["dim"]) for m in run["models"]}
     titles = task_titles({job.column.task: job.column.short for job in frame.jobs})
     rates = _Rates(ledger, frame.jobs, planned, dims)
-    failures, jobs = list(run["failures"]), []
+    failures, jobs = read_failures(run), []
+    of_job = {(f.model, task_label(f.task, f.budget)): f for f in reversed(failures)}
     for place, job in enumerate(frame.jobs):
-        start = f"{job.model} on {job.column.task}: "
-        failure = next((sentence for sentence in failures if sentence.startswith(start)), "")
         rate = rates.seconds_per_fit(place)
         missing = job.n_fits - len(planned[place])
         jobs.append(
@@ -76,12 +76,12 @@ def run_status(directory: Path) -> RunStatus:
                 fits=job.n_fits,
                 seconds=sum(ledger[key].seconds for key in planned[place]),
                 seconds_left=0.0 if not missing else None if rate is None else missing * rate,
-                failure=failure,
+                failure=of_job.get((job.model, job.column.task)),
             )
         )
     known = {job.failure for job in jobs}
     last = max((record.finished for record in ledger.records.values()), default="")
-    return RunStatus(jobs, [sentence for sentence in failures if sentence not in known], last)
+    return RunStatus(jobs, [failure for failure in failures if failure not in known], last)
 
 
 class _Rates:

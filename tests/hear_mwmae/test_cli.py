@@ -15,7 +15,8 @@ import soxr
 import torch
 from paths import ROOT
 
-from hear_mwmae import audio, cli, load_model
+from hear_mwmae import audio, embed_files, load_model
+from hear_mwmae.__main__ import main
 from hear_mwmae.weights import read_model_file
 
 CHECKPOINT = golden.COMPACT / "ckpt_mwmae_small_float32"
@@ -24,7 +25,7 @@ CHECKPOINT = golden.COMPACT / "ckpt_mwmae_small_float32"
 @pytest.fixture(scope="module")
 def weights(tmp_path_factory: pytest.TempPathFactory) -> str:
     path = tmp_path_factory.mktemp("weights") / "small.safetensors"
-    assert cli.main(["convert", str(CHECKPOINT), "--heads", "4", "--out", str(path)]) == 0
+    assert main(["convert", str(CHECKPOINT), "--heads", "4", "--out", str(path)]) == 0
     return str(path)
 
 
@@ -49,7 +50,7 @@ def sounds(tmp_path: Path) -> Path:
 
 
 def embed(*arguments: object) -> int:
-    return cli.main(["embed", *map(str, arguments)])
+    return main(["embed", *map(str, arguments)])
 
 
 def test_scenes_of_a_folder(sounds: Path, weights: str, tmp_path: Path) -> None:
@@ -83,12 +84,12 @@ def test_a_name_that_is_no_text_is_read_and_shown_with_escapes(
 
 
 def test_show_tells_shape_and_origin(weights: str, capsys: pytest.CaptureFixture) -> None:
-    assert cli.main(["show", weights]) == 0
+    assert main(["show", weights]) == 0
     shown = json.loads(capsys.readouterr().out)
     assert shown["file"] == weights
     assert shown["model"]["heads"] == 4
     assert shown["provenance"] == read_model_file(Path(weights)).provenance
-    assert cli.main(["show", "mae_x"]) == 2
+    assert main(["show", "mae_x"]) == 2
     assert "mae_x" in capsys.readouterr().err
 
 
@@ -109,7 +110,7 @@ def test_groups_change_nothing(
     sounds: Path, weights: str, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     assert embed(sounds, "--weights", weights, "--out", tmp_path / "one.npz") == 0
-    monkeypatch.setattr(cli, "SECONDS_AT_ONCE", 1.5)
+    monkeypatch.setattr(embed_files, "SECONDS_AT_ONCE", 1.5)
     assert embed(sounds, "--weights", weights, "--out", tmp_path / "many.npz") == 0
     one, many = (np.load(tmp_path / name)["embeddings"] for name in ("one.npz", "many.npz"))
     np.testing.assert_allclose(one, many, atol=1e-5, rtol=0)
@@ -168,14 +169,14 @@ def test_a_file_that_changes_between_check_and_use_ends_the_run(
 ) -> None:
     sound = tmp_path / "a.wav"
     soundfile.write(sound, np.full(8000, 0.1), 16000)
-    check = cli._check_files
+    check = embed_files.checked_files
 
     def replaced(*arguments: object) -> object:
         found = check(*arguments)
         soundfile.write(sound, np.full(8000, 0.2), 16000)
         return found
 
-    monkeypatch.setattr(cli, "_check_files", replaced)
+    monkeypatch.setattr(embed_files, "checked_files", replaced)
     assert embed(sound, "--weights", weights, "--out", tmp_path / "x.npz") == 2
     assert "a.wav: was changed since it was checked" in capsys.readouterr().err
     assert not (tmp_path / "x.npz").exists()
@@ -242,7 +243,7 @@ def test_mistakes_are_one_sentence_and_status_2(
     Path("quiet").mkdir()
     Path("w").symlink_to(Path(weights).parent)
     soundfile.write("g.wav", np.zeros(1000), 16000)
-    assert cli.main(["embed", *arguments]) == 2
+    assert main(["embed", *arguments]) == 2
     captured = capsys.readouterr()
     assert sentence in captured.err
     assert captured.err.startswith("error: ")
@@ -287,7 +288,7 @@ def test_models_lists_every_model_and_its_weights(
 ) -> None:
     monkeypatch.setenv("HEAR_MWMAE_WEIGHTS", str(tmp_path))
     (tmp_path / "mae_b.safetensors").touch()
-    assert cli.main(["models"]) == 0
+    assert main(["models"]) == 0
     lines = {line.split()[0]: line for line in capsys.readouterr().out.splitlines() if line}
     assert lines["mae_b"].endswith(str(tmp_path / "mae_b.safetensors"))
     assert "85.3 M" in lines["mw_mae_b"]
@@ -298,10 +299,10 @@ def test_models_lists_every_model_and_its_weights(
 def test_convert_with_and_without_decoder(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = tmp_path / "x.safetensors"
     arguments = ["convert", str(CHECKPOINT), "--heads", "4", "--out", str(out)]
-    assert cli.main(arguments) == 0
+    assert main(arguments) == 0
     assert "step 7" in capsys.readouterr().out
     assert not any(name.startswith("decoder") for name in read_model_file(out, decoder=True).tensors)
-    assert cli.main([*arguments, "--decoder"]) == 0
+    assert main([*arguments, "--decoder"]) == 0
     assert any(name.startswith("decoder") for name in read_model_file(out, decoder=True).tensors)
 
 
@@ -319,18 +320,18 @@ def test_bad_conversions_write_nothing(
     checkpoint: Path, options: list[str], sentence: str, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     out = tmp_path / "x.safetensors"
-    assert cli.main(["convert", str(checkpoint), "--out", str(out), *options]) == 2
+    assert main(["convert", str(checkpoint), "--out", str(out), *options]) == 2
     assert sentence in capsys.readouterr().err
     assert not list(tmp_path.iterdir())
 
 
 def test_the_command_has_no_traceback_and_help_that_teaches(sounds: Path, tmp_path: Path) -> None:
     arguments = ["embed", str(sounds), "--out", "x.npz", "--model", "mae_b"]
-    command = [sys.executable, "-m", "hear_mwmae.cli", *arguments]
+    command = [sys.executable, "-m", "hear_mwmae", *arguments]
     bare = {"PYTHONPATH": str(ROOT), "HOME": str(tmp_path)}
     run = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path, env=bare)
     assert run.returncode == 2
     assert len(run.stderr.splitlines()) == 1
     assert "no weights for mae_b" in run.stderr
     with pytest.raises(SystemExit, match="0"):
-        cli.main(["embed", "--help"])
+        main(["embed", "--help"])

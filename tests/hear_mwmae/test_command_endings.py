@@ -8,20 +8,19 @@ import sys
 
 import pytest
 
-MODULES = ["hear_mwmae.cli", "benchmarks.embedding"]
-PRETRAIN = ["__main__", "data.prepare", "training.export", "data.overlap", "configs.__main__"]
-BENCHMARKS = ["benchmarks.pretraining", "benchmarks.attention"]
+import hear_mwmae.__main__
+
+COMMANDS = [command.module for command in hear_mwmae.__main__.COMMANDS.values()]
+BENCHMARKS = ["benchmarks.embedding", "benchmarks.pretraining", "benchmarks.attention"]
 
 
 def main_of(name: str) -> object:
-    if name.startswith("hear_mwmae.pretrain") or name in BENCHMARKS:
+    if name.startswith("hear_mwmae.pretrain") or name in BENCHMARKS[1:]:
         pytest.importorskip("jax")
     return importlib.import_module(name).main
 
 
-commands = pytest.mark.parametrize(
-    "name", [*MODULES, *(f"hear_mwmae.pretrain.{name}" for name in PRETRAIN), *BENCHMARKS]
-)
+commands = pytest.mark.parametrize("name", [*COMMANDS, *BENCHMARKS])
 
 
 @commands

@@ -126,7 +126,7 @@ def test_options_are_keywords_and_checked(tmp_path: Path) -> None:
 
 def test_import_loads_no_other_framework() -> None:
     code = (
-        "import sys, hear_mwmae, hear_mwmae.cli, hear_mwmae.from_checkpoint\n"
+        "import sys, hear_mwmae, hear_mwmae.embed_files, hear_mwmae.from_checkpoint\n"
         "foreign = {'jax', 'flax', 'tensorflow', 'tasks', 'evaluation'}\n"
         "print({name.split('.')[0] for name in sys.modules} & foreign)"
     )

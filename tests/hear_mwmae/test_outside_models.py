@@ -13,7 +13,8 @@ import msgpack
 import pytest
 import torch
 
-from hear_mwmae import ModelConfig, UserError, cli, from_checkpoint, load_model, processor, weights
+from hear_mwmae import ModelConfig, UserError, from_checkpoint, load_model, processor, weights
+from hear_mwmae.__main__ import main
 from hear_mwmae.convert import convert_checkpoint
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.flax_checkpoint import read_flax_checkpoint
@@ -260,9 +261,9 @@ def test_the_command_keeps_and_says_what_it_assumed(
     tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
     folder, out = checkpoint(tmp_path, lambda state: None), tmp_path / "x.safetensors"
-    assert cli.main(["convert", str(folder), "--heads", "4", "--out", str(out), "--decoder"]) == 2
+    assert main(["convert", str(folder), "--heads", "4", "--out", str(out), "--decoder"]) == 2
     assert "--decoder-heads and --mask-ratio" in capsys.readouterr().err
-    assert cli.main(["convert", str(folder), "--heads", "4", "--out", str(out)]) == 0
+    assert main(["convert", str(folder), "--heads", "4", "--out", str(out)]) == 0
     assert "warning: nothing tells decoder_heads 8, mask_ratio 0.8: assumed" in capsys.readouterr().err
     assert read_model_file(out).provenance["assumed"] == {"decoder_heads": 8, "mask_ratio": 0.8}
 
@@ -306,5 +307,5 @@ def test_bf16_is_warned_of_where_it_is_emulated(
             from_checkpoint.load_model(str(model_file), precision="bf16")
     else:
         from_checkpoint.load_model(str(model_file), precision="bf16")
-    assert cli.main(["models"]) == 0
+    assert main(["models"]) == 0
     assert processor.describe_bf16() in capsys.readouterr().out

@@ -52,7 +52,7 @@ def test_from_recordings_to_scores(
     # Measured on real recordings: 0.47.
     assert sum(losses[-5:]) < 0.6 * sum(losses[:5])
     assert list((workdir / "pictures").glob("*.png"))
-    command("hear_mwmae.pretrain.training.export", workdir, "--out", file)
+    command("hear_mwmae", "export", workdir, "--out", file)
     results = tmp_path / "results"
     model = f"hear_mwmae.from_checkpoint@{file}"
     command("evaluation.run", "--tasks-dir", sample_tasks, "--tasks", "BO", "--models", model,

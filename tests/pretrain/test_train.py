@@ -25,10 +25,10 @@ from training_runs import (
 )
 
 import hear_mwmae.pretrain.training.train as loop
+from hear_mwmae.cli.export import main as export_main
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.__main__ import main
 from hear_mwmae.pretrain.settings import TrainConfig
-from hear_mwmae.pretrain.training import export
 from hear_mwmae.pretrain.training.checkpoints import read_config, restore_params
 from hear_mwmae.pretrain.training.interruption import InterruptedRun
 from hear_mwmae.pretrain.training.logs import loss_curve, truncate_log
@@ -276,7 +276,7 @@ def test_a_loss_curve_is_thinned_evenly_and_ends_at_its_step(tmp_path: Path) -> 
 
 def test_an_exported_file_says_where_it_is_from(whole_run: Path, tmp_path: Path) -> None:
     path = tmp_path / "model.safetensors"
-    assert export.main([str(whole_run), "--out", str(path), "--step", "10", "--dtype", "float16"]) == 0
+    assert export_main([str(whole_run), "--out", str(path), "--step", "10", "--dtype", "float16"]) == 0
     origin = read_model_file(path).provenance
     config, data_hash = read_config(whole_run)
     assert TrainConfig.from_json(json.dumps(origin["train"])) == config

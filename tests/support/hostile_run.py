@@ -29,6 +29,10 @@ NOTES = (
 N_SEEDS = 3
 
 
+def _failure(model: str, task: str, reason: str) -> dict:
+    return {"stage": "embed", "reason": reason, "model": model, "task": task, "layer": "", "budget": 100.0}
+
+
 def write_hostile_run(directory: Path) -> Path:
     """Write run.json, ledger, details and predictions of 5 models, 3 tasks and 3 seeds."""
     directory.mkdir(parents=True)
@@ -59,7 +63,7 @@ def write_hostile_run(directory: Path) -> Path:
         "preset": SCRIPT,
         "head": "mlp\x1b[2J",
         "n_seeds": N_SEEDS,
-        "failures": [f"{MODELS[0]} on {TASKS[0]}: {NOTES[2]}", SCRIPT],
+        "failures": [_failure(MODELS[0], TASKS[0], NOTES[2]), _failure("", "", SCRIPT)],
         "models": models,
         "jobs": run_jobs,
         "results": {

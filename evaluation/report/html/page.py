@@ -23,6 +23,7 @@ from evaluation.report.figures import CAPTIONS_FILE
 from evaluation.report.html.classes import TaskClasses, class_views
 from evaluation.report.html.clips import AUDIO_BYTES, TaskClips, hardest_clips
 from evaluation.report.tables import all_notes, grid
+from evaluation.results.failure import read_failures
 from evaluation.results.ledger import FitRecord, Ledger
 from evaluation.results.run_file import LEDGER_FILE, read_run_file
 from evaluation.results.score_table import ScoreTable
@@ -239,7 +240,7 @@ def _provenance(path: Path, run: Mapping[str, Any], results: ScoreTable) -> Prov
         *_costs(records),
         ("Embedding", _embedding(run)),
     ]
-    facts += [("Failed", failure) for failure in run["failures"]]
+    facts += [("Failed", failure.sentence) for failure in read_failures(run)]
     return Provenance(path.resolve().name, facts, _model_hashes(run, results), _task_hashes(run, results))
 
 

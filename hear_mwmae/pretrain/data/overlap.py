@@ -27,7 +27,6 @@ from pathlib import Path
 import numpy as np
 from jaxtyping import Float, Float16
 from numpy.lib.stride_tricks import sliding_window_view
-from scipy.ndimage import maximum_filter1d
 from tqdm import tqdm
 
 from hear_mwmae.audio import find_audio, read_sound
@@ -104,6 +103,8 @@ class Match:
 
 def features(spectrogram: Float[np.ndarray, "frames mels"]) -> Float[np.ndarray, "frames bands"]:
     """Cut a log-mel spectrogram down to what survives re-encoding: lower bands, raised to a moving floor."""
+    from scipy.ndimage import maximum_filter1d  # takes half a second to load
+
     low = spectrogram[:, :LOW_BANDS].astype(np.float32)
     loudest = maximum_filter1d(low.max(axis=1), NEIGHBOURHOOD)
     return np.maximum(low, loudest[:, None] - FLOOR)

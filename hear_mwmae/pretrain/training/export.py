@@ -1,14 +1,11 @@
-"""`hear-mwmae export WORKDIR --out model.safetensors`: a run as a model file.
+"""A run as a model file, and back: what `hear-mwmae export` writes.
 
 The file serves `hear_mwmae.from_checkpoint`, the named models and `hear-mwmae embed --weights`. Its metadata
 tell where it is from: settings, step, content hash of the data, loss curve, and of every start of the run the
 time, the versions and revision of the program, and the hardware.
 """
 
-import argparse
-import json
-import sys
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from functools import partial
 from pathlib import Path
 
@@ -23,12 +20,6 @@ from hear_mwmae.model_file import DECODER_PREFIX, read_model_header, save_model_
 from hear_mwmae.names import printable
 from hear_mwmae.pretrain.model.initialise import init_params
 from hear_mwmae.pretrain.model.transformer import Params
-from hear_mwmae.pretrain.needed import run_pretrain_command
-from hear_mwmae.pretrain.training.checkpoints import read_config, restore_params
-from hear_mwmae.pretrain.training.logs import JSONL_FILE, loss_curve
-from hear_mwmae.pretrain.training.provenance import public_starts
-
-DTYPES = ("float32", "float16")
 
 
 def export_tensors(params: Params) -> dict[str, np.ndarray]:
@@ -125,59 +116,3 @@ def export_model(
                 f"{printable(path)}: {name} is not finite in {dtype}; export another step, or as float32."
             )
     save_model_file(path, config, provenance, partial(save_file, tensors))
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status."""
-
-    def work() -> None:
-        _export(_parser().parse_args(arguments))
-
-    return run_pretrain_command(work, "stopped; nothing was written. Run the same command to start again.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    parser = argparse.ArgumentParser(
-        prog="hear-mwmae export", description="Write a model file from a run's checkpoint."
-    )
-    parser.add_argument("workdir", type=Path, help="directory of the run")
-    parser.add_argument("--out", type=Path, required=True, help="model file to write, *.safetensors")
-    parser.add_argument("--step", type=int, help="checkpoint of this step (default: the newest)")
-    parser.add_argument("--encoder-only", action="store_true", help="leave the decoder out")
-    parser.add_argument("--dtype", choices=DTYPES, default="float32", help="of the stored values")
-    return parser
-
-
-def _export(options: argparse.Namespace) -> None:
-    if options.out.suffix != ".safetensors":
-        raise UserError(f"{printable(options.out)}: a model file is named *.safetensors.")
-    if not options.out.absolute().parent.is_dir():
-        raise UserError(
-            f"{printable(options.out.parent)}: there is no such folder; make it, or write elsewhere."
-        )
-    config, data_hash = read_config(options.workdir)
-    params, step = restore_params(options.workdir, options.step)
-    if read_config(options.workdir) != (config, data_hash):
-        raise UserError(
-            f"{printable(options.workdir)}: another run was begun there meanwhile; export it again."
-        )
-    provenance = {
-        "train": json.loads(config.to_json()),
-        "step": step,
-        "data_hash": data_hash,
-        "loss": loss_curve(options.workdir / JSONL_FILE, step),
-        "starts": public_starts(options.workdir),
-    }
-    export_model(
-        options.out,
-        params,
-        config.model,
-        provenance=provenance,
-        decoder=not options.encoder_only,
-        dtype=options.dtype,
-    )
-    print(f"{options.out}: step {step}, {options.out.stat().st_size / 2**20:.1f} MiB")
-
-
-if __name__ == "__main__":
-    sys.exit(main())

@@ -12,7 +12,7 @@ from paths import MODELS, ROOT
 from run_helpers import arguments
 from tiny_task import make_task
 
-from evaluation.cli import plan
+from evaluation.cli import plan_check as plan
 from evaluation.cli.plan import main
 from evaluation.cli.run_options import options_from
 from evaluation.cli.run_parser import parser

@@ -1,0 +1,1 @@
+"""The commands of `hear-mwmae`: what they take and print."""
