@@ -62,16 +62,6 @@ def test_the_list_of_commands_loads_no_framework(package):
 
 
 HEAVY = {"torch", "jax", "tensorflow", "transformers", "scipy.stats", "sklearn", "pandas", "matplotlib"}
-    "torch",
-    "jax",
-    "tensorflow",
-    "transformers",
-    "scipy.stats",
-    "sklearn",
-    "pandas",
-    "matplotlib",
-    "pyarrow",
-}
 
 
 @programs
