@@ -1,6 +1,11 @@
-"""Evaluation of HEAR-API modules: embed, probe, score, tabulate. The entry is `python -m evaluation.run`."""
+"""Evaluation of HEAR-API modules: embed, probe, score, tabulate.
+
+`hear-eval` is the command, also as `python -m evaluation`; `from evaluation import evaluate, read_run` is the
+same for notebooks and programs.
+"""
 
 import sys
+from importlib import import_module
 from importlib.util import find_spec
 from pathlib import Path
 
@@ -21,3 +26,17 @@ def _find_tasks() -> None:
 
 if "tasks" not in sys.modules:
     _find_tasks()
+
+__all__ = ["EvaluationError", "Results", "evaluate", "read_run"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the API at its first use: `import evaluation` loads neither torch nor anything else."""
+    if name not in __all__:
+        raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
+    home = "evaluation.errors" if name == "EvaluationError" else "evaluation.api"
+    return getattr(import_module(home), name)
+
+
+def __dir__() -> list[str]:
+    return __all__

@@ -27,7 +27,7 @@ def _run(argv: Sequence[str] | None) -> int:
     from evaluation.runs.plan import prepare
 
     try:
-        options, broken = options_from(arguments)
+        options, broken = options_from(arguments, argv)
         session = prepare(options)
         session.failures += broken
         unsaid = session.failures.copy()

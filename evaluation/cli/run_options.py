@@ -1,12 +1,12 @@
 """The options of a run from its command line."""
 
 import argparse
+import sys
 import warnings
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from evaluation.cli.run_parser import DEFAULT_MODELS
 from evaluation.embedding.cache import writable_cache
 from evaluation.embedding.store import Imported
 from evaluation.errors import EvaluationError
@@ -14,7 +14,7 @@ from evaluation.files import cache_directory
 from evaluation.heareval.files import find_trees
 from evaluation.heareval.importing import import_tree
 from evaluation.models.spec import ModelSpec, parse_model
-from evaluation.models.systems import expand
+from evaluation.models.systems import DEFAULT_MODELS, expand
 from evaluation.results.failure import Failure
 from evaluation.runs.notes import short_name_of
 from evaluation.runs.options import (
@@ -32,8 +32,12 @@ from tasks import Task, TaskError, read_metadata
 from tasks.json_files import parse_json
 
 
-def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[Failure]]:
+def options_from(
+    arguments: argparse.Namespace, argv: Sequence[str] | None = None
+) -> tuple[RunOptions, list[Failure]]:
     """Turn the command line into values, and failures of broken tasks among `--tasks all`.
+
+    `argv` is what was parsed; it is kept with the run.
 
     Raises EvaluationError or TaskError for what cannot be meant.
     """
@@ -60,6 +64,7 @@ def options_from(arguments: argparse.Namespace) -> tuple[RunOptions, list[Failur
         resume=arguments.resume,
         save_predictions=arguments.save_predictions,
         layers=arguments.layers,
+        command=[sys.executable, "-m", "evaluation.run", *(sys.argv[1:] if argv is None else argv)],
         imported=[item for item in imported if item.task.name in {task.name for task in tasks}],
     )
     return options, broken + unfit

@@ -6,10 +6,9 @@ from dataclasses import fields
 from pathlib import Path
 
 from evaluation.files import cache_directory
+from evaluation.models.systems import DEFAULT_MODELS
 from evaluation.probes.config import HEADS, ProbeConfig
 from evaluation.probes.presets import PRESETS
-
-DEFAULT_MODELS = ("hear_mwmae.mw_mae_t", "evaluation.baselines.hear_naive")
 
 EPILOG = """\
 examples:

@@ -35,8 +35,16 @@ from jaxtyping import Float
 from torch.utils.flop_counter import FlopCounterMode, sdpa_flop_count
 
 from evaluation.errors import EvaluationError
+from evaluation.models.code import code_digest, functions_of
 from evaluation.models.fingerprint import Kind, fingerprint, named_weights, weights_digest
-from evaluation.models.loading import all_sources, changed_sentence, import_module, in_words, load_model
+from evaluation.models.loading import (
+    all_sources,
+    changed_sentence,
+    given_module,
+    import_module,
+    in_words,
+    load_model,
+)
 from evaluation.models.marks import FileMark, changed_file
 from evaluation.models.opened import Opened
 from evaluation.models.spec import ModelSpec
@@ -77,7 +85,8 @@ class HearModel:
     def __init__(self, spec: ModelSpec, device: str = "auto"):
         """Import and load the model; raise EvaluationError, naming the module, for whatever it lacks."""
         self.spec = spec
-        imported = import_module(spec.module)
+        given = spec.given is not None
+        imported = given_module(spec.module, spec.given) if given else import_module(spec.module)
         loaded = load_model(imported, spec.module, spec.weights, spec.options)
         self._module, self._model = imported.module, loaded.model
         self._surroundings = loaded.surroundings
@@ -95,7 +104,9 @@ class HearModel:
             self.n_parameters = sum(tensor.numel() for tensor in self._model.parameters())
             self.n_fixed = sum(tensor.numel() for tensor in self._model.buffers())
         settings = {"module": spec.module, "sample_rate": self.sample_rate, "options": dict(spec.options)}
-        sources = all_sources(self._module, spec.module)
+        if given:
+            settings["code"] = code_digest(functions_of(self._module))
+        sources = {} if given else all_sources(self._module, spec.module)
         read = {**loaded.read, **({} if weights else loaded.mapped)}
         read = {path: mark for path, mark in read.items() if path not in sources}
         named_and_read = {**loaded.named, **read}

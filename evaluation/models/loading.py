@@ -25,6 +25,9 @@ from evaluation.models.opened import Opened, data_among, mapped_files
 from evaluation.models.surroundings import Quit, Surroundings, seed_everything
 from tasks.names import printable
 
+HEAR_FUNCTIONS = ("load_model", "get_scene_embeddings")
+"""What every HEAR module has; `get_timestamp_embeddings` is for tasks of events."""
+
 LONGEST_WORDS = 400
 """Characters of somebody else's exception that are shown."""
 
@@ -60,6 +63,15 @@ _imports: weakref.WeakKeyDictionary[ModuleType, tuple[Surroundings, dict[Path, F
 """What importing a module left behind: Python imports it once, so it cannot be seen a second time."""
 
 
+def given_module(name: str, given: Any) -> ImportedModule:
+    """Return an object with HEAR's functions as a module of that name."""
+    module = ModuleType(name)
+    for attribute in (*HEAR_FUNCTIONS, "get_timestamp_embeddings", "WEIGHT_FILES"):
+        if hasattr(given, attribute):
+            setattr(module, attribute, getattr(given, attribute))
+    return ImportedModule(module, Surroundings(), {})
+
+
 def import_module(name: str) -> ImportedModule:
     """Import a HEAR module; raise EvaluationError, naming it, when there is none or it is none."""
     if name.endswith(".py") or os.sep in name:
@@ -80,7 +92,7 @@ def import_module(name: str) -> ImportedModule:
         raise EvaluationError(f"{name} needs the package '{error.name}'; install it") from error
     except Exception as error:
         raise EvaluationError(f"importing {name} failed: {in_words(error)}") from error
-    for function in ("load_model", "get_scene_embeddings"):
+    for function in HEAR_FUNCTIONS:
         if not callable(getattr(module, function, None)):
             raise EvaluationError(f"{name} is not a HEAR module: it has no function {function}")
     _refuse_touched(name, before)
@@ -143,8 +155,9 @@ def _named_files(module: ModuleType, name: str) -> dict[Path, FileState | None]:
     ):
         raise EvaluationError(f"{name}: WEIGHT_FILES is {named!r}; give a list of paths")
     files: list[Path] = []
+    folder = Path(getattr(module, "__file__", None) or "").parent
     for one in named:
-        path = Path(os.path.abspath(Path(module.__file__ or "").parent / Path(one).expanduser()))
+        path = Path(os.path.abspath(folder / Path(one).expanduser()))
         if not (below := files_below(path)):
             raise EvaluationError(f"{name}: WEIGHT_FILES names {path}, where no file is; correct it")
         files += below

@@ -1,25 +1,29 @@
 """Which model a name means: its module, options, weights and layer."""
 
+import sys
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 from evaluation.errors import EvaluationError
-from evaluation.models.loading import import_module
+from evaluation.models.loading import HEAR_FUNCTIONS, import_module
 
 
 @dataclass(frozen=True)
 class ModelSpec:
     """What the user asked for: a HEAR module, the weights for it (or "") and options of its `load_model`.
 
-    `layer` is the one that is probed, "" for what the module gives by itself.
+    `layer` is the one that is probed, "" for what the module gives by itself. `given` is what has HEAR's
+    functions where that was handed over and cannot be imported by its name: a class, an object.
     """
 
     module: str
     weights: str = ""
     options: Mapping[str, Any] = field(default_factory=dict)
     layer: str = ""
+    given: Any = field(default=None, compare=False, repr=False)
 
     @property
     def label(self) -> str:
@@ -42,3 +46,22 @@ def parse_model(text: str, options: Mapping[str, Any] | None = None) -> ModelSpe
     if not there and not getattr(import_module(module).module, "WEIGHTS_ARE_NAMES", False):
         raise EvaluationError(f"the weights '{weights}' given for {module} do not exist; correct the path")
     return ModelSpec(module, str(Path(weights).expanduser()) if weights else "", options or {})
+
+
+def model_of(model: Any, options: Mapping[str, Any] | None = None) -> ModelSpec:
+    """Return what is meant by a model: `MODULE[@WEIGHTS]`, a module, or an object with HEAR's functions.
+
+    Raises EvaluationError for what is none of these.
+    """
+    if isinstance(model, str):
+        return parse_model(model, options)
+    if isinstance(model, ModuleType) and sys.modules.get(model.__name__) is model:
+        return parse_model(model.__name__, options)
+    name = getattr(model, "__name__", type(model).__name__)
+    missing = [function for function in HEAR_FUNCTIONS if not callable(getattr(model, function, None))]
+    if missing:
+        raise EvaluationError(
+            f"{name} is not a HEAR module: it has no function {missing[0]}; give a module, its name, or an "
+            "object with load_model, get_scene_embeddings and, for tasks of events, get_timestamp_embeddings"
+        )
+    return ModelSpec(name, "", options or {}, given=model)

@@ -21,6 +21,8 @@ from evaluation.errors import EvaluationError
 TABLE1 = "table1"
 BASELINES = "evaluation.baselines."
 NO_WEIGHTS = "none"
+DEFAULT_MODELS = ("hear_mwmae.mw_mae_t", "evaluation.baselines.hear_naive")
+"""What a run evaluates that names no models."""
 
 
 @dataclass(frozen=True)

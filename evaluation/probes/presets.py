@@ -74,6 +74,8 @@ class Preset:
 
     def with_head(self, head: Head) -> "Preset":
         """Return the preset for another classifier on top of the embeddings, which brings its own grid."""
+        if head not in _CLASSIFIERS:
+            raise EvaluationError(f"there is no head '{head}'; known: {', '.join(_CLASSIFIERS)}")
         return self if head == "mlp" else replace(self, axes=_GRIDS[head], points=None, head=head)
 
     def changed(self, changes: Mapping[str, Any]) -> "Preset":

@@ -10,6 +10,7 @@ from evaluation.metrics.table import shown
 from evaluation.report.sheet import Cell, Sheet, markdown_item
 from evaluation.report.tables import who_is_who
 from evaluation.results.comparison import ClipInterval, Comparison, Detectable, PairedTest, Ranks
+from evaluation.results.frames import Rows
 from evaluation.results.score_table import ScoreTable
 from evaluation.statistics.overall import Formula, Scores, formula_scores, leave_one_out
 from evaluation.statistics.pools import Pool
@@ -37,7 +38,7 @@ def write_statistics(results: ScoreTable, comparison: Comparison, directory: Pat
     """Write `statistics.md` and `statistics.csv`."""
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / "statistics.md", statistics_markdown(results, comparison))
-    write_atomically(directory / "statistics.csv", statistics_csv(comparison))
+    write_atomically(directory / "statistics.csv", csv_text(statistics_rows(comparison)))
 
 
 def statistics_markdown(results: ScoreTable, comparison: Comparison) -> str:
@@ -201,8 +202,8 @@ def _detectable_sheet(comparison: Comparison) -> Sheet:
     return Sheet("detectable", "Smallest difference that these seeds show", header, rows, [note])
 
 
-def statistics_csv(comparison: Comparison) -> str:
-    """Return one line per statistic: which part it is of, and its numbers; empty where there is none."""
+def statistics_rows(comparison: Comparison) -> Rows:
+    """Return one row per statistic: which part it is of, and its numbers; "" where there is none."""
     lines: list[dict] = []
     for part in ("over_tasks", "per_task", "clips", "detectable"):
         for item in getattr(comparison, part):
@@ -215,7 +216,7 @@ def statistics_csv(comparison: Comparison) -> str:
         lines.append({"part": "critical_difference", "value": ranks.critical_difference})
         lines.append({"part": "friedman", "value": ranks.friedman_chi2, "p": ranks.friedman_p})
     header = list(dict.fromkeys(name for line in lines for name in line))
-    return csv_text([header, *([line.get(name, "") for name in header] for line in lines)])
+    return [header, *([line.get(name, "") for name in header] for line in lines)]
 
 
 def overall_sheet(scores: Scores, pool: Pool, name: Name, *, formula: Formula) -> Sheet:

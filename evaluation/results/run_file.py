@@ -1,7 +1,6 @@
 """The files of a run directory: names, run.json written and read."""
 
 import json
-import sys
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -28,9 +27,8 @@ def run_directory(given: Path) -> Path:
 
 
 def write_run_file(path: Path, content: Mapping[str, Any]) -> None:
-    """Write `run.json`: `content` with command, versions, revision; replaced as a whole."""
+    """Write `run.json`: `content` with versions and revision; replaced as a whole."""
     whole = {
-        "command": [sys.executable, "-m", "evaluation.run", *sys.argv[1:]],
         "versions": versions(),
         "git_revision": git_revision(),
         **content,

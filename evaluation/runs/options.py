@@ -22,7 +22,8 @@ from tasks.sample.tasks import write_sample_tasks
 class RunOptions:
     """Everything that a run is asked to do, as values; `imported` stands for models that embed.
 
-    `layers` are those that are probed of every model, see `HearModel.at_layers`.
+    `command` is how it was asked for. `layers` are those that are probed of every model, see
+    `HearModel.at_layers`.
     """
 
     models: Sequence[ModelSpec]
@@ -37,6 +38,7 @@ class RunOptions:
     allow_random_init: bool
     resume: bool
     save_predictions: bool
+    command: Sequence[str]
     imported: Sequence[Imported] = ()
     layers: Sequence[str] = ()
 

@@ -23,6 +23,7 @@ def write_provenance(session: Session) -> None:
     """Write run.json: what was asked for, what did it, what failed, and what the tables need."""
     options = session.options
     content = {
+        "command": list(options.command),
         "preset": options.preset.title,
         "head": options.preset.head,
         "n_seeds": len(options.seeds),
