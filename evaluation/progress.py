@@ -1,9 +1,10 @@
 """Progress bars: on a terminal and in a notebook, silent where nobody watches."""
 
 import sys
+from importlib.util import find_spec
 from typing import Any
 
-from tqdm.auto import tqdm
+from tqdm import tqdm
 
 
 def in_notebook() -> bool:
@@ -12,8 +13,14 @@ def in_notebook() -> bool:
 
 
 def progress_bar(**settings: Any) -> tqdm:
-    """Return tqdm's bar with these settings; it goes away when it is done."""
-    return tqdm(**{"leave": False, "disable": False if in_notebook() else None, **settings})
+    """Return tqdm's bar with these settings; it goes away when it is done.
+
+    A notebook has a bar of its own kind where ipywidgets is installed, else one of text.
+    """
+    kind = tqdm
+    if in_notebook() and find_spec("ipywidgets"):
+        from tqdm.notebook import tqdm as kind
+    return kind(**{"leave": False, "disable": False if in_notebook() else None, **settings})
 
 
 def say(sentence: str) -> None:
