@@ -10,7 +10,7 @@ import weakref
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from types import ModuleType
-from typing import Any, Literal
+from typing import Any, Literal, NamedTuple
 
 import numpy as np
 import torch
@@ -75,7 +75,7 @@ def source_marks(module: ModuleType) -> dict[Path, FileMark]:
     for name, path in _sources(module.__name__, module.__file__, hasattr(module, "__path__")).items():
         loaded = sys.modules.get(name)
         known = _imported.get(loaded) if isinstance(loaded, ModuleType) else None
-        marks[path] = known or mark_file(path)
+        marks[path] = known or mark_file(path, source=True)
         if isinstance(loaded, ModuleType):
             _imported[loaded] = marks[path]
     return marks
@@ -98,8 +98,9 @@ def states_before_import(name: str) -> dict[Path, FileState | None]:
 def own_sources(module: ModuleType) -> list[Path]:
     """Return the source files of a module and of what it imports, directly or not, from its own project.
 
-    Its own project is its top-level package; a module without a package
-    also owns the modules in its folder. Nothing is imported to find out.
+    Its own project is its top-level package, the file of which counts too; a module without a package also
+    owns the modules in its folder. What only a type checker imports does not count, what a function imports
+    does. Nothing is imported to find out.
     """
     return list(_sources(module.__name__, module.__file__, hasattr(module, "__path__")).values())
 
@@ -109,14 +110,20 @@ def _sources(module: str, file: str | None, is_package: bool) -> dict[str, Path]
     top = module.partition(".")[0]
     alone = Path(file).parent if file and "." not in module and not is_package else None
     found: dict[str, Path] = {}
-    waiting = [top, module]
+    waiting, seen = [(top, False), (module, False)], set()
     while waiting:
-        name = waiting.pop()
-        if name in found or not _is_own(name.partition(".")[0], top, alone):
+        name, whole = waiting.pop()
+        if (name, whole) in seen or not _is_own(name.partition(".")[0], top, alone):
             continue
+        seen.add((name, whole))
         if (path := _source_of(name)) is not None:
             found[name] = path
-            waiting += _imported_names(path, name)
+            waiting += [(i.module, i.whole) for i in _imports(path, name) if whole or not i.typing]
+            continue
+        package, _, attribute = name.rpartition(".")
+        if package and (path := _source_of(package)) is not None:
+            lazy = [i.module for i in _imports(path, package) if i.typing and i.bound == attribute]
+            waiting += [(module, False) for module in lazy]
     return {name: found[name] for name in sorted(found)}
 
 
@@ -159,24 +166,48 @@ def _source_of(name: str) -> Path | None:
     return None
 
 
-def _imported_names(path: Path, name: str) -> list[str]:
-    """Return the absolute names that a file imports; `from a import b` may mean the module a.b."""
+class _Import(NamedTuple):
+    """An import in a file: of a module, bound to a name; `whole` where all of the module is at hand then.
+
+    `typing` says that only a type checker reads it. Packages that load their parts lazily state them so: they
+    count for whoever takes that name from the package, or has the package as a whole.
+    """
+
+    module: str
+    bound: str
+    whole: bool
+    typing: bool
+
+
+def _imports(path: Path, name: str) -> list[_Import]:
+    """Return what a file imports, by absolute names; `from a import b` may mean the module a.b."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     try:
         tree = ast.parse(path.read_bytes())
     except (SyntaxError, ValueError):
         return []  # imported at most under a condition, or the module would not have loaded
-    names = []
-    for node in ast.walk(tree):
+    found: list[_Import] = []
+    waiting: list[tuple[ast.AST, bool]] = [(tree, False)]
+    while waiting:
+        node, typing = waiting.pop()
         if isinstance(node, ast.Import):
-            names += [alias.name for alias in node.names]
+            found += [_Import(alias.name, "", True, typing) for alias in node.names]
         elif isinstance(node, ast.ImportFrom):
             try:
                 origin = importlib.util.resolve_name("." * node.level + (node.module or ""), package)
             except ImportError:
                 continue  # relative, and the file is not in a package as it is imported here
-            names += [origin, *(f"{origin}.{alias.name}" for alias in node.names)]
-    return names
+            for alias in node.names:
+                bound = alias.asname or alias.name
+                found.append(_Import(origin, bound, alias.name == "*", typing))
+                found.append(_Import(f"{origin}.{alias.name}", bound, True, typing))
+        checked = node.body if isinstance(node, ast.If) and _is_type_checking(node.test) else []
+        waiting += [(child, typing or child in checked) for child in ast.iter_child_nodes(node)]
+    return found
+
+
+def _is_type_checking(test: ast.expr) -> bool:
+    return ast.unparse(test) in ("TYPE_CHECKING", "typing.TYPE_CHECKING")
 
 
 def _bit_pattern(tensor: torch.Tensor) -> np.ndarray:

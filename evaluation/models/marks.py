@@ -1,10 +1,12 @@
 """What was read and whether it is still the same: files hashed at one time and used at another."""
 
+import ast
 import hashlib
 import os
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 FileState = tuple[int, ...]
 """Device, inode, size (bytes), times of the last change of content and of anything (ns)."""
@@ -12,10 +14,11 @@ FileState = tuple[int, ...]
 
 @dataclass(frozen=True)
 class FileMark:
-    """The SHA-256 of a file and the state in which it had that content."""
+    """The SHA-256 of a file, or of what a source means, and the state in which it had that content."""
 
     state: FileState
     digest: bytes
+    source: bool = False
 
 
 def file_state(path: Path) -> FileState | None:
@@ -27,11 +30,37 @@ def file_state(path: Path) -> FileState | None:
     return found.st_dev, found.st_ino, found.st_size, found.st_mtime_ns, found.st_ctime_ns
 
 
-def mark_file(path: Path) -> FileMark:
-    """Hash a file; OSError when it cannot be read."""
+def mark_file(path: Path, *, source: bool = False) -> FileMark:
+    """Hash a file, of a Python source what it means; OSError when it cannot be read."""
     with open(path, "rb") as file:
         state = file_state(path) or ()
+        if source:
+            return FileMark(state, hashlib.sha256(_meaning(file.read())).digest(), source=True)
         return FileMark(state, hashlib.file_digest(file, "sha256").digest())
+
+
+def _meaning(source: bytes) -> bytes:
+    """Return a Python source without comments, docstrings and formatting; as it is where it is none."""
+    try:
+        return _dumped(ast.parse(source)).encode(errors="surrogatepass")
+    except (SyntaxError, ValueError, RecursionError):
+        return source
+
+
+def _dumped(node: Any) -> str:
+    """Return a syntax tree as text that is the same in all versions of Python: what is empty is left out."""
+    if isinstance(node, list):
+        return f"[{','.join(_dumped(one) for one in node if not _is_text(one))}]"
+    if not isinstance(node, ast.AST):
+        return repr(node)
+    fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
+    inner = ",".join(f"{name}={_dumped(value)}" for name, value in fields)
+    return f"{type(node).__name__}({inner})"
+
+
+def _is_text(node: Any) -> bool:
+    """Whether a statement is a docstring, or another value that nothing is done with."""
+    return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 
 
 def changed_file(marks: Mapping[Path, FileMark]) -> Path | None:
@@ -40,7 +69,7 @@ def changed_file(marks: Mapping[Path, FileMark]) -> Path | None:
         if file_state(path) == mark.state:
             continue
         try:
-            if mark_file(path).digest != mark.digest:
+            if mark_file(path, source=mark.source).digest != mark.digest:
                 return path
         except OSError:
             return path

@@ -14,7 +14,7 @@ class PlannedJob:
 
     `tests` are the parts tested on, the grid is searched on the first; `points` are the grid's keys and
     `orders` holds, per seed, the positions in `points` that it tries, the earlier of which wins ties. `seeds`
-    are 0, 1, ... where an older run.json does not name them.
+    are 0, 1, ... where an older run.json does not name them. `embedding` is "" while they are missing.
     """
 
     model: str

@@ -65,6 +65,7 @@ RUN_SHAPE = {
             "label": str,
             "directory": str,
             "task": str,
+            "entry?": str,
             "source_rate?": (int, None),
             "task_digest?": (str, None),
             "model_fingerprint?": (str, None),

@@ -53,7 +53,8 @@ def execute(session: Session) -> None:
 def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources) -> None:
     """Embed with one model, every layer that is probed in the same pass, and train on each."""
     own = [[job for job in session.jobs if job.model == card.spec.label] for card in cards]
-    _embed_missing(session, cards[0], list(itertools.chain(*own)))
+    if _embed_missing(session, cards[0], list(itertools.chain(*own))):
+        write_provenance(session)  # which names the fits by the embeddings that are there now
     for jobs in own:
         for number, job in enumerate(jobs, 1):
             if is_embedded(job.entry, job.task):
@@ -61,7 +62,8 @@ def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources
                     _train_missing(session, job, resources, f"{number}/{len(jobs)}")
 
 
-def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> None:
+def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> bool:
+    """Embed what the store lacks; return whether there was anything."""
     waiting = waiting_by_task(jobs)
     load = _loader(card, session.options.device)
     for number, layers in enumerate(waiting.values(), 1):
@@ -78,6 +80,7 @@ def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> No
             progress_bar(total=clips, desc=title, unit="clip") as bar,
         ):
             embed_task(load(), task, entries, session.options.cache, advance=bar.update, warn=say)
+    return bool(waiting)
 
 
 def _loader(card: ModelCard, device: str) -> Callable[[], HearModel]:

@@ -1,7 +1,10 @@
 """One model on one task: which fits that takes, which of them count, and the score of every seed."""
 
+import functools
+import hashlib
+import json
 from collections.abc import Iterable, Sequence
-from dataclasses import dataclass
+from dataclasses import asdict, dataclass
 from pathlib import Path
 
 import numpy as np
@@ -32,6 +35,22 @@ _REMEDY = {
 """What to do where a classifier has learned nothing, by whether its training depends on such numbers."""
 
 
+def embedding_digest(entry: StoreEntry, task: Task, lists: str = "") -> str:
+    """Return what fits on these embeddings of a task are known by, "" while embeddings are missing.
+
+    A digest of the embeddings and of what is to be learned of them: `lists`, which is of the task's metadata,
+    vocabulary and labels. How the embeddings were made is no part of it.
+    """
+    arrays = entry.content(task.metadata.splits)
+    return arrays and hashlib.sha256(f"{arrays} {lists or _lists_digest(task)}".encode()).hexdigest()[:24]
+
+
+def _lists_digest(task: Task) -> str:
+    clips = {split: [asdict(clip) for clip in part] for split, part in task.clips.items()}
+    content = [asdict(task.metadata), task.vocabulary, clips]
+    return hashlib.sha256(json.dumps(content, sort_keys=True, default=str).encode()).hexdigest()
+
+
 @dataclass(frozen=True)
 class Job:
     """One model on one task under one preset, for some seeds.
@@ -46,6 +65,15 @@ class Job:
     preset: Preset
     seeds: Sequence[int]
     budget: float = 100.0
+
+    @property
+    def embedding(self) -> str:
+        """What fits are known by, "" while the embeddings are missing."""
+        return embedding_digest(self.entry, self.task, self._lists)
+
+    @functools.cached_property
+    def _lists(self) -> str:
+        return _lists_digest(self.task)
 
     @property
     def label(self) -> str:
@@ -84,10 +112,12 @@ class Job:
 
     def key(self, split: Split, fit: SeededFit) -> FitKey:
         """Return the ledger's name of one fit."""
-        return FitKey(self.entry.key, split.test, config_key(fit[1]), fit[0], self.budget)
+        return FitKey(self.embedding, split.test, config_key(fit[1]), fit[0], self.budget)
 
     def chosen(self, ledger: Ledger) -> list[SeededFit]:
         """Return the best grid point on the first split of every seed whose grid is finished."""
+        if not self.embedding:
+            return []
         first, best = self.splits[0], []
         for seed in self.seeds:
             order = self.preset.order(seed)
@@ -99,6 +129,8 @@ class Job:
 
     def n_done(self, ledger: Ledger) -> int:
         """Return how many of the job's fits the ledger holds."""
+        if not self.embedding:
+            return 0
         done = sum(self.key(self.splits[0], fit) in ledger for fit in self.grid_fits())
         chosen = self.chosen(ledger)
         return done + sum(self.key(split, fit) in ledger for split in self.splits[1:] for fit in chosen)

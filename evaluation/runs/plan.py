@@ -96,7 +96,7 @@ def _planned(job: Job) -> PlannedJob:
     points = [config_key(config) for config in job.preset.grid]
     orders = [[points.index(config_key(config)) for config in job.preset.order(seed)] for seed in job.seeds]
     tests, seeds = [split.test for split in job.splits], list(job.seeds)
-    return PlannedJob(job.model, column(job), job.entry.key, tests, points, orders, job.minimised, seeds)
+    return PlannedJob(job.model, column(job), job.embedding, tests, points, orders, job.minimised, seeds)
 
 
 def prepare(options: RunOptions) -> Session:

@@ -56,6 +56,7 @@ def write_provenance(session: Session) -> None:
                 "directory": str(job.task.path.resolve()),
                 "synthetic": job.task.metadata.synthetic,
                 "embedding_time": _embedding_time(job),
+                "entry": job.entry.key,
                 **job.entry.identity,
             }
             for job in session.jobs

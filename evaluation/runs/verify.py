@@ -30,10 +30,11 @@ from evaluation.models.spec import ModelSpec
 from evaluation.probes.config import config_of
 from evaluation.probes.presets import Preset
 from evaluation.probes.splits import Split
+from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import FitKey, FitRecord, Ledger
 from evaluation.results.reading import Frame, read_frame
 from evaluation.results.run_file import LEDGER_FILE, read_run_file
-from evaluation.runs.job import Job, SeededFit
+from evaluation.runs.job import Job, SeededFit, embedding_digest
 from evaluation.runs.recheck import Finding, check_entry, check_scores
 from evaluation.runs.train_job import Resources, run_job
 from tasks import TaskError, read_labels, read_task, task_digest
@@ -41,7 +42,9 @@ from tasks import TaskError, read_labels, read_task, task_digest
 MAX_BYTES = 1.5e9
 """Memory of the networks that train together, as in a run; on a CPU no result depends on it."""
 
-_OWN = ("model", "label", "budget", "directory", "synthetic", "embedding_time")
+OTHERS = "they, or the labels, are others than those of the run's fits"
+
+_OWN = ("model", "label", "budget", "directory", "synthetic", "embedding_time", "entry")
 """What run.json says of a job besides the identity of its embeddings."""
 
 Say = Callable[[str], None]
@@ -60,11 +63,11 @@ def check_hashes(directory: Path) -> Iterator[Finding]:
     checked = set()
     for job, planned in zip(run["jobs"], frame.jobs, strict=True):
         entry, name = _entry(run, job), f"{job['model']} on {job['task']}"
-        if entry.key != planned.embedding:
+        if entry.key != job.get("entry", planned.embedding):
             yield Finding("differs", f"{name}: run.json's identity of the embeddings has another key")
-        elif entry.key not in checked:
-            checked.add(entry.key)
-            yield _check_store(name, entry, job)
+        elif (entry.key, planned.embedding) not in checked:
+            checked.add((entry.key, planned.embedding))
+            yield _check_store(name, entry, job, planned)
 
 
 def _check_model(model: Mapping[str, Any]) -> Finding:
@@ -86,11 +89,16 @@ def _check_task(job: Mapping[str, Any]) -> Finding:
     return _compare(what, "content", job["task_digest"], digest)
 
 
-def _check_store(name: str, entry: StoreEntry, job: Mapping[str, Any]) -> Finding:
+def _check_store(name: str, entry: StoreEntry, job: Mapping[str, Any], planned: PlannedJob) -> Finding:
+    """Compare the arrays with what was stored, and all of them with what the run's fits are known by."""
     try:
-        return check_entry(name, entry, read_labels(job["directory"]).metadata.splits)
+        task = read_labels(job["directory"])
     except (TaskError, OSError) as error:
         return Finding("not checked", f"embeddings of {name}: {error}")
+    found = check_entry(name, entry, task.metadata.splits)
+    if found.state == "equal" and embedding_digest(entry, task) != planned.embedding:
+        return Finding("differs", f"embeddings of {name}: {OTHERS}")
+    return found
 
 
 def _compare(what: str, name: str, before: str, now: str) -> Finding:
@@ -124,7 +132,8 @@ def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Itera
     Of a fit of this machine every number must be equal, epochs included; of another, validation and primary
     score may differ as the module says.
     """
-    run, ledger = read_run_file(directory), Ledger(directory / LEDGER_FILE)
+    run, frame = read_run_file(directory), read_frame(directory)
+    ledger = Ledger(directory / LEDGER_FILE)
     for place, keys in chosen.items():
         fields = run["jobs"][place]
         name = f"{fields['model']} on {fields['label']}"
@@ -134,6 +143,8 @@ def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Itera
         for (part, elsewhere, threads), alike in sorted(kinds.items()):
             try:
                 job = _job(run, fields, part, alike)
+                if job.embedding != frame.jobs[place].embedding:
+                    raise EvaluationError(OTHERS)
                 tolerance = _tolerance(job) if elsewhere else 0.0
                 for record in _trained(job, torch_device(run["hardware"]["device"]), threads):
                     yield _compare_fit(name, ledger[record.key], record, tolerance)

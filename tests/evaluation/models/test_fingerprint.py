@@ -65,10 +65,12 @@ def test_code_that_the_module_uses_matters_and_its_neighbours_do_not(
 ) -> None:
     before = fingerprint(module)
     for file in does_not:
-        (project / file).write_text((project / file).read_text() + "\n# changed")
+        (project / file).write_text((project / file).read_text() + "\nCHANGED = 1")
         assert fingerprint(module) == before, file
     for file in matters:
-        (project / file).write_text((project / file).read_text() + "\n# changed")
+        (project / file).write_text("# Changed.\n" + (project / file).read_text() + "\n\n\n'A remark.'")
+        assert fingerprint(module) == before, "words and formatting do not"
+        (project / file).write_text((project / file).read_text() + "\nCHANGED = 1")
         after = fingerprint(module)
         assert after != before, file
         before = after
@@ -92,12 +94,14 @@ def test_our_own_modules_do_not_depend_on_commands_and_other_baselines() -> None
     module = importlib.import_module("hear_mwmae.mw_mae_t")
     names = {path.name for path in own_sources(module)}
     assert {"mw_mae_t.py", "embedding.py", "encoder.py", "frontend.py"} <= names
-    assert not {"cli.py", "bench.py", "mae_b.py"} & names
+    assert not {"embed_files.py", "mae_b.py", "random_init.py"} & names
 
 
 def test_models_on_our_front_end_depend_on_it() -> None:
     module = importlib.import_module("hear_mwmae.log_mel")
-    assert {"log_mel.py", "frontend.py"} <= {path.name for path in own_sources(module)}
+    names = {path.name for path in own_sources(module)}
+    assert {"log_mel.py", "frontend.py"} <= names
+    assert not {"convert.py", "embedding.py", "weights.py"} & names, "it has no weights"
     module = importlib.import_module("hear_mwmae.random_init")
     assert {"random_init.py", "embedding.py", "encoder.py"} <= {path.name for path in own_sources(module)}
 
@@ -131,7 +135,41 @@ def test_imports_under_a_condition_are_followed_without_importing(project: Path)
     before = fingerprint("plain_model")
     assert "plain_lazy" not in sys.modules
     for name in ("plain_helper.py", "plain_lazy/inner.py", "plain_other_python.py"):
-        (project / name).write_text((project / name).read_text() + "\n# changed")
+        (project / name).write_text((project / name).read_text() + "\nCHANGED = 1")
         after = fingerprint("plain_model")
         assert after != before, name
         before = after
+
+
+LAZY = """
+from importlib import import_module
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from a_package.inner.net import FACTOR
+    from a_package.other import OTHER
+
+
+def __getattr__(name):
+    home = {"FACTOR": "a_package.inner.net", "OTHER": "a_package.other"}
+    if name not in home:
+        raise AttributeError(name)
+    return getattr(import_module(home[name]), name)
+"""
+
+
+def test_what_a_package_loads_lazily_counts_for_whoever_takes_it(project: Path) -> None:
+    """PEP 562: the package's file states its parts for type checkers only."""
+    package = project / "a_package"
+    (package / "__init__.py").write_text(LAZY)
+    (package / "other.py").write_text("OTHER = 1")
+    (package / "model.py").write_text(MODULE.format(imports="from a_package import FACTOR"))
+    (package / "whole.py").write_text(
+        MODULE.format(imports="import a_package").replace("* F", "* a_package.F")
+    )
+
+    def names(module: str) -> set[str]:
+        return {path.name for path in own_sources(importlib.import_module(module))}
+
+    assert names("a_package.model") == {"__init__.py", "net.py", "model.py"}
+    assert names("a_package.whole") == {"__init__.py", "net.py", "other.py", "whole.py"}

@@ -104,11 +104,11 @@ def test_every_layer_is_a_row_of_the_table(tmp_path: Path, capsys: pytest.Captur
     assert "embedded: 1 of 1 tasks; fits done: 2 of 2" in capsys.readouterr().out
     assert list(scores(tmp_path / "default")) == [(labels("third")[0], "tiny-v1-full")]
     assert main(line(tmp_path)) == 0, "the module as it is"
-    whole, last = (
-        [fit["scores"] for fit in ledger_lines(tmp_path / "default") if fit["model"] == model]
-        for model in ("layered", labels("third")[0])
-    )
-    assert whole == last
+    assert list(scores(tmp_path / "default")) == [("layered", "tiny-v1-full")]
+    whole = scores(tmp_path / "default")["layered", "tiny-v1-full"]
+    assert whole == found[labels("third")[0], "tiny-v1-full"]
+    fits = [fit["model"] for fit in ledger_lines(tmp_path / "default")]
+    assert len(fits) == 2 * 4, "the same embeddings have the same fits"
 
 
 def test_the_last_layer_of_hear_mwmae_is_what_it_gives_by_itself(tmp_path: Path) -> None:

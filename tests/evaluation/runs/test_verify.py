@@ -197,9 +197,10 @@ def test_changed_labels_and_weights_are_found(
     (run / "run.json").write_text(json.dumps(content))
     assert main([str(run), "--fits", "0"]) == 1
     differing = [text for text in capsys.readouterr().out.splitlines() if text.startswith("  differs")]
-    assert len(differing) == 2
+    assert len(differing) == 3
     assert "model frame_energy: fingerprint was 000000000000 and is" in differing[0]
     assert "task tiny-v1-full at 16000 Hz: content was" in differing[1]
+    assert "embeddings of frame_energy on tiny-v1-full: they, or the labels, are others" in differing[2]
 
 
 def test_an_altered_identity_of_the_embeddings_is_found(run: Path, capsys: pytest.CaptureFixture) -> None:
