@@ -11,7 +11,8 @@ from typing import TYPE_CHECKING, Any
 from evaluation.embedding.cache import writable_cache
 from evaluation.errors import EvaluationError
 from evaluation.files import cache_directory
-from evaluation.models.spec import ModelSpec, model_of
+from evaluation.models.parse import model_of
+from evaluation.models.spec import ModelSpec
 from evaluation.models.systems import DEFAULT_MODELS, expand
 from evaluation.probes.config import Head
 from evaluation.report.finish import finish

@@ -13,7 +13,8 @@ from evaluation.errors import EvaluationError
 from evaluation.files import cache_directory
 from evaluation.heareval.files import find_trees
 from evaluation.heareval.importing import import_tree
-from evaluation.models.spec import ModelSpec, parse_model
+from evaluation.models.parse import parse_model
+from evaluation.models.spec import ModelSpec
 from evaluation.models.systems import DEFAULT_MODELS, expand
 from evaluation.results.failure import Failure
 from evaluation.runs.notes import short_name_of

@@ -6,7 +6,6 @@ from datetime import timedelta
 from pathlib import Path
 
 from evaluation.cli.command import run_command
-from evaluation.results.names import model_names
 from evaluation.results.run_file import run_directory
 from evaluation.runs.status import RunStatus, run_status
 from tasks.names import printable
@@ -17,8 +16,7 @@ def status_text(status: RunStatus) -> str:
     models = list(dict.fromkeys(job.model for job in status.jobs))
     tasks = list(dict.fromkeys((job.task, job.short) for job in status.jobs))
     cells = {(job.model, job.task): job.cell for job in status.jobs}
-    names = model_names(models)
-    rows = [["", *(names[model] for model in models)]]
+    rows = [["", *(status.names[model] for model in models)]]
     rows += [[short, *(cells.get((model, task), "-") for model in models)] for task, short in tasks]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]

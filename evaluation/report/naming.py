@@ -4,7 +4,7 @@ import itertools
 from collections.abc import Callable, Sequence
 
 from evaluation.metrics.table import shown
-from evaluation.results.names import cut, model_names
+from evaluation.results.names import Specs, cut, model_names
 from evaluation.results.score_table import SYNTHETIC, Column, ScoreTable
 from tasks.names import printable
 
@@ -15,9 +15,9 @@ MAX_TITLE = 20
 DAGGERS = ("†", "‡", "§", "¶")
 
 
-def short_names(labels: Sequence[str], *, longest: int = MAX_NAME) -> dict[str, str]:
+def short_names(specs: Specs, *, longest: int = MAX_NAME) -> dict[str, str]:
     """Return the models' names as tables have them; what is longer than `longest` loses its middle."""
-    return cut(model_names(labels), longest)
+    return cut(model_names(specs), longest)
 
 
 class Naming:
@@ -28,7 +28,7 @@ class Naming:
 
     def __init__(self, results: ScoreTable):
         self._results = results
-        self._names = short_names(results.models)
+        self._names = cut(results.names, MAX_NAME)
         self._titles = cut(results.titles, MAX_TITLE)
         marks = list(dict.fromkeys(results.marks.values()))
         self._symbols = {

@@ -75,8 +75,8 @@ def counterparts(results: ScoreTable, given: Mapping[str, str], table: Published
         if row not in rows:
             raise EvaluationError(f"--row: Table 1 has no row {row!r}; it has: {', '.join(sorted(rows))}")
     by_module = {system.module: system.row for system in SYSTEMS if system.row in rows}
-    plain = [m for m in results.models if m not in results.marks and not m.endswith("]")]
-    modules = {model: model.partition("@")[0] for model in plain}
+    plain = {m: results.spec(m) for m in results.models if m not in results.marks}
+    modules = {model: spec.module for model, spec in plain.items() if not spec.settings}
     found = {model: by_module[module] for model, module in modules.items() if module in by_module}
     return {**found, **given}
 

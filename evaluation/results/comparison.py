@@ -287,8 +287,8 @@ def _notes(results: ScoreTable, ranked: Sequence[str], clips: Sequence[ClipInter
         yield "With one seed there is no interval over seeds and no smallest difference."
     if not clips:
         yield (
-            "No interval over test clips: predictions are not saved (--save-predictions), or the scores are not "
-            "resampled (accuracies and mAP are)."
+            "No interval over test clips: predictions are not saved (--save-predictions), or the scores are "
+            "not resampled (accuracies and mAP are)."
         )
 
 

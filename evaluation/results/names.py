@@ -3,28 +3,41 @@
 They are short, can be printed, and are different from each other to the eye too.
 """
 
-import functools
 import re
 import unicodedata
 from collections import Counter
 from collections.abc import Callable, Mapping, Sequence
 
+from evaluation.models.spec import ModelSpec
 from tasks.names import printable
 
 Form = Callable[[str], str]
+Specs = Mapping[str, ModelSpec]
+"""What each model is, by its label."""
 
 FOLDERS = 4
 """Most folders of a file of weights in a name."""
 
 
-def model_names(labels: Sequence[str]) -> dict[str, str]:
+def model_names(specs: Specs) -> dict[str, str]:
     """Return the name of every model, by its label.
 
     `package.module@path/weights.pt[option=1]` becomes `module`, or as much more of it as tells it apart
     from the others: with its options, its weights' name, their folders too, all of it.
     """
-    folders = (functools.partial(_whole_tail, folders=number) for number in range(FOLDERS + 1))
-    return distinct(labels, (_module, _module_options, _module_weights, *folders, str))
+
+    def module(label: str) -> str:
+        return specs[label].module.split(".")[-1] or label
+
+    def weighted(label: str, folders: int = 0) -> str:
+        stem = _stem(specs[label].weights, folders)
+        return module(label) + (f"@{stem}" if stem else "")
+
+    def whole(folders: int) -> Form:
+        return lambda label: weighted(label, folders) + specs[label].settings
+
+    forms = (module, lambda label: module(label) + specs[label].settings, weighted)
+    return distinct(list(specs), (*forms, *map(whole, range(FOLDERS + 1)), str))
 
 
 def task_titles(shorts: Mapping[str, str]) -> dict[str, str]:
@@ -73,30 +86,7 @@ def _without_middle(name: str, longest: int) -> str:
     return f"{name[:head]}…{name[len(name) - (longest - 1 - head) :]}"
 
 
-def _parts(label: str) -> tuple[str, str, str]:
-    """Return module, weights' path and options of a model's label."""
-    match = re.fullmatch(r"([^@\[]*)(?:@([^\[]*))?(\[.*\])?", label, re.DOTALL)
-    return (match[1], match[2] or "", match[3] or "") if match else (label, "", "")
-
-
 def _stem(weights: str, folders: int = 0) -> str:
     """Return the name of a file of weights without its ending, after so many of its folders."""
     parts = re.split(r"[/\\]", weights)
     return re.sub(r"\.[A-Za-z]\w*$", "", "/".join(parts[-1 - folders :]))
-
-
-def _module(label: str) -> str:
-    return _parts(label)[0].split(".")[-1] or label
-
-
-def _module_options(label: str) -> str:
-    return _module(label) + _parts(label)[2]
-
-
-def _module_weights(label: str, folders: int = 0) -> str:
-    stem = _stem(_parts(label)[1], folders)
-    return _module(label) + (f"@{stem}" if stem else "")
-
-
-def _whole_tail(label: str, folders: int) -> str:
-    return _module_weights(label, folders) + _parts(label)[2]

@@ -12,6 +12,7 @@ from typing import Any
 import numpy as np
 
 from evaluation.errors import EvaluationError
+from evaluation.models.spec import ModelSpec
 from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import Ledger
 from evaluation.results.run_file import LEDGER_FILE, RUN_FILE, not_a_run, read_run_file
@@ -41,7 +42,7 @@ class Frame:
         return asdict(self)
 
 
-def assemble(frame: Frame, ledger: Ledger) -> ScoreTable:
+def assemble(frame: Frame, ledger: Ledger, specs: Mapping[str, ModelSpec]) -> ScoreTable:
     """Return what is finished, ready for the tables."""
     scores: dict[str, dict[str, list[float]]] = {}
     fits = []
@@ -77,6 +78,7 @@ def assemble(frame: Frame, ledger: Ledger) -> ScoreTable:
         fingerprints=dict(frame.fingerprints),
         digests={(task, rate): digest for task, rate, digest in frame.digests},
         synthetic=frame.synthetic,
+        specs=specs,
     )
 
 
@@ -85,7 +87,16 @@ def read_run(directory: Path) -> ScoreTable:
 
     Raises EvaluationError, naming the file, when it is no run's directory or a file in it is damaged.
     """
-    return assemble(read_frame(directory), Ledger(directory / LEDGER_FILE))
+    specs = model_specs(read_run_file(directory))
+    return assemble(read_frame(directory), Ledger(directory / LEDGER_FILE), specs)
+
+
+def model_specs(run: Mapping[str, Any]) -> dict[str, ModelSpec]:
+    """Return what the models of a run.json are, by their labels."""
+    return {
+        model["label"]: ModelSpec(model["module"], model["weights"], model["options"], model.get("layer", ""))
+        for model in run["models"]
+    }
 
 
 FRAME_SHAPE = {
@@ -183,6 +194,7 @@ def _pair(one: ScoreTable, two: ScoreTable) -> ScoreTable:
         fingerprints={**one.fingerprints, **two.fingerprints},
         digests={**one.digests, **two.digests},
         synthetic=one.synthetic,
+        specs={**one.specs, **two.specs},
     )
 
 

@@ -51,6 +51,7 @@ RUN_SHAPE = {
             "module": str,
             "weights": str,
             "options": {str: object},
+            "layer?": str,
             "fingerprint": (str, None),
             "pretrained": bool,
             "parameters": (int, None),

@@ -5,6 +5,7 @@ from dataclasses import dataclass, field
 from functools import cached_property
 
 from evaluation.metrics.table import shown
+from evaluation.models.spec import ModelSpec
 from evaluation.results.ledger import FitRecord
 from evaluation.results.names import model_names, task_titles
 from evaluation.statistics.intervals import Interval, t_interval
@@ -64,7 +65,7 @@ class ScoreTable:
     model to what every table must say of it ("random init"). `notes` are sentences printed with every table;
     `fits` is what the scores are made of. `protocol` names the preset and head, `fingerprints` maps a model
     to the hash of what it answers, and `digests` a task and sample rate to the hash of the task's content.
-    `synthetic` says that the tasks are sample tasks.
+    `synthetic` says that the tasks are sample tasks, `specs` maps a model to what it is.
     """
 
     models: Sequence[str]
@@ -77,6 +78,11 @@ class ScoreTable:
     fingerprints: Mapping[str, str | None] = field(default_factory=dict)
     digests: Mapping[tuple[str, int], str] = field(default_factory=dict)
     synthetic: bool = False
+    specs: Mapping[str, ModelSpec] = field(default_factory=dict)
+
+    def spec(self, model: str) -> ModelSpec:
+        """Return what a model is; of one that nothing is known of, a module with the label for a name."""
+        return self.specs.get(model) or ModelSpec(model)
 
     @property
     def averaged(self) -> list[Column]:
@@ -87,7 +93,7 @@ class ScoreTable:
     @cached_property
     def names(self) -> dict[str, str]:
         """The models' names as every table and figure shows them, by their labels."""
-        return model_names(self.models)
+        return model_names({model: self.spec(model) for model in self.models})
 
     @cached_property
     def titles(self) -> dict[str, str]:

@@ -64,7 +64,8 @@ class Session:
 
     def results(self) -> ScoreTable:
         """Return what is finished, ready for the tables."""
-        return assemble(self.frame(), self.ledger)
+        specs = {card.spec.label: card.spec for card in self.cards}
+        return assemble(self.frame(), self.ledger, specs)
 
     def frame(self) -> Frame:
         """Return what the tables need beside the ledger."""

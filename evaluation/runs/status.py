@@ -7,11 +7,12 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from evaluation.models.spec import ModelSpec
 from evaluation.results.failure import Failure, read_failures, task_label
 from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import FitKey, Ledger
-from evaluation.results.names import task_titles
-from evaluation.results.reading import read_frame
+from evaluation.results.names import model_names, task_titles
+from evaluation.results.reading import model_specs, read_frame
 from evaluation.results.run_file import LEDGER_FILE, read_run_file
 
 
@@ -42,11 +43,13 @@ class JobStatus:
 
 @dataclass(frozen=True)
 class RunStatus:
-    """All jobs of the last command; `failures` are those that belong to no job of it."""
+    """All jobs of the last command; `failures` are those that belong to no job of it, `names` the
+    models' short ones by their labels."""
 
     jobs: Sequence[JobStatus]
     failures: Sequence[Failure]
     last_finished: str
+    names: Mapping[str, str]
 
     @property
     def complete(self) -> bool:
@@ -79,9 +82,11 @@ def run_status(directory: Path) -> RunStatus:
                 failure=of_job.get((job.model, job.column.task)),
             )
         )
+    specs = model_specs(run)
+    names = model_names({job.model: specs.get(job.model) or ModelSpec(job.model) for job in frame.jobs})
     known = {job.failure for job in jobs}
     last = max((record.finished for record in ledger.records.values()), default="")
-    return RunStatus(jobs, [failure for failure in failures if failure not in known], last)
+    return RunStatus(jobs, [failure for failure in failures if failure not in known], last, names)
 
 
 class _Rates:

@@ -14,7 +14,7 @@ from evaluation.baselines.weights import ReleasedFile
 from evaluation.baselines.wrap import FrameModel, get_scene_embeddings, get_timestamp_embeddings
 from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel
-from evaluation.models.spec import parse_model
+from evaluation.models.parse import parse_model
 from hear_mwmae import UserError, log_mel, random_init
 
 

@@ -52,10 +52,11 @@ def write_figures(
     _check_matplotlib()
     from evaluation.report.figures.draw import draw_figures
     from evaluation.report.figures.style import drawing_style
-    from evaluation.report.naming import short_names
+    from evaluation.report.naming import MAX_NAME
+    from evaluation.results.names import cut
 
     with drawing_style():
-        return _write(draw_figures(results, costs or {}, ranks), directory, short_names(results.models))
+        return _write(draw_figures(results, costs or {}, ranks), directory, cut(results.names, MAX_NAME))
 
 
 def write_paper_figures(published: Path, directory: Path) -> list[Path]:

@@ -1,13 +1,13 @@
 """Scores as curves: over the share of training clips, over a model's layers, and over a paper's ablations."""
 
 import math
-import re
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from evaluation.models.spec import ModelSpec
 from evaluation.report.figures.style import (
     CHARACTER,
     LINE,
@@ -107,11 +107,14 @@ def _budget_panel(
 
 
 def layers(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
-    """Draw scores over the layers of models labelled `module[layer=NAME]`, in the order of the results."""
+    """Draw scores over layers, of models of which there are several, in the order of the results."""
     stacks: dict[str, dict[str, str]] = {}
+    bases: dict[str, ModelSpec] = {}
     for model in results.models:
-        if (found := split_layer(model)) is not None:
-            stacks.setdefault(found[0], {})[found[1]] = model
+        if (spec := results.spec(model)).layer:
+            whole = replace(spec, layer="")
+            bases[whole.label] = whole
+            stacks.setdefault(whole.label, {})[spec.layer] = model
     stacks = {base: stack for base, stack in stacks.items() if len(stack) > 1}
     if not stacks:
         return [LeftOut("layers", "Curves over layers need a model with at least two layers (--layers).")]
@@ -120,7 +123,7 @@ def layers(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
         "t-intervals over the classifier's seeds, cut at 0 and 100 %."
     )
     pages = [(base, part) for base in stacks for part in chunks(list(results.columns), MOST_PANELS)]
-    names = short_names(list(stacks))
+    names = short_names({base: bases[base] for base in stacks})
 
     def page(name: str, what: tuple[str, Sequence[Column]]) -> Drawing:
         base, columns = what
@@ -129,15 +132,6 @@ def layers(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
         return Drawing(name, caption, draw_panels(panels, naming.notes(list(stacks[base].values()))))
 
     return numbered("layers", pages, page)
-
-
-def split_layer(label: str) -> tuple[str, str] | None:
-    """Return label and layer of `module@weights[layer=NAME,option=1]`, None for a label without a layer."""
-    match = re.fullmatch(r"(.*)\[(?:(.*),)?layer=([^,\]]+)(?:,(.*))?\]", label)
-    if not match:
-        return None
-    options = ",".join(part for part in (match[2], match[4]) if part)
-    return match[1] + (f"[{options}]" if options else ""), match[3]
 
 
 def _layer_panel(

@@ -2,7 +2,7 @@
 
 from collections.abc import Mapping
 
-from evaluation.report.figures.curves import layers, low_data, split_layer
+from evaluation.report.figures.curves import layers, low_data
 from evaluation.report.figures.matrices import heat_map, task_correlation
 from evaluation.report.figures.pareto import ModelCost, against_parameters
 from evaluation.report.figures.ranks import critical_difference
@@ -23,7 +23,7 @@ def draw_figures(
     kinds = (bars, heat_map, seeds, task_correlation, low_data, layers)
     figures = [figure for kind in kinds for figure in kind(results, naming)]
     # Parameters are those of a whole model, not of the layers below one of its layers.
-    costs = {model: cost for model, cost in costs.items() if split_layer(model) is None}
+    costs = {model: cost for model, cost in costs.items() if not results.spec(model).layer}
     return [
         *figures,
         *against_parameters(results, naming, costs),

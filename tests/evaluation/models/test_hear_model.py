@@ -13,7 +13,8 @@ from paths import MODELS
 
 from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel
-from evaluation.models.spec import ModelSpec, parse_model
+from evaluation.models.parse import parse_model
+from evaluation.models.spec import ModelSpec
 
 
 @pytest.fixture(autouse=True)

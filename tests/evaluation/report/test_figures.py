@@ -13,9 +13,10 @@ from matplotlib.container import BarContainer, ErrorbarContainer
 from matplotlib.figure import Figure
 from matplotlib.text import Text
 from scipy import stats
+from specs import specs
 
 from evaluation.report.figures import write_figures
-from evaluation.report.figures.curves import base_task, layers, low_data, split_layer
+from evaluation.report.figures.curves import base_task, layers, low_data
 from evaluation.report.figures.draw import draw_figures
 from evaluation.report.figures.matrices import heat_map, spearman, task_correlation
 from evaluation.report.figures.pareto import ModelCost, Point, against_parameters, front, model_costs, spread
@@ -50,7 +51,8 @@ def results_of(n_models: int, n_tasks: int, n_seeds: int = 3, **changes) -> Scor
         for i, model in enumerate(models)
     }
     marks = {models[-1]: "random init"}
-    return replace(ScoreTable(models, columns, scores, marks, ["Preset quick."], synthetic=True), **changes)
+    made = ScoreTable(models, columns, scores, marks, ["Preset quick."], synthetic=True)
+    return replace(made, **{"specs": specs(changes.get("models", models)), **changes})
 
 
 def drawn(figures: Sequence[Drawing | LeftOut]) -> Drawing:
@@ -270,27 +272,13 @@ def test_layers_are_drawn_in_their_order() -> None:
     column = Column("esc50", "top1_acc", "ESC-50")
     scores = {model: {"esc50": [0.1 * i, 0.1 * i]} for i, model in enumerate(models, 1)}
     marks = dict.fromkeys(models, "random init")
-    results = ScoreTable(["hear.naive", *models], [column], scores, marks, [])
+    results = ScoreTable(["hear.naive", *models], [column], scores, marks, [], specs=specs(models))
     figure = drawn(layers(results, Naming(results))).figure
     line = figure.axes[0].containers[0].lines[0]
     np.testing.assert_allclose(line.get_ydata(orig=False), [10, 20, 30])
     assert figure.axes[0].containers[0].get_label() == "mae †"
     assert [label.get_text() for label in figure.axes[0].get_xticklabels()] == ["patch", "block10", "block2"]
     assert "--layers" in reason(layers(replace(results, models=["hear.naive"]), Naming(results)))
-
-
-@pytest.mark.parametrize(
-    ("label", "found"),
-    [
-        ("m[layer=b1]", ("m", "b1")),
-        ("m@w[1].pt[layer=b1,precision=bf16]", ("m@w[1].pt[precision=bf16]", "b1")),
-        ("m[a=1,layer=b.1]", ("m[a=1]", "b.1")),
-        ("m[a=1]", None),
-        ("m", None),
-    ],
-)
-def test_a_layer_is_read_from_the_label(label: str, found: tuple[str, str] | None) -> None:
-    assert split_layer(label) == found
 
 
 def test_the_front_is_what_nothing_beats() -> None:
@@ -333,7 +321,7 @@ def test_costs_that_are_nearly_the_same_are_not_drawn() -> None:
 
 
 def test_layers_have_no_parameters_of_their_own() -> None:
-    results = replace(results_of(3, 1), models=["m[layer=a]", "m[layer=b]", "m[layer=c]"], marks={})
+    results = results_of(3, 1, models=["m[layer=a]", "m[layer=b]", "m[layer=c]"], marks={})
     scores = {model: {"task0-sample": [0.1, 0.2]} for model in results.models}
     results = replace(results, scores=scores)
     names = {figure.name: figure for figure in draw_figures(results, costs_of(results), None)}
@@ -374,12 +362,12 @@ def test_the_rank_diagram_has_axis_groups_and_names() -> None:
 
 def test_short_names_stay_different() -> None:
     labels = ["a.net", "b.net", "c.net@/x/one.pt", "c.other[layer=b1]", "c.other[layer=b2]", "z" * 60]
-    names = short_names(labels)
+    names = short_names(specs(labels))
     assert names["c.other[layer=b1]"] == "other[layer=b1]"
     assert names["c.net@/x/one.pt"] == "net@one"
     assert names["a.net"] == "a.net"
     assert len(set(names.values())) == len(labels)
-    alike = short_names([f"{'x' * 40}{i}{'y' * 40}" for i in range(3)])
+    alike = short_names(specs(f"{'x' * 40}{i}{'y' * 40}" for i in range(3)))
     assert len(set(alike.values())) == 3
     assert max(map(len, alike.values())) <= 26
 

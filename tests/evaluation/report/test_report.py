@@ -10,6 +10,7 @@ import numpy as np
 import pytest
 from paths import MODELS
 from run_helpers import arguments
+from specs import specs
 from tiny_task import make_task
 
 from evaluation.cli.report import main
@@ -117,7 +118,7 @@ def test_modes_of_a_task_have_names_of_their_own(tmp_path: Path) -> None:
 def test_random_weights_and_other_layers_are_no_published_model() -> None:
     table = read_published(PUBLISHED, 1)
     models = ["hear_mwmae.mw_mae_b@w.safetensors", "hear_mwmae.mae_b", "hear_mwmae.mae_l_8l[layer=3]"]
-    made = run(models=models, marks={"hear_mwmae.mae_b": "random init"})
+    made = run(models=models, marks={"hear_mwmae.mae_b": "random init"}, specs=specs(models))
     assert counterparts(made, {}, table) == {models[0]: "MW-MAE-B-4x16-4l"}
     with pytest.raises(EvaluationError, match="has no row 'MAE'"):
         counterparts(made, {models[0]: "MAE"}, table)

@@ -1,5 +1,7 @@
 """Names of models and tasks are short, printable, and different from each other to the eye."""
 
+from specs import specs
+
 from evaluation.results.names import cut, looks, model_names, task_titles
 
 
@@ -13,17 +15,22 @@ def test_names_that_would_look_alike_are_told_apart() -> None:
         "m@x\u00a0y.pt",
         "m@a\n.pt",
     ]
-    names = model_names(labels)
+    names = model_names(specs(labels))
     assert len({looks(name) for name in names.values()}) == len(labels)
     assert all(name.replace("\u00a0", " ").isprintable() for name in names.values())
     assert len({looks(name) for name in cut(names, 6).values()}) == len(labels)
 
 
 def test_a_path_stands_in_a_name_only_where_it_must() -> None:
-    names = model_names(["lab.net@/data/one/last.pt", "lab.net@/data/two/last.pt", "other@/data/one/best.pt"])
+    names = model_names(
+        specs(["lab.net@/data/one/last.pt", "lab.net@/data/two/last.pt", "other@/data/one/best.pt"])
+    )
     assert names["other@/data/one/best.pt"] == "other"
     assert names["lab.net@/data/one/last.pt"] == "net@one/last"
-    assert model_names(["net@/x/a.pt", "net@/x/b.pt"]) == {"net@/x/a.pt": "net@a", "net@/x/b.pt": "net@b"}
+    assert model_names(specs(["net@/x/a.pt", "net@/x/b.pt"])) == {
+        "net@/x/a.pt": "net@a",
+        "net@/x/b.pt": "net@b",
+    }
 
 
 def test_two_tasks_of_one_short_name_are_told_apart() -> None:
@@ -36,4 +43,4 @@ def test_two_tasks_of_one_short_name_are_told_apart() -> None:
 
 def test_a_numbered_name_is_not_that_of_another() -> None:
     labels = ["a\x1b", "a\\x1b", "a\\x1b #1"]
-    assert len({looks(name) for name in model_names(labels).values()}) == 3
+    assert len({looks(name) for name in model_names(specs(labels)).values()}) == 3
