@@ -44,12 +44,6 @@ def _block(match: re.Match) -> str:
     return f"{start.strip()}{mark}\\" if mark[0].isdigit() else f"{start.strip()}\\{mark}"
 
 
-def plain(text: str) -> str:
-    """Return what Markdown made by `markdown` shows."""
-    text = re.sub(rf"\\([{_PUNCTUATION}])", r"\1", text)
-    return text.replace("&lt;", "<").replace("&amp;", "&")
-
-
 _LATEX = {
     "\\": r"\textbackslash{}",
     "~": r"\textasciitilde{}",

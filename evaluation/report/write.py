@@ -8,6 +8,7 @@ from evaluation.errors import EvaluationError
 from evaluation.files import write_atomically
 from evaluation.report.figures import write_figures, write_paper_figures
 from evaluation.report.figures.pareto import ModelCost, model_costs
+from evaluation.report.figures.saved import SavedFigure
 from evaluation.report.html.page import Section, write_html
 from evaluation.report.own_rows import own_tables, pool_and_scores
 from evaluation.report.paper import paper_summary, paper_tables
@@ -110,7 +111,7 @@ def _figures(
     comparison: Comparison,
     directory: Path,
     left_out: list[str],
-) -> list[Path]:
+) -> list[SavedFigure]:
     costs: dict[str, ModelCost] = {}
     for run in directories:
         costs |= model_costs(read_run_file(run))

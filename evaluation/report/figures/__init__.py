@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 from evaluation.errors import EvaluationError
 from evaluation.escape import markdown
 from evaluation.files import write_atomically
+from evaluation.report.figures.saved import SavedFigure
 from evaluation.results.comparison import Ranks
 from evaluation.results.score_table import ScoreTable
 
@@ -29,8 +30,8 @@ def write_figures(
     *,
     costs: Mapping[str, "ModelCost"] | None = None,
     ranks: Ranks | None = None,
-) -> list[Path]:
-    """Draw all figures of a run's results into `directory` and return the files' paths.
+) -> list[SavedFigure]:
+    """Draw all figures of a run's results into `directory` and return what was written.
 
     Parameters
     ----------
@@ -59,7 +60,7 @@ def write_figures(
         return _write(draw_figures(results, costs or {}, ranks), directory, cut(results.names, MAX_NAME))
 
 
-def write_paper_figures(published: Path, directory: Path) -> list[Path]:
+def write_paper_figures(published: Path, directory: Path) -> list[SavedFigure]:
     """Draw Figure 2 of the MW-MAE paper, and s(m) over parameters, from the CSVs in `published`.
 
     Raises EvaluationError when a table is missing or matplotlib is not installed.
@@ -79,14 +80,16 @@ def _check_matplotlib() -> None:
         raise EvaluationError("figures need matplotlib: pip install matplotlib") from error
 
 
-def _write(figures: Sequence["Drawing | LeftOut"], directory: Path, names: Mapping[str, str]) -> list[Path]:
+def _write(
+    figures: Sequence["Drawing | LeftOut"], directory: Path, names: Mapping[str, str]
+) -> list[SavedFigure]:
     from evaluation.report.figures.style import Drawing, save
 
     directory.mkdir(parents=True, exist_ok=True)
     _remove_earlier(directory)
-    paths = [path for figure in figures if isinstance(figure, Drawing) for path in save(figure, directory)]
+    saved = [save(figure, directory) for figure in figures if isinstance(figure, Drawing)]
     write_atomically(directory / CAPTIONS_FILE, captions(figures, names))
-    return paths
+    return saved
 
 
 def _remove_earlier(directory: Path) -> None:

@@ -16,6 +16,7 @@ from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
 
 from evaluation.files import write_atomically
+from evaluation.report.figures.saved import SavedFigure
 from tasks.names import printable
 
 ONE_COLUMN = 3.5
@@ -145,8 +146,8 @@ def line_style(number: int) -> dict[str, object]:
     }
 
 
-def save(drawing: Drawing, directory: Path) -> list[Path]:
-    """Write NAME.png (200 dpi) and NAME.svg, each whole or not at all, and return their paths.
+def save(drawing: Drawing, directory: Path) -> SavedFigure:
+    """Write NAME.png (200 dpi) and NAME.svg, each whole or not at all.
 
     The caption is in both files as their description. Equal drawings give equal bytes: no date, fixed
     names of SVG elements.
@@ -158,7 +159,9 @@ def save(drawing: Drawing, directory: Path) -> list[Path]:
     png, svg = io.BytesIO(), io.StringIO()
     figure.savefig(png, format="png", dpi=DPI, metadata={**about, "Software": None})
     figure.savefig(svg, format="svg", metadata={**about, "Date": None, "Creator": None})
-    paths = [directory / f"{drawing.name}.png", directory / f"{drawing.name}.svg"]
-    write_atomically(paths[0], png.getvalue())
-    write_atomically(paths[1], svg.getvalue())
-    return paths
+    saved = SavedFigure(
+        drawing.name, drawing.caption, directory / f"{drawing.name}.png", directory / f"{drawing.name}.svg"
+    )
+    write_atomically(saved.png, png.getvalue())
+    write_atomically(saved.svg, svg.getvalue())
+    return saved

@@ -16,10 +16,8 @@ from typing import Any
 from jinja2 import Environment, PackageLoader, StrictUndefined
 from markupsafe import Markup
 
-from evaluation.errors import EvaluationError
-from evaluation.escape import plain
 from evaluation.files import write_atomically
-from evaluation.report.figures import CAPTIONS_FILE
+from evaluation.report.figures.saved import SavedFigure
 from evaluation.report.html.classes import TaskClasses, class_views
 from evaluation.report.html.clips import AUDIO_BYTES, TaskClips, hardest_clips
 from evaluation.report.tables import all_notes, grid
@@ -93,7 +91,7 @@ def write_html(
     run_directories: Sequence[Path],
     directory: Path,
     *,
-    figures: Sequence[Path] = (),
+    figures: Sequence[SavedFigure] = (),
     statistics: Sequence[Section] = (),
     audio_bytes: int = AUDIO_BYTES,
 ) -> Path:
@@ -107,14 +105,13 @@ def write_html(
         The runs' folders, for run.json, details.jsonl and saved predictions; what is absent there is said
         on the page.
     figures
-        PNG and SVG files; of two with one name the SVG is taken unless it is very large. Captions come from
-        figures.md beside them.
+        What was drawn of them; the SVG is shown unless it is very large.
     statistics
         Further tables, in order.
     audio_bytes
         How much sound may be embedded in all.
 
-    Raises EvaluationError for a figure of another kind and a folder that holds no run.
+    Raises EvaluationError for a folder that holds no run.
     """
     runs = {path: read_run_file(path) for path in run_directories}
     jobs = [job for run in runs.values() for job in run["jobs"]]
@@ -125,7 +122,7 @@ def write_html(
         table=_main_table(results),
         best=_best(results),
         statistics=statistics,
-        figures=_figures(figures),
+        figures=[_figure(saved) for saved in figures],
         classes=class_views(results, run_directories),
         clips=clips,
         provenance=[_provenance(path, run, results) for path, run in runs.items()],
@@ -199,31 +196,12 @@ def _best(results: ScoreTable) -> set[tuple[str, int]]:
     return best
 
 
-def _figures(paths: Sequence[Path]) -> list[Figure]:
-    """Return one picture for every name, in the order given."""
-    found: dict[tuple[Path, str], dict[str, Path]] = {}
-    for path in paths:
-        if path.suffix not in _MEDIA:
-            raise EvaluationError(f"{path} is no figure for the page; give .svg or .png files")
-        found.setdefault((path.parent, path.stem), {})[path.suffix] = path
-    return [_figure(kinds) for kinds in found.values()]
-
-
-def _figure(kinds: Mapping[str, Path]) -> Figure:
-    path = kinds.get(".svg") or kinds[".png"]
-    if path.suffix == ".svg" and ".png" in kinds and path.stat().st_size > SVG_BYTES:
-        path = kinds[".png"]
+def _figure(saved: SavedFigure) -> Figure:
+    """Return a figure as the page shows it: its SVG, or where that is very large its PNG."""
+    path = saved.png if saved.svg.stat().st_size > SVG_BYTES else saved.svg
     content = base64.b64encode(path.read_bytes()).decode()
-    name = path.stem.replace("_", " ").capitalize()
-    return Figure(name, _caption(path), f"data:{_MEDIA[path.suffix]};base64,{content}")
-
-
-def _caption(path: Path) -> str:
-    """Return what the captions' file says after the picture, "" where it says nothing."""
-    captions = path.with_name(CAPTIONS_FILE)
-    text = captions.read_text(encoding="utf-8") if captions.exists() else ""
-    found = re.search(rf"!\[{re.escape(path.stem)}\]\(.*\)\s+(.+)", text)
-    return plain(found[1]) if found else ""
+    name = saved.name.replace("_", " ").capitalize()
+    return Figure(name, saved.caption, f"data:{_MEDIA[path.suffix]};base64,{content}")
 
 
 def _provenance(path: Path, run: Mapping[str, Any], results: ScoreTable) -> Provenance:

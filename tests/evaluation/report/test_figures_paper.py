@@ -66,12 +66,10 @@ def test_parameters_are_table_6() -> None:
 
 
 def test_files_are_written_and_missing_tables_named(tmp_path: Path) -> None:
-    paths = write_paper_figures(published_directory(), tmp_path / "out")
-    assert [path.name for path in paths] == [
-        "figure_2.png",
-        "figure_2.svg",
-        "table_6_parameters.png",
-        "table_6_parameters.svg",
+    saved = write_paper_figures(published_directory(), tmp_path / "out")
+    assert [(one.png.name, one.svg.name) for one in saved] == [
+        ("figure_2.png", "figure_2.svg"),
+        ("table_6_parameters.png", "table_6_parameters.svg"),
     ]
     with pytest.raises(EvaluationError, match=r"table7\.csv"):
         write_paper_figures(tmp_path, tmp_path / "other")
