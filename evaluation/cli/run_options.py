@@ -17,7 +17,7 @@ from evaluation.models.parse import parse_model
 from evaluation.models.spec import ModelSpec
 from evaluation.models.systems import DEFAULT_MODELS, expand
 from evaluation.results.failure import Failure
-from evaluation.runs.notes import short_name_of
+from evaluation.runs.columns import short_name_of
 from evaluation.runs.options import (
     RunOptions,
     checked_budgets,

@@ -1,4 +1,4 @@
-"""Which fits of a model on a task count."""
+"""The one rule of which fits of a model on a task there are, and which of them count."""
 
 from collections.abc import Sequence
 from dataclasses import dataclass
@@ -39,18 +39,18 @@ class PlannedJob:
         """Return the ledger's name of one fit."""
         return FitKey(self.embedding, test, point, seed, self.column.budget)
 
-    def planned(self, ledger: Ledger) -> set[FitKey]:
+    def done(self, ledger: Ledger) -> set[FitKey]:
         """Return the fits of this job that the ledger holds."""
         keys = {
             self.key(self.tests[0], self.points[index], seed)
             for seed, order in self.ordered()
             for index in order
         }
-        chosen = zip(self.ordered(), self._chosen(ledger), strict=True)
+        chosen = zip(self.ordered(), self.chosen(ledger), strict=True)
         keys |= {self.key(test, at, seed) for (seed, _), at in chosen if at for test in self.tests[1:]}
         return {key for key in keys if key in ledger}
 
-    def _chosen(self, ledger: Ledger) -> list[str | None]:
+    def chosen(self, ledger: Ledger) -> list[str | None]:
         """Return every seed's best grid point on the first part; None while its grid is not finished."""
         best = []
         for seed, order in self.ordered():
@@ -63,7 +63,7 @@ class PlannedJob:
 
     def seed_records(self, ledger: Ledger) -> list[list[FitRecord]] | None:
         """Return, per seed, the fit that counts on every part; None while any is missing."""
-        chosen = self._chosen(ledger)
+        chosen = self.chosen(ledger)
         if None in chosen:
             return None
         seeds = [seed for seed, _ in self.ordered()]

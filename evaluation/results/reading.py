@@ -60,7 +60,7 @@ def assemble(frame: Frame, ledger: Ledger, specs: Mapping[str, ModelSpec]) -> Sc
             pairs = zip(job.ordered(), seeds, strict=True)
             fits += [SeedFits(job.model, task, seed, folds) for (seed, _), folds in pairs]
     notes = list(frame.notes)
-    others = len(ledger.records) - len(set().union(*(job.planned(ledger) for job in frame.jobs)))
+    others = len(ledger.records) - len(set().union(*(job.done(ledger) for job in frame.jobs)))
     if others:
         notes.append(
             f"This run's ledger also holds {others} fits of other models, tasks, seeds or presets, not "

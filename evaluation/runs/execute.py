@@ -17,9 +17,9 @@ from evaluation.models.loading import changed_sentence
 from evaluation.models.marks import differing_file
 from evaluation.progress import progress_bar, say
 from evaluation.results.failure import Failure, Stage
+from evaluation.runs.columns import short_name
 from evaluation.runs.job import Job
 from evaluation.runs.missing import bytes_needed, waiting_by_task
-from evaluation.runs.notes import column, short_name
 from evaluation.runs.plan import ModelCard, Session
 from evaluation.runs.record import origin, write_provenance
 from evaluation.runs.train_job import Resources, run_job
@@ -121,7 +121,7 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
     if not missing and not unsaved:
         return
     layout = "{desc}: {percentage:3.0f}% |{bar}| {n:.1f}/{total:.0f} fits [{elapsed}<{remaining}{postfix}]"
-    title = f"train {position} {column(job).short}"
+    title = f"train {position} {job.column.short}"
     with progress_bar(total=missing, desc=title, bar_format=layout) as bar:
 
         def on(fits: float, what: str) -> None:
@@ -130,8 +130,8 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
 
         run_job(job, session.ledger, resources, on)
     seeds = job.seed_scores(session.ledger)
-    mean = sum(column(job).scale(score) for score in seeds) / len(seeds)
-    say(f"{job.model}  {column(job).short}  {job.primary} {mean:.1f}")
+    mean = sum(job.column.scale(score) for score in seeds) / len(seeds)
+    say(f"{job.model}  {job.column.short}  {job.primary} {mean:.1f}")
     if sentence := job.chance_sentence(session.ledger):
         say(f"warning: {sentence}")
 

@@ -4,7 +4,7 @@ import functools
 import hashlib
 import json
 from collections.abc import Iterable, Sequence
-from dataclasses import asdict, dataclass
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 
 import numpy as np
@@ -15,15 +15,17 @@ from evaluation.probes.config import Config, config_key
 from evaluation.probes.presets import Preset
 from evaluation.probes.splits import (
     Split,
-    best_config,
     is_minimised,
     monitored_score,
     primary_score,
     task_splits,
 )
 from evaluation.results.failure import task_label
+from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import FitKey, FitRecord, Ledger
 from evaluation.results.predictions import prediction_path
+from evaluation.results.score_table import Column
+from evaluation.runs.columns import column
 from tasks import Task
 
 SeededFit = tuple[int, Config]
@@ -101,9 +103,28 @@ class Job:
         return is_minimised(self.task.metadata)
 
     @property
+    def column(self) -> Column:
+        """The table's column that it fills."""
+        return column(self.task, self.budget)
+
+    @property
+    def planned(self) -> PlannedJob:
+        """What run.json says of it: which fits there are, by the embeddings as they are now."""
+        return replace(self._planned, embedding=self.embedding)
+
+    @functools.cached_property
+    def _planned(self) -> PlannedJob:
+        points = [config_key(config) for config in self.preset.grid]
+        orders = [[points.index(config_key(one)) for one in self.preset.order(seed)] for seed in self.seeds]
+        tests = [split.test for split in self.splits]
+        return PlannedJob(
+            self.model, self.column, "", tests, points, orders, self.minimised, list(self.seeds)
+        )
+
+    @property
     def n_fits(self) -> int:
         """How many classifiers the whole job trains."""
-        return len(self.seeds) * (self.preset.n_points + len(self.splits) - 1)
+        return self._planned.n_fits
 
     def grid_fits(self) -> list[SeededFit]:
         """Return what is trained on the first split: for every seed its points of the grid."""
@@ -112,34 +133,21 @@ class Job:
 
     def key(self, split: Split, fit: SeededFit) -> FitKey:
         """Return the ledger's name of one fit."""
-        return FitKey(self.embedding, split.test, config_key(fit[1]), fit[0], self.budget)
+        return self.planned.key(split.test, config_key(fit[1]), fit[0])
 
     def chosen(self, ledger: Ledger) -> list[SeededFit]:
         """Return the best grid point on the first split of every seed whose grid is finished."""
-        if not self.embedding:
-            return []
-        first, best = self.splits[0], []
-        for seed in self.seeds:
-            order = self.preset.order(seed)
-            keys = {config: self.key(first, (seed, config)) for config in order}
-            if all(key in ledger for key in keys.values()):
-                scores = {config: ledger[key].validation_score for config, key in keys.items()}
-                best.append((seed, best_config(order, scores, minimise=self.minimised)))
-        return best
+        configs = {config_key(config): config for config in self.preset.grid}
+        best = zip(self.seeds, self.planned.chosen(ledger), strict=True)
+        return [(seed, configs[point]) for seed, point in best if point is not None]
 
     def n_done(self, ledger: Ledger) -> int:
         """Return how many of the job's fits the ledger holds."""
-        if not self.embedding:
-            return 0
-        done = sum(self.key(self.splits[0], fit) in ledger for fit in self.grid_fits())
-        chosen = self.chosen(ledger)
-        return done + sum(self.key(split, fit) in ledger for split in self.splits[1:] for fit in chosen)
+        return len(self.planned.done(ledger))
 
     def seed_records(self, ledger: Ledger) -> list[list[FitRecord]] | None:
         """Return, per seed, the fit that counts on every split; None while fits are missing."""
-        if self.n_done(ledger) < self.n_fits:
-            return None
-        return [[ledger[self.key(split, fit)] for split in self.splits] for fit in self.chosen(ledger)]
+        return self.planned.seed_records(ledger)
 
     def seed_scores(self, ledger: Ledger) -> list[float] | None:
         """Return the primary test score of every seed, averaged over folds; None while fits are missing."""

@@ -1,49 +1,12 @@
-"""What the tables say under them: presets, budgets, names."""
+"""What the tables say under them: presets, budgets, parts of tasks."""
 
 from collections.abc import Sequence
 
 from evaluation.probes.presets import Preset, axes_sentence
-from evaluation.results.score_table import SYNTHETIC, Column
-from evaluation.runs.job import Job
+from evaluation.results.score_table import SYNTHETIC
+from evaluation.runs.columns import short_name
 from evaluation.runs.seeds import seeds_text
-from tasks import HEAR19_TASKS, PAPER_TASKS, Task, TaskMetadata, stands_for
-
-
-def short_name(task: Task) -> str:
-    """Return the short name of one of HEAR's tasks ("ESC-50-part", "NS-50h"), else the directory's name."""
-    return short_name_of(task.metadata) or task.name
-
-
-def short_name_of(metadata: TaskMetadata) -> str:
-    """Return the short name of one of HEAR's tasks from its metadata, "" for any other."""
-    for info in HEAR19_TASKS:
-        if stands_for(metadata, info):
-            return info.short_name + metadata.task_name.removeprefix(metadata.base_name)
-    return ""
-
-
-def column(job: Job) -> Column:
-    """Return the table's column of a job: "ESC-50", or "ESC-50 @10%" where the budget is not all."""
-    short = short_name(job.task)
-    title = short if job.budget == 100 else f"{short} @{job.budget:g}%"
-    published = published_name(job.task.metadata, job.primary, job.budget)
-    return Column(job.label, job.primary, title, job.budget, published)
-
-
-def published_name(metadata: TaskMetadata, primary: str, budget: float) -> str:
-    """Return the short name of the paper's task that this is in whole, scored as there; "" for all others.
-
-    A synthetic sample, a part of a data set, another mode of it, a share of the training clips, or a task
-    whose build says that it departs from the published one (in its folds, say) is none.
-    """
-    if not metadata.is_published or budget != 100:
-        return ""
-    for info in PAPER_TASKS:
-        theirs = info.metadata
-        same = metadata.task_name == theirs.task_name and metadata.mode == theirs.mode
-        if same and primary == theirs.evaluation[0]:
-            return info.short_name
-    return ""
+from tasks import HEAR19_TASKS, Task, stands_for
 
 
 def protocol_notes(

@@ -15,15 +15,13 @@ from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel
 from evaluation.models.marks import FileMark
 from evaluation.models.spec import ModelSpec
-from evaluation.probes.config import config_key
 from evaluation.results.failure import Failure
-from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import Ledger
 from evaluation.results.reading import Frame, assemble
 from evaluation.results.run_file import LEDGER_FILE
 from evaluation.results.score_table import ScoreTable
 from evaluation.runs.job import Job, chance_notes
-from evaluation.runs.notes import column, protocol_notes
+from evaluation.runs.notes import protocol_notes
 from evaluation.runs.options import RunOptions
 from tasks import Task
 
@@ -81,7 +79,7 @@ class Session:
                 *chance_notes(self.jobs, self.ledger),
                 *(f"Failed: {failure.sentence}" for failure in self.failures),
             ],
-            jobs=[_planned(job) for job in self.jobs],
+            jobs=[job.planned for job in self.jobs],
             synthetic=any(job.task.metadata.synthetic for job in self.jobs),
         )
 
@@ -91,13 +89,6 @@ def _digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:
     identities = (job.entry.identity for job in jobs)
     found = {(i["task"], i["source_rate"], i["task_digest"]) for i in identities if "task_digest" in i}
     return sorted(found)
-
-
-def _planned(job: Job) -> PlannedJob:
-    points = [config_key(config) for config in job.preset.grid]
-    orders = [[points.index(config_key(config)) for config in job.preset.order(seed)] for seed in job.seeds]
-    tests, seeds = [split.test for split in job.splits], list(job.seeds)
-    return PlannedJob(job.model, column(job), job.embedding, tests, points, orders, job.minimised, seeds)
 
 
 def prepare(options: RunOptions) -> Session:

@@ -61,7 +61,7 @@ def run_status(directory: Path) -> RunStatus:
     """Read the state of a run; raise EvaluationError when the folder holds none."""
     frame, run = read_frame(directory), read_run_file(directory)
     ledger = Ledger(directory / LEDGER_FILE)
-    planned = {place: job.planned(ledger) for place, job in enumerate(frame.jobs)}
+    planned = {place: job.done(ledger) for place, job in enumerate(frame.jobs)}
     dims = {job.model: 1 for job in frame.jobs} | {m["label"]: max(1, m["dim"]) for m in run["models"]}
     titles = task_titles({job.column.task: job.column.short for job in frame.jobs})
     rates = _Rates(ledger, frame.jobs, planned, dims)

@@ -117,7 +117,7 @@ def sample_fits(ledger: Ledger, frame: Frame, fits: int, seed: int) -> dict[int,
     finished = [
         (place, key)
         for place, job in enumerate(frame.jobs)
-        for key in sorted(job.planned(ledger), key=lambda key: (key.test, key.config, key.seed))
+        for key in sorted(job.done(ledger), key=lambda key: (key.test, key.config, key.seed))
     ]
     chosen: dict[int, list[FitKey]] = {}
     for number in sorted(random.Random(seed).sample(range(len(finished)), min(fits, len(finished)))):
@@ -248,7 +248,7 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
     """
     run, frame = read_run_file(directory), read_frame(directory)
     ledger = Ledger(directory / LEDGER_FILE)
-    finished = sum(len(job.planned(ledger)) for job in frame.jobs)
+    finished = sum(len(job.done(ledger)) for job in frame.jobs)
     if not finished:
         raise EvaluationError(f"{directory} has no finished fit to verify; run its command first")
     say("Hashes of run.json beside what is there now:")

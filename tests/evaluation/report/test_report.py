@@ -22,7 +22,7 @@ from evaluation.report.statistics import COVERS
 from evaluation.results.reading import read_run
 from evaluation.results.score_table import Column, ScoreTable
 from evaluation.run import main as run_main
-from evaluation.runs.notes import published_name, short_name
+from evaluation.runs.columns import published_name, short_name
 from evaluation.statistics.overall import overall_score
 from evaluation.statistics.pools import paper_pool
 from evaluation.statistics.published import TASKS, published_directory, read_published
