@@ -1,6 +1,5 @@
 """The machine and the software that a result was made with."""
 
-import contextlib
 import functools
 import os
 import platform
@@ -8,6 +7,8 @@ import subprocess
 from importlib import metadata
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psutil
 
 if TYPE_CHECKING:
     import torch
@@ -64,12 +65,6 @@ def hardware(device: "torch.device") -> dict[str, Any]:
     return found
 
 
-def available_memory() -> int | None:
-    """Return the bytes of memory that new work may take, None where the system does not say."""
-    with contextlib.suppress(OSError, ValueError):
-        for line in Path("/proc/meminfo").read_text().splitlines():
-            if line.startswith("MemAvailable:"):
-                return int(line.split()[1]) * 1024
-    with contextlib.suppress(ValueError, OSError, AttributeError):
-        return os.sysconf("SC_AVPHYS_PAGES") * os.sysconf("SC_PAGE_SIZE")
-    return None
+def available_memory() -> int:
+    """Return the bytes of memory that new work may take."""
+    return psutil.virtual_memory().available

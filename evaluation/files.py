@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
+from platformdirs import user_cache_path
+
 
 def write_atomically(path: Path, content: str | bytes) -> None:
     """Write UTF-8 text or bytes under a temporary name in the same folder and rename it to `path`."""
@@ -124,5 +126,4 @@ def cache_directory() -> Path:
     """
     if chosen := os.environ.get("HEAR_MWMAE_CACHE"):
         return Path(chosen).expanduser()
-    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return (Path(base) if base else Path.home() / ".cache") / "hear-mwmae"
+    return user_cache_path("hear-mwmae", appauthor=False)

@@ -10,6 +10,7 @@ from functools import partial
 from pathlib import Path
 
 import torch
+from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
@@ -94,8 +95,7 @@ def user_cache() -> Path:
     """Folder for weights that serve every project of a user; $HEAR_MWMAE_CACHE moves it."""
     if chosen := os.environ.get("HEAR_MWMAE_CACHE"):
         return Path(os.path.expanduser(chosen)) / "weights"
-    base = os.environ.get("LOCALAPPDATA" if os.name == "nt" else "XDG_CACHE_HOME")
-    return (Path(base) if base else Path(os.path.expanduser("~")) / ".cache") / "hear-mwmae" / "weights"
+    return user_cache_path("hear-mwmae", appauthor=False) / "weights"
 
 
 def find_weights(name: str) -> Path | None:

@@ -37,8 +37,6 @@ def memory_line(session: Session) -> tuple[bool, str]:
     needed = 2 * largest + session.options.max_bytes
     free = available_memory()
     text = f"up to {needed / 1e9:.1f} GB for the classifiers of the largest task"
-    if free is None:
-        return True, f"{text}; how much is free this system does not say"
     enough = needed <= free
     verdict = "enough" if enough else "NOT ENOUGH: lower --max-memory or evaluate that task elsewhere"
     return enough, f"{text}, {free / 1e9:.1f} GB available: {verdict}"
