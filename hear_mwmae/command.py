@@ -77,7 +77,12 @@ def run_named(
     if name in ("-h", "--help"):
         return run_command(lambda: print(f"{usage}\n\n{program} COMMAND --help says more of each."))
     known = ", ".join(commands)
-    return run_command(lambda: _tell(f"error: {program} has no command {name!r}; it has {known}.") or 2)
+
+    def refuse() -> int:
+        _tell(f"error: {program} has no command {name!r}; it has {known}.")
+        return 2
+
+    return run_command(refuse)
 
 
 class Ended(KeyboardInterrupt):
@@ -173,7 +178,14 @@ class Terminal:
 def _one_form_of_warnings() -> Iterator[None]:
     """Show a warning as one line, "warning: ...", without the place in the code or the word twice."""
 
-    def show(message: Warning | str, *_: object) -> None:
+    def show(
+        message: Warning | str,
+        category: type[Warning],
+        filename: str,
+        lineno: int,
+        file: TextIO | None = None,
+        line: str | None = None,
+    ) -> None:
         _tell(f"warning: {_WORD_WARNING.sub('', str(message))}")
 
     with warnings.catch_warnings():

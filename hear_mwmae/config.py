@@ -6,6 +6,7 @@ The same `ModelConfig` describes a model to the embedding package, to pre-traini
 import dataclasses
 import json
 from dataclasses import dataclass
+from typing import Any, TypeVar
 
 from hear_mwmae.errors import UserError
 from hear_mwmae.json_files import parse_json
@@ -27,6 +28,8 @@ LARGEST = {
 }  # fmt: skip
 LONGEST_INPUT = 100_000
 MOST_PARAMETERS = 100_000_000_000
+
+Value = TypeVar("Value")
 
 
 @dataclass(frozen=True)
@@ -168,7 +171,7 @@ class ModelConfig:
         values = parse_json(text, f"{source}: the model configuration")
         if not isinstance(values, dict):
             raise UserError(f"{source}: the model configuration is not a JSON object.")
-        defaults = {field.name: field.default for field in dataclasses.fields(cls)}
+        defaults: dict[str, Any] = {field.name: field.default for field in dataclasses.fields(cls)}
         unknown = sorted(set(values) - set(defaults))
         if unknown:
             raise UserError(
@@ -178,7 +181,7 @@ class ModelConfig:
         return cls(**{key: typed(key, value, defaults[key], source) for key, value in values.items()})
 
 
-def typed(key: str, value: object, default: object, source: str) -> object:
+def typed(key: str, value: Any, default: Value, source: str) -> Value:
     """Return a JSON value as the type of the field's default.
 
     Raises:

@@ -6,6 +6,7 @@ Dense kernels are (in, out) there and (out, in) here; the patch kernel is (time,
 import dataclasses
 import re
 from pathlib import Path
+from typing import TypedDict, TypeVar
 
 import numpy as np
 import torch
@@ -49,6 +50,16 @@ LEAF_NAMES = {"kernel": "weight", "scale": "weight", "bias": "bias"}
 BLOCK = re.compile(r"(encoder|decoder)_block_([0-9]{1,4})/(.+)")
 BIAS_TABLE = re.compile(r"wmha_block/attn_heads_([0-9]{1,4})/relative_position_bias_table")
 
+Number = TypeVar("Number", bool, int, float)
+
+
+class Stated(TypedDict, total=False):
+    """Fields of `ModelConfig` that the parameters do not show."""
+
+    decoder_heads: int
+    mask_ratio: float
+    norm_pix_loss: bool
+
 
 def convert_checkpoint(
     path: Path,
@@ -72,11 +83,14 @@ def convert_checkpoint(
     """
     checkpoint = read_flax_checkpoint(path)
     name = printable(checkpoint.path)
-    given = {"decoder_heads": decoder_heads, "mask_ratio": mask_ratio}
-    stated = _stated(checkpoint) | {key: value for key, value in given.items() if value is not None}
+    stated = _stated(checkpoint)
+    if decoder_heads is not None:
+        stated["decoder_heads"] = decoder_heads
+    if mask_ratio is not None:
+        stated["mask_ratio"] = mask_ratio
     if config is not None:
         _check_stated(name, config, stated)
-        stated = {key: value for key, value in stated.items() if key != "decoder_heads"}
+        stated.pop("decoder_heads", None)
         config, assumed = dataclasses.replace(config, **stated), []
     elif heads is None:
         raise UserError(
@@ -104,26 +118,29 @@ def convert_checkpoint(
     return Weights(config, kept, provenance)
 
 
-def _stated(checkpoint: FlaxCheckpoint) -> dict[str, object]:
+def _stated(checkpoint: FlaxCheckpoint) -> Stated:
     """What the run's config.json says of the decoder and its training."""
-    arguments, stated = checkpoint.model_args, {}
-    for name, field, kinds in (
-        ("decoder_num_heads", "decoder_heads", (int,)),
-        ("mask_ratio", "mask_ratio", (int, float)),
-        ("norm_pix_loss", "norm_pix_loss", (bool,)),
-    ):
-        if name in arguments:
-            if type(arguments[name]) not in kinds or not 0 <= arguments[name] <= LARGEST["decoder_heads"]:
-                file = printable(checkpoint.path.parent / "config.json")
-                raise UserError(
-                    f"{file}: {name} = {printable(repr(arguments[name])[:80])} is no such number; repair or "
-                    "remove the file."
-                )
-            stated[field] = arguments[name]
+    stated: Stated = {}
+    if "decoder_num_heads" in checkpoint.model_args:
+        stated["decoder_heads"] = _number(checkpoint, "decoder_num_heads", int)
+    if "mask_ratio" in checkpoint.model_args:
+        stated["mask_ratio"] = _number(checkpoint, "mask_ratio", int, float)
+    if "norm_pix_loss" in checkpoint.model_args:
+        stated["norm_pix_loss"] = _number(checkpoint, "norm_pix_loss", bool)
     return stated
 
 
-def _check_stated(name: str, config: ModelConfig, stated: dict[str, object]) -> None:
+def _number(checkpoint: FlaxCheckpoint, name: str, *kinds: type[Number]) -> Number:
+    value = checkpoint.model_args[name]
+    if type(value) not in kinds or not 0 <= value <= LARGEST["decoder_heads"]:
+        file = printable(checkpoint.path.parent / "config.json")
+        raise UserError(
+            f"{file}: {name} = {printable(repr(value)[:80])} is no such number; repair or remove the file."
+        )
+    return value
+
+
+def _check_stated(name: str, config: ModelConfig, stated: Stated) -> None:
     heads = stated.get("decoder_heads", config.decoder_heads)
     if heads != config.decoder_heads:
         raise UserError(
@@ -132,7 +149,7 @@ def _check_stated(name: str, config: ModelConfig, stated: dict[str, object]) -> 
         )
 
 
-def infer_config(checkpoint: FlaxCheckpoint, heads: int, stated: dict[str, object]) -> ModelConfig:
+def infer_config(checkpoint: FlaxCheckpoint, heads: int, stated: Stated) -> ModelConfig:
     """Read the shape of a model off its parameters; `stated` adds what they do not show.
 
     Raises:
@@ -176,7 +193,7 @@ def _depth(params: dict[str, np.ndarray], part: str) -> int:
     return len({name.split("/")[0] for name in params if name.startswith(f"{part}_block_")})
 
 
-def _decoder_windows(checkpoint: FlaxCheckpoint, stated: dict[str, object]) -> tuple[int, ...]:
+def _decoder_windows(checkpoint: FlaxCheckpoint, stated: Stated) -> tuple[int, ...]:
     """Windows of the first decoder block's heads; heads without a table of 2w - 1 biases are global."""
     tables = {}
     for name, array in checkpoint.params.items():

@@ -88,6 +88,8 @@ def embed_files(
     with tqdm(total=total, desc="embedding", unit="s of sound", unit_scale=True, disable=None) as bar:
         for group in _groups(checked):
             clips = [_read_again(path, checked[path], model.sample_rate) for path in group]
+            rows: Sequence[torch.Tensor]
+            times: Sequence[torch.Tensor | None]
             if timestamps:
                 rows, times = model.timestamp_embeddings(clips)
             else:

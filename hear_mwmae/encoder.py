@@ -32,6 +32,7 @@ class Attention(nn.Module):
         self.windows = windows
         self.qkv = nn.Linear(width, 3 * width)
         self.out = nn.Linear(width, width)
+        self.bias_tables: nn.ParameterDict | dict[str, Tensor]
         if biased and any(windows):
             self.bias_tables = nn.ParameterDict(
                 {str(head): torch.empty(2 * window - 1) for head, window in enumerate(windows) if window}
@@ -55,9 +56,9 @@ class Attention(nn.Module):
         mixed = []
         for head, window in enumerate(self.windows):
             one_head = [part[:, head] for part in parts]
-            cut = [part.unflatten(1, (-1, window or part.shape[1])) for part in one_head]
+            query, key, value = (part.unflatten(1, (-1, window or part.shape[1])) for part in one_head)
             bias = self._bias(head, window) if str(head) in self.bias_tables else None
-            mixed.append(F.scaled_dot_product_attention(*cut, attn_mask=bias).flatten(1, 2))
+            mixed.append(F.scaled_dot_product_attention(query, key, value, attn_mask=bias).flatten(1, 2))
         return torch.stack(mixed, dim=1)
 
     def _bias(self, head: int, window: int) -> Float[Tensor, "window window"]:

@@ -9,6 +9,7 @@ import math
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 import msgpack
 import numpy as np
@@ -34,7 +35,7 @@ class FlaxCheckpoint:
     step: int
     params: dict[str, np.ndarray]
     """By path, such as "encoder_block_00/Mlp_0/Dense_0/kernel"; bfloat16 arrays are widened to float32."""
-    model_args: dict[str, object]
+    model_args: dict[str, Any]
     """What `config.json` says about the model; it does not know the encoder's width, depth and heads."""
 
 
@@ -42,8 +43,8 @@ def checkpoint_file(path: Path) -> Path | None:
     """Return the checkpoint file at `path`: itself, or the one of the highest step in that directory."""
     if path.is_file():
         return path
-    steps = {p: p.name.removeprefix("checkpoint_") for p in path.glob("checkpoint_*") if p.is_file()}
-    steps = {p: int(step) for p, step in steps.items() if step.isdecimal()}
+    names = {p: p.name.removeprefix("checkpoint_") for p in path.glob("checkpoint_*") if p.is_file()}
+    steps = {p: int(step) for p, step in names.items() if step.isdecimal()}
     return max(steps, key=steps.__getitem__, default=None)
 
 
@@ -80,7 +81,7 @@ def read_flax_checkpoint(path: Path) -> FlaxCheckpoint:
     return FlaxCheckpoint(file, step, params, _model_args(file.parent / "config.json"))
 
 
-def _entries(file: Path, wanted: set[str]) -> Iterator[tuple[str, object]]:
+def _entries(file: Path, wanted: set[str]) -> Iterator[tuple[str, Any]]:
     """Entries of the outermost map; what is not wanted is skipped without being decoded."""
     size = min(max(file.stat().st_size, 1024), LARGEST_BUFFER)
     with file.open("rb") as stream:
@@ -137,7 +138,7 @@ def _leaves(tree: dict[str, object], prefix: str = "", depth: int = 0) -> Iterat
             raise TypeError(f"{prefix}{name} is not an array")
 
 
-def _model_args(file: Path) -> dict[str, object]:
+def _model_args(file: Path) -> dict[str, Any]:
     """Read the model's arguments from config.json; a checkpoint that came alone has none."""
     if not file.is_file():
         return {}

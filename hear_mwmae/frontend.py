@@ -50,6 +50,9 @@ def mel_filter_bank() -> Float[Tensor, "bins bands"]:
 class LogMel(nn.Module):
     """log(mel power + float32 epsilon) of waveforms at 16 kHz."""
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self) -> None:
         super().__init__()
         self.register_buffer("window", torch.hann_window(FRAME_LENGTH), persistent=False)

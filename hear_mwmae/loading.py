@@ -51,7 +51,7 @@ def load_model(
     if precision == "bf16" and not torch.cuda.is_available() and processor.multiplies_bf16() is False:
         warnings.warn(processor.describe_bf16(), processor.SlowPrecisionWarning, stacklevel=2)
     if model_file_path:
-        path = Path(model_file_path)
+        path: Path | None = Path(model_file_path)
     elif model:
         path = find_weights(model)
     else:
@@ -59,6 +59,8 @@ def load_model(
             "No model was given: name its file or checkpoint directory (MODULE@PATH in an evaluation)."
         )
     if path is None:
+        assert model is not None  # Only a name may lead to no path.
+        assert config is not None
         encoder = _random_encoder(model, config)
     else:
         encoder = build_encoder(read_weights(path, model=model, heads=heads), str(path))

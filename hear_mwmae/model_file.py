@@ -10,6 +10,7 @@ import math
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Any
 
 from safetensors import SafetensorError
 
@@ -95,7 +96,7 @@ def read_model_header(path: Path) -> ModelHeader:
     return ModelHeader(config, provenance, shapes)
 
 
-def _safetensors_header(path: Path) -> dict[str, object]:
+def _safetensors_header(path: Path) -> dict[str, Any]:
     name = printable(path)
     try:
         with path.open("rb") as file:
@@ -114,7 +115,7 @@ def _safetensors_header(path: Path) -> dict[str, object]:
     return found
 
 
-def _shape(name: str, tensor: str, entry: object) -> tuple[int, ...]:
+def _shape(name: str, tensor: str, entry: Any) -> tuple[int, ...]:
     """Shape of one tensor, if its place in the file has room for just that."""
     with contextlib.suppress(TypeError, KeyError, ValueError):
         shape, (start, stop) = tuple(entry["shape"]), entry["data_offsets"]

@@ -2,7 +2,7 @@
 
 import os
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from pathlib import Path
 from types import TracebackType
 
@@ -79,8 +79,10 @@ class NpzOutput(Output):
         arrays["file_index"] = np.repeat(np.arange(len(self.files)), [len(rows) for rows in self.embeddings])
         if self.times:
             arrays["times_ms"] = np.concatenate(self.times)
+        # No array has the name of one of its parameters.
+        save: Callable[..., None] = np.savez
         with self.temporary.open("wb") as stream:
-            np.savez(stream, **arrays)
+            save(stream, **arrays)
 
 
 class ParquetOutput(Output):

@@ -36,7 +36,7 @@ def _multiplies_bf16() -> bool | None:
             set(rest.split()) for name, _, rest in listed if name.strip().lower() in ("flags", "features")
         ]
         if flags:
-            return bool(_FLAGS & set.intersection(*flags))
+            return bool(_FLAGS.intersection(*flags))
     except OSError:
         pass
     if sys.platform == "darwin":

@@ -7,10 +7,14 @@ import re
 import threading
 from collections.abc import Iterator
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import numpy as np
 import soundfile
 from jaxtyping import Float
+
+if TYPE_CHECKING:
+    from _typeshed import WriteableBuffer
 
 # libsndfile gives this, or more, where a header does not tell.
 UNKNOWN_FRAMES = 2**36 - 1
@@ -111,12 +115,13 @@ class _Patched(io.RawIOBase):
         self._file = path.open("rb")
         self._position, self._content = position, content
 
-    def readinto(self, buffer: bytearray) -> int:
+    def readinto(self, buffer: "WriteableBuffer") -> int:
         start = self._file.tell()
         count = self._file.readinto(buffer)
+        read = memoryview(buffer).cast("B")
         for offset, value in enumerate(self._content, self._position - start):
             if 0 <= offset < count:
-                buffer[offset : offset + 1] = bytes([value])  # What soundfile gives takes bytes only.
+                read[offset] = value
         return count
 
     def seek(self, offset: int, whence: int = 0) -> int:

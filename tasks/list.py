@@ -58,7 +58,8 @@ def list_tasks(directory: Path | str | None = None) -> list[ListedTask]:
     for info in HEAR19_TASKS:
         paths = directories_of(info, present)
         known.update(paths)
-        listed += [_listed(info, path) for path in paths or [None]]
+        places: Sequence[Path | None] = paths or [None]
+        listed += [_listed(info, path) for path in places]
     return listed + [_own(path) for path in present if path not in known]
 
 

@@ -82,7 +82,7 @@ def _convert(options: argparse.Namespace) -> None:
         f"patches {config.patch_size[0]}x{config.patch_size[1]}, "
         f"embedding size {config.embedding_size}. Use it as hear_mwmae.from_checkpoint@{options.out}"
     )
-    if assumed := weights.provenance.get("assumed"):
+    if isinstance(assumed := weights.provenance.get("assumed"), dict):
         listed = ", ".join(f"{field} {value}" for field, value in assumed.items())
         print(
             f"warning: nothing tells {listed}: assumed, as the file says. Embeddings do not depend on it.",

@@ -32,9 +32,10 @@ def _show(options: argparse.Namespace) -> None:
     path = Path(options.model)
     if path.suffix != ".safetensors":
         named_model(options.model)
-        path = find_weights(options.model)
-    if path is None:
-        raise UserError(f"There are no weights for {options.model}: name the model file itself.")
+        found = find_weights(options.model)
+        if found is None:
+            raise UserError(f"There are no weights for {options.model}: name the model file itself.")
+        path = found
     weights = read_model_file(path)
     shape = json.loads(weights.config.to_json())
     about = {"file": name_as_text(path), "model": shape, "provenance": dict(weights.provenance)}

@@ -8,6 +8,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
+from typing import Any
 
 from hear_mwmae.config import ModelConfig, typed
 from hear_mwmae.errors import UserError
@@ -124,7 +125,7 @@ class TrainConfig:
             raise UserError(f"{source}: holds no settings with a model.")
         model = ModelConfig.from_json(json.dumps(values.pop("model")), source=source)
         # A number of epochs may be a part of one, though the default is written as an integer.
-        defaults = {
+        defaults: dict[str, Any] = {
             field.name: 0.0 if field.type is float else field.default
             for field in dataclasses.fields(cls)
             if field.name != "model"

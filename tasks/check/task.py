@@ -25,7 +25,7 @@ from tasks.hear.paper import HEAR19_TASKS
 from tasks.names import printable
 from tasks.work import Progress, named
 
-_STAND_INS = {
+_STAND_INS: Mapping[str, Any] = {
     "task_name": "?",
     "version": "?",
     "embedding_type": "scene",

@@ -80,7 +80,8 @@ def select(names: Sequence[str]) -> dict[str, TaskInfo | None]:
     wanted: dict[str, TaskInfo | None] = {}
     for name in names:
         meant = groups.get(name) or [t for t in known if name.lower() in _names_of(t)][:1]
-        wanted |= {task.directory: task for task in meant} or {name: None}
+        found: dict[str, TaskInfo | None] = {task.directory: task for task in meant}
+        wanted |= found or {name: None}
     return wanted
 
 
@@ -194,7 +195,7 @@ def count_tasks(number: int) -> str:
     return f"{number} task{'' if number == 1 else 's'}"
 
 
-def _size(count: int) -> str:
+def _size(count: float) -> str:
     for unit in ("bytes", "kB", "MB"):
         if count < 1000:
             return f"{count:.3g} {unit}"

@@ -9,7 +9,6 @@ import tarfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import BinaryIO
 
 _BLOCK = 512
 _PIECE = 1 << 16
@@ -69,7 +68,7 @@ def read_members(archive: Path) -> Iterator[Member]:
             raise tarfile.ReadError("it ends where a file should begin")
 
 
-def _member(content: BinaryIO, header: tarfile.TarInfo, extended: dict[str, str]) -> Member:
+def _member(content: gzip.GzipFile, header: tarfile.TarInfo, extended: dict[str, str]) -> Member:
     size = int(extended.get("size", header.size))
     if not 0 <= size < 1 << 63:
         raise tarfile.ReadError(f"a file of {size} bytes")
@@ -83,7 +82,7 @@ def _member(content: BinaryIO, header: tarfile.TarInfo, extended: dict[str, str]
     return Member(name, "file", size, _pieces(content, size))
 
 
-def _pieces(content: BinaryIO, size: int) -> Iterator[bytes]:
+def _pieces(content: gzip.GzipFile, size: int) -> Iterator[bytes]:
     while size:
         piece = content.read(min(size, _PIECE))
         if not piece:
@@ -92,7 +91,7 @@ def _pieces(content: BinaryIO, size: int) -> Iterator[bytes]:
         yield piece
 
 
-def _read_header(content: BinaryIO, size: int) -> bytes:
+def _read_header(content: gzip.GzipFile, size: int) -> bytes:
     if not 0 <= size <= _LONGEST_HEADER:
         raise tarfile.ReadError(f"a header of {size} bytes")
     found = content.read(size + -size % _BLOCK)
@@ -127,7 +126,7 @@ def _records(content: bytes) -> Iterator[tuple[str, str]]:
         yield key.decode("utf-8", "surrogateescape"), value.decode("utf-8", "surrogateescape")
 
 
-def _check_end(content: BinaryIO) -> None:
+def _check_end(content: gzip.GzipFile) -> None:
     seen = 0
     while piece := content.read(_PIECE):
         seen += len(piece)

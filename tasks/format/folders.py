@@ -24,7 +24,8 @@ def contents_below(folder: Path) -> tuple[list[Path], list[Path]]:
     files: list[Path] = []
     folders: list[Path] = []
     seen: set[tuple[int, int]] = set()
-    waiting, linked = [folder], []
+    waiting = [folder]
+    linked: list[Path] = []
     while waiting or linked:
         place = waiting.pop() if waiting else linked.pop(0)
         try:

@@ -4,7 +4,7 @@ import dataclasses
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import Any, TypeGuard
 
 from tasks.errors import TaskError
 from tasks.format.alike import name_fault, text_fault
@@ -160,7 +160,7 @@ def _splits_faults(splits: Sequence[str], mode: Any, nfolds: Any) -> Iterator[tu
         yield "nfolds", f"nfolds is {shown(nfolds)} but splits names {len(splits)}; make them agree."
 
 
-def is_number(value: Any) -> bool:
+def is_number(value: Any) -> TypeGuard[int | float]:
     """Whether a value from a file is a number, which true and false are not."""
     return isinstance(value, int | float) and not isinstance(value, bool)
 

@@ -41,14 +41,14 @@ def list_esc50(raw: Path, note: Say) -> list[Recording]:
     folds = {str(i): name for i, name in enumerate(FIVE_FOLDS, start=1)}
     recordings = []
     for path in sounds_below(raw):
-        row = table.get(path.stem)
-        if row is None:
+        entry = table.get(path.stem)
+        if entry is None:
             raise TaskError(f"{path} is in no CSV table below {raw}; add its row or remove the file.")
-        if row["fold"] not in folds:
+        if entry["fold"] not in folds:
             raise TaskError(
-                f"the fold of {path.stem} is {row['fold']!r} in the CSV table; it must be 1 to 5."
+                f"the fold of {path.stem} is {entry['fold']!r} in the CSV table; it must be 1 to 5."
             )
-        recordings.append(Recording(path, (row["category"],), folds[row["fold"]]))
+        recordings.append(Recording(path, (entry["category"],), folds[entry["fold"]]))
     return recordings
 
 

@@ -102,10 +102,10 @@ def crowd(subject: tuple[str, ...], rng: Generator) -> Sound:
 def drum(subject: tuple[str, ...], rng: Generator) -> Sound:
     """Mridangam: a stroke on a drum of a tonic, `subject` = (stroke, tonic)."""
     stroke, tonic = subject
-    bass, weights, decay, slap = STROKES[stroke]
+    bass, harmonics, decay, slap = STROKES[stroke]
     pitch = 440 * 2 ** ((TONICS[tonic] - 69 + rng.normal(0, 0.12)) / 12)
     decay *= rng.uniform(0.6, 1.5)
-    weights = np.array(weights) * 10 ** rng.normal(0, 0.2, 5)
+    weights = np.array(harmonics) * 10 ** rng.normal(0, 0.2, 5)
     orders = np.arange(1, 6) * (1 + rng.normal(0, 0.004, 5))
     tone = partials(pitch * orders, weights, decay / np.sqrt(np.arange(1, 6)), 0.81, rng)
     low = partials([pitch / 2.7, pitch / 1.7], [bass, 0.4 * bass], [decay, decay / 2], 0.81, rng, glide=0.15)
@@ -146,7 +146,7 @@ def scene(subject: tuple[str, ...], rng: Generator) -> Sound:
     """FSD50K: every sound of `subject` together, in a clip of 0.3 to 1.9 s."""
     seconds = rng.uniform(0.3, SECONDS) if len(subject) == 1 else rng.uniform(0.8, SECONDS)
     heard = [level(_SOURCES[label](rng, seconds)) * 10 ** (rng.uniform(-4, 4) / 20) for label in subject]
-    return _record(sum(heard), rng, snr=(5, 25))
+    return _record(sum(heard, np.zeros_like(heard[0])), rng, snr=(5, 25))
 
 
 def language(subject: tuple[str, ...], rng: Generator) -> Sound:

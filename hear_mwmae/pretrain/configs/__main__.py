@@ -49,6 +49,7 @@ def _print_all(arguments: Sequence[str] | None) -> int:
     parser = argparse.ArgumentParser(prog="hear-mwmae configs", description=__doc__)
     parser.parse_args(arguments)
     for table, module in SETS.items():
+        assert module.__doc__ is not None
         print(module.__doc__.splitlines()[0], "", cost_table(table), "", sep="\n")
     print(EXPLANATION)
     return 0

@@ -8,6 +8,7 @@ token and an MW-MAE has none; both have as many decoder heads as the paper's rul
 import dataclasses
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import TypedDict, Unpack
 
 from hear_mwmae.config import ModelConfig, with_paper_windows
 from hear_mwmae.pretrain.settings import TrainConfig
@@ -16,7 +17,26 @@ from hear_mwmae.pretrain.settings import TrainConfig
 AUDIOSET_CLIPS = 2_032_320
 SHRINK = 8
 
-ENCODERS = {
+
+class EncoderSize(TypedDict):
+    """Fields of `ModelConfig` in which the paper's encoders differ."""
+
+    width: int
+    depth: int
+    heads: int
+
+
+class Differences(TypedDict, total=False):
+    """Fields of `ModelConfig` in which runs of one table differ."""
+
+    patch_size: tuple[int, int]
+    width: int
+    depth: int
+    heads: int
+    decoder_depth: int
+
+
+ENCODERS: dict[str, EncoderSize] = {
     "t": {"width": 192, "depth": 12, "heads": 3},
     "s": {"width": 384, "depth": 12, "heads": 6},
     "m": {"width": 512, "depth": 12, "heads": 8},
@@ -64,7 +84,7 @@ def pair(
     *,
     data_fraction: float = 1.0,
     note: str = "",
-    **model: object,
+    **model: Unpack[Differences],
 ) -> dict[str, Run]:
     """The runs `mae_<suffix>` and `mw_mae_<suffix>` of one shape, with their published s(m).
 

@@ -26,14 +26,35 @@ small:mw_mae_t_30_percent  30% MW-MAE                       6.4 M             3.
 """
 
 import dataclasses
-from collections.abc import Mapping
+from typing import TypedDict, Unpack
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.configs.run import ENCODERS, Run, both
 from hear_mwmae.pretrain.settings import TrainConfig
 
 CLIPS = 6301
-SHORT = {
+
+
+class Settings(TypedDict, total=False):
+    """Fields of `TrainConfig` that are set here."""
+
+    epochs: float
+    warmup_epochs: float
+    batch_size: int
+    base_learning_rate: float
+    precision: str
+    crops_per_clip: int
+    data_fraction: float
+
+
+class Differences(TypedDict, total=False):
+    """Fields of `ModelConfig` in which the runs differ."""
+
+    patch_size: tuple[int, int]
+    position_codes: str
+
+
+SHORT: Settings = {
     "epochs": 6,
     "warmup_epochs": 0.5,
     "batch_size": 32,
@@ -42,12 +63,14 @@ SHORT = {
 }
 
 
-def _run(model: ModelConfig, row: str, **train: float) -> Run:
+def _run(model: ModelConfig, row: str, **train: Unpack[Settings]) -> Run:
     config = TrainConfig(model, **SHORT | train)
     return Run(config, row, published={}, clips=CLIPS)
 
 
-def _pair(suffix: str, row: str, train: Mapping[str, float] | None = None, **model: object) -> dict[str, Run]:
+def _pair(
+    suffix: str, row: str, train: Settings | None = None, **model: Unpack[Differences]
+) -> dict[str, Run]:
     """The runs `mae_t<suffix>` and `mw_mae_t<suffix>`; `train` are settings, `model` fields that differ."""
     mae, mw_mae = both(ModelConfig(**ENCODERS["t"], decoder_width=192, decoder_depth=2, **model))
     return {
@@ -57,7 +80,11 @@ def _pair(suffix: str, row: str, train: Mapping[str, float] | None = None, **mod
 
 
 # Sixteen crops of a clip lie in one batch; in a sixteenth of the passes there are as many crops in all.
-CROPS = {"crops_per_clip": 16, "epochs": SHORT["epochs"] / 16, "warmup_epochs": SHORT["warmup_epochs"] / 16}
+CROPS: Settings = {
+    "crops_per_clip": 16,
+    "epochs": SHORT["epochs"] / 16,
+    "warmup_epochs": SHORT["warmup_epochs"] / 16,
+}
 
 BUNDLED = _pair("", "ViT-T")
 _MAE, _MW_MAE = (run.train.model for run in BUNDLED.values())

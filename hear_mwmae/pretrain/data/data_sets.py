@@ -46,7 +46,13 @@ class DataSets:
         Raises:
             UserError: there is one.
         """
-        _on_first_host(lambda: [content.check_unchanged() for content in self._checked])
+
+        def check() -> list[CheckedContent]:
+            for content in self._checked:
+                content.check_unchanged()
+            return self._checked
+
+        _on_first_host(check)
 
     def _sets(self) -> list[ClipSet]:
         return [clips for clips in (self.training, self.validation) if clips]
@@ -63,9 +69,12 @@ def load_data_sets(config: TrainConfig, data: Path, validation: Path | None = No
         UserError: a folder that holds no usable prepared data, or data of another front end than the model's.
     """
     training = load_clips(data, data_fraction=config.data_fraction)
-    held_out = load_clips(validation) if validation else None
-    for folder, clips in ((data, training), (validation, held_out)):
-        if clips and clips.manifest.front_end != config.model.front_end:
+    loaded, held_out = [(data, training)], None
+    if validation:
+        held_out = load_clips(validation)
+        loaded.append((validation, held_out))
+    for folder, clips in loaded:
+        if clips.manifest.front_end != config.model.front_end:
             raise UserError(
                 f"{printable(folder)}: was prepared with the front end {clips.manifest.front_end}, and the "
                 f"model needs {config.model.front_end}; prepare it again."

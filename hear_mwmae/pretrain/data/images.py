@@ -54,7 +54,7 @@ def read_image(path: Path) -> Float[np.ndarray, "rows columns"]:
                         f"{name}: has {image.width} x {image.height} pixels, and {MOST_PIXELS} are read at "
                         "most; make it smaller."
                     )
-                square = ImageOps.fit(_in_colour(image), (SIDE, SIDE), Image.Resampling.BICUBIC)
+                square = ImageOps.fit(_in_colour(image, name), (SIDE, SIDE), Image.Resampling.BICUBIC)
     except Image.DecompressionBombError:
         raise UserError(f"{name}: has more than {MOST_PIXELS} pixels, the most that is read.") from None
     except UserError:
@@ -65,12 +65,12 @@ def read_image(path: Path) -> Float[np.ndarray, "rows columns"]:
     return (np.asarray(square, np.float32) / 255).reshape(SIDE, COLUMNS)
 
 
-def _in_colour(image: Image.Image) -> Image.Image:
+def _in_colour(image: Image.Image, name: str) -> Image.Image:
     """Red, green and blue of 8 bits; greys of 16 bits are scaled, which Pillow would cut off at 255."""
     if image.mode.startswith("I"):
         values = np.asarray(image)
         if image.mode != "I" or values.max(initial=0) > 255:
             image = Image.fromarray((values.clip(0, 65535) / 257).round().astype(np.uint8))
     elif image.mode == "F":
-        raise UserError(f"{printable(image.filename)}: has floating-point pixels; save it with 8 or 16 bits.")
+        raise UserError(f"{name}: has floating-point pixels; save it with 8 or 16 bits.")
     return image.convert("RGB")

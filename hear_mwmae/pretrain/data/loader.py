@@ -339,9 +339,9 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
         check_shared_memory(workers, source.batch_bytes)
 
     def __next__(self) -> Float[np.ndarray, "crops frames bands"]:
-        self.start_prefetch()
+        batches = self._begun()
         try:
-            batch = next(self._batches)
+            batch = next(batches)
         except RuntimeError as error:
             if "Worker process was terminated" not in str(error):
                 raise
@@ -354,9 +354,13 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
 
     def start_prefetch(self) -> None:
         """Begin to read ahead, if not begun."""
+        self._begun()
+
+    def _begun(self) -> grain.DatasetIterator:
         if self._batches is None:
             self._batches = iter(self._dataset())
             self._batches.start_prefetch()
+        return self._batches
 
     def _dataset(self) -> grain.IterDataset:
         source = self._source.starting_at(self._step)

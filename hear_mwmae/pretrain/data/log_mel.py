@@ -27,10 +27,10 @@ FRAMES_AT_ONCE = 128
 
 def _float32_line(first: float, last: float, points: int) -> Float[np.ndarray, " points"]:
     """Evenly spaced float32 numbers, counted from both ends with a float32 step and rounded once."""
-    first, last = np.float32(first), np.float32(last)
-    step = np.float64((last - first) / np.float32(points - 1))
+    start, stop = np.float32(first), np.float32(last)
+    step = np.float64((stop - start) / np.float32(points - 1))
     index = np.arange(points)
-    upwards, downwards = first + step * index, last - step * (points - 1 - index)
+    upwards, downwards = start + step * index, stop - step * (points - 1 - index)
     return np.where(index < points // 2, upwards, downwards).astype(np.float32)
 
 

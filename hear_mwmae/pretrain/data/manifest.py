@@ -7,7 +7,7 @@ import re
 from collections.abc import Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any, TypeVar
 
 import numpy as np
 import pyarrow
@@ -18,6 +18,9 @@ from hear_mwmae.config import FRONT_END_BANDS
 from hear_mwmae.errors import UserError
 from hear_mwmae.json_files import read_json
 from hear_mwmae.names import printable
+
+if TYPE_CHECKING:
+    from _typeshed import DataclassInstance
 
 FORMAT_VERSION = 1
 MANIFEST_FILE = "manifest.json"
@@ -35,6 +38,8 @@ INDEX_SCHEMA = pyarrow.schema(
         ("frames", pyarrow.int32()),
     ]
 )
+
+Made = TypeVar("Made", bound="DataclassInstance")
 
 
 @dataclass(frozen=True)
@@ -124,7 +129,7 @@ def read_manifest(directory: Path | str) -> Manifest:
     return manifest
 
 
-def _manifest_values(directory: Path) -> object:
+def _manifest_values(directory: Path) -> Any:
     name, path = printable(directory), directory / MANIFEST_FILE
     if not directory.is_dir():
         raise UserError(f"{name}: there is no such folder of prepared data; correct the path.")
@@ -135,7 +140,7 @@ def _manifest_values(directory: Path) -> object:
     raise UserError(f"{name}: holds no {MANIFEST_FILE}; make it with `hear-mwmae prepare`.")
 
 
-def _parse(directory: Path, values: object) -> Manifest:
+def _parse(directory: Path, values: Any) -> Manifest:
     name = printable(directory / MANIFEST_FILE)
     version = values.get("format") if isinstance(values, dict) else None
     if type(version) is int and version > FORMAT_VERSION:
@@ -156,7 +161,7 @@ def _parse(directory: Path, values: object) -> Manifest:
         raise UserError(f"{name}: is no manifest of prepared data; prepare the data again.") from None
 
 
-def parse_shard(values: object) -> Shard:
+def parse_shard(values: Any) -> Shard:
     """Read what a manifest or a report says of one file.
 
     Raises:
@@ -168,7 +173,7 @@ def parse_shard(values: object) -> Shard:
     return shard
 
 
-def checked_fields(kind: type, values: object) -> Any:
+def checked_fields(kind: type[Made], values: Any) -> Made:
     """Make a dataclass of values whose types are those of its fields; numbers are finite and not negative.
 
     Raises:

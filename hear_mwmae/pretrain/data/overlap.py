@@ -170,7 +170,7 @@ class Candidates:
         lengths = np.array([len(chunk.values) for chunk in chunks])
         self._groups = {length: np.flatnonzero(lengths == length) for length in LENGTHS}
         self._queries = {
-            length: np.stack([_coarse_query(chunks[number]) for number in members])
+            length: np.stack([_coarse_query(chunks[number]) for number in members.tolist()])
             for length, members in self._groups.items()
             if len(members)
         }

@@ -63,6 +63,12 @@ class Report:
     largest_error: float = 0.0
     squared_error: float = 0.0
 
+    @property
+    def written(self) -> Shard:
+        """The shard, which every report has but the one in work."""
+        assert self.shard is not None
+        return self.shard
+
     def add(self, clip: EncodedClip) -> None:
         """Count a clip that was written."""
         self.clips.append((clip.id, clip.frames, clip.sha256))
@@ -111,9 +117,8 @@ class ShardSequence:
         reports: list[Report] = []
         while (path := self._report_path(len(reports))).is_file():
             report = _read_report(path)
-            shard = report and self.directory / report.shard.file
             # What is not there as it was written is written again.
-            if not report or not shard.is_file() or file_sha256(shard) != report.shard.sha256:
+            if report is None or not self._is_whole(report.written):
                 break
             if self._inputs.of_first(report.sources) != report.inputs_sha256:
                 raise UserError(
@@ -122,6 +127,10 @@ class ShardSequence:
                 )
             reports.append(report)
         return reports
+
+    def _is_whole(self, shard: Shard) -> bool:
+        path = self.directory / shard.file
+        return path.is_file() and file_sha256(path) == shard.sha256
 
     def _report_path(self, number: int) -> Path:
         return self._progress / f"{number:05}.json"
@@ -148,6 +157,7 @@ class ShardSequence:
 
     def _close_shard(self) -> None:
         report = self._report
+        assert self._writer is not None  # Clips were counted, and so written.
         self._writer.close()
         self._writer = None
         path = self.directory / f"clips-{len(self.reports):05}.array_record"
@@ -191,7 +201,7 @@ class ShardSequence:
             hop_ms=hop_ms,
             clips=len(clips),
             hours=round((frames - len(clips)) * hop_ms / 3.6e6, 6),
-            shards=tuple(report.shard for report in self.reports),
+            shards=tuple(report.written for report in self.reports),
             index=describe_file(self.directory / INDEX_FILE, len(clips)),
             content_sha256=content_sha256(clips),
             largest_float16_error=max(report.largest_error for report in self.reports),
@@ -207,13 +217,14 @@ def _read_report(path: Path) -> Report | None:
     """Return what a report says, or None if it is damaged."""
     try:
         values = read_json(path)
-        report = checked_fields(Report, values | {"shard": parse_shard(values["shard"])})
+        shard = parse_shard(values["shard"])
+        report = checked_fields(Report, values | {"shard": shard})
         clips = [_text_of(clip, (str, int, str)) for clip in report.clips]
         unreadable = [_text_of(entry, (str, str)) for entry in report.unreadable]
         remarks = [_text_of(entry, (str, str)) for entry in report.remarks]
     except (OSError, UserError, TypeError, ValueError, KeyError, AttributeError):
         return None
-    if len(clips) != report.shard.clips:
+    if len(clips) != shard.clips:
         return None
     return dataclasses.replace(report, clips=clips, unreadable=unreadable, remarks=remarks)
 
@@ -226,15 +237,16 @@ def _text_of(entry: Sequence, kinds: Sequence[type]) -> tuple:
 
 def _write_index(path: Path, reports: Sequence[Report]) -> int:
     """Write the index of all clips; return the sum of their frames."""
+    frames = [clip[1] for report in reports for clip in report.clips]
     columns = {
         "id": [clip[0] for report in reports for clip in report.clips],
         "shard": [number for number, report in enumerate(reports) for _ in report.clips],
         "row": [row for report in reports for row in range(len(report.clips))],
-        "frames": [clip[1] for report in reports for clip in report.clips],
+        "frames": frames,
     }
     with replacing(path) as temporary:
         parquet.write_table(pyarrow.table(columns, schema=INDEX_SCHEMA), temporary)
-    return sum(columns["frames"])
+    return sum(frames)
 
 
 def _write_list(path: Path, entries: Sequence[tuple[str, str]]) -> None:

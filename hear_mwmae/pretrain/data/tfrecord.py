@@ -122,15 +122,18 @@ def _log_mel(record: bytes) -> Float[np.ndarray, "frames bands"]:
     raise ValueError("a record without one byte string in feature 'audio'")
 
 
-def _tensor(message: memoryview) -> Float[np.ndarray, "frames bands"]:
+def _tensor(message: memoryview | int) -> Float[np.ndarray, "frames bands"]:
     """Read a `TensorProto` of finite float32 values [frames, bands]."""
     content = _fields(message, 4)
     shape = [(_fields(dim, 1) or [0])[0] for shape in _fields(message, 2) for dim in _fields(shape, 2)]
     if _fields(message, 1) != [FLOAT32] or len(content) != 1 or len(shape) != 2:
         raise ValueError("feature 'audio' is no serialised float32 tensor [frames, bands]")
-    if shape[1] != BANDS or shape[0] < 1 or len(content[0]) != 4 * shape[0] * shape[1]:
+    (data,), (frames, bands) = content, shape
+    if isinstance(data, int) or not isinstance(frames, int) or not isinstance(bands, int):
+        raise TypeError("feature 'audio' is no serialised float32 tensor [frames, bands]")
+    if bands != BANDS or frames < 1 or len(data) != 4 * frames * bands:
         raise ValueError(f"feature 'audio' has the shape {shape}, not [frames, {BANDS}]")
-    values = np.frombuffer(content[0], "<f4").reshape(shape)
+    values = np.frombuffer(data, "<f4").reshape(frames, bands)
     if not np.isfinite(values).all():
         raise ValueError("feature 'audio' holds NaN or infinite values")
     return values
@@ -140,7 +143,9 @@ def _fields(message: memoryview | int, wanted: int) -> list[memoryview | int]:
     """Values of a field of a protocol-buffer message: integers for varints, else bytes (not copied)."""
     if isinstance(message, int):
         raise ValueError("a record with a number where a message is due")
-    found, position = [], 0
+    found: list[memoryview | int] = []
+    value: memoryview | int
+    position = 0
     while position < len(message):
         key, position = _varint(message, position)
         kind = key & 7

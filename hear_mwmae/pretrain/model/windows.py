@@ -38,7 +38,7 @@ def multi_window_attention(
     heads, tokens = query.shape[2], query.shape[1]
     mixed = []
     for first, last, window in _groups(tuple(windows) or (0,) * heads):
-        group = [part[:, :, first:last] for part in (query, key, value)]
+        group = (query[:, :, first:last], key[:, :, first:last], value[:, :, first:last])
         if kernel == "cudnn" and not window and out is None:
             mixed.append(jax.nn.dot_product_attention(*group, implementation="cudnn"))
             continue

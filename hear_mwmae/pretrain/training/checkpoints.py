@@ -12,7 +12,7 @@ import warnings
 from collections.abc import Callable, Sequence
 from functools import partial
 from pathlib import Path
-from typing import TypeVar
+from typing import Any, TypeVar
 
 import jax
 import jax.numpy as jnp
@@ -47,7 +47,7 @@ class Restored:
     """What a checkpoint held."""
 
     state: TrainState
-    data_state: object
+    data_state: dict[str, int]
     """Where this process stood in the data."""
     step: int
 
@@ -218,7 +218,7 @@ class Checkpoints:
         self._manager.reload()
 
 
-def _own_data_state(states: Sequence[object]) -> object:
+def _own_data_state(states: Sequence[Any]) -> dict[str, int]:
     """Return this process's entry, or the common one if the number of processes has changed since.
 
     Raises:

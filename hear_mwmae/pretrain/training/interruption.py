@@ -1,8 +1,11 @@
 """Ctrl-C, SIGTERM and SIGHUP end a run after the update that is under way, with a checkpoint."""
 
 import signal
+from collections.abc import Callable
 from types import FrameType
 
+Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
+"""What `signal.signal` takes, and returns."""
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
 
 
@@ -23,7 +26,7 @@ class StopRequest:
     def __init__(self) -> None:
         self.signal = 0
         """Number of the signal that arrived, or 0."""
-        self._before: dict[int, object] = {}
+        self._before: dict[int, Handler] = {}
 
     def __enter__(self) -> "StopRequest":
         # Under nohup a hang-up is ignored, and stays so.

@@ -91,8 +91,7 @@ def state_shardings(state: TrainState, mesh: Mesh, *, fsdp: bool = False) -> Tra
         split = fsdp and jax.tree_util.DictKey("blocks") in path
         return NamedSharding(mesh, _split_axes(leaf.shape, mesh.size)) if split else everywhere
 
-    params, opt_state = jax.tree_util.tree_map_with_path(place, (state.params, state.opt_state))
-    return TrainState(params, opt_state, everywhere, everywhere)
+    return jax.tree_util.tree_map_with_path(place, state)
 
 
 def _split_axes(shape: tuple[int, ...], devices: int) -> PartitionSpec:
@@ -189,7 +188,7 @@ def loss_and_gradient(
     if config.accumulation_steps == 1:
         return jax.value_and_grad(loss_of)(params, features, noise)
 
-    def add_part(total: tuple[Array, Params], part: tuple[Array, Array]) -> tuple[tuple[Array, Params], None]:
+    def add_part(total: tuple[Array, Params], part: tuple[Array, ...]) -> tuple[tuple[Array, Params], None]:
         return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_of)(params, *part)), None
 
     nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))

@@ -167,12 +167,14 @@ class Trainer:
         )
         frames = self.config.model.input_size[0]
         held_out = self.data.validation
-        self.validation = held_out and Validation(
-            self.config,
-            lambda size: whole_pass(held_out, frames, size),
-            self.mesh,
-            self.shardings,
-        )
+        self.validation: Validation | None = None
+        if held_out is not None:
+            self.validation = Validation(
+                self.config,
+                lambda size: whole_pass(held_out, frames, size),
+                self.mesh,
+                self.shardings,
+            )
         clips = self.data.picture_clips(frames, CLIPS)
         self.pictures = Pictures(self.config, clips, self.options.workdir, self.mesh, self.shardings)
 
@@ -218,15 +220,15 @@ class Trainer:
     def _watch(self) -> None:
         """Log, validate and paint where it is time to."""
         logging = self._due(self.options.log_every)
-        validating = self.validation and self._due(self.options.validate_every)
+        validation = self.validation if self._due(self.options.validate_every) else None
         painting = self._due(self.options.picture_every)
-        if not (logging or validating or painting):
+        if not (logging or validation or painting):
             return
         values = self._read_metrics()
-        if logging or validating:
+        if logging or validation:
             record = {"epoch": self.step / self.steps_per_epoch, **values, **self.throughput.measure()}
-            if validating:
-                record["validation_loss"] = self.validation.run(self.state.params)
+            if validation:
+                record["validation_loss"] = validation.run(self.state.params)
             self.logs.record(self.step, record)
         if painting:
             path, pixels = self.pictures.paint(self.state.params, self.step)
