@@ -242,7 +242,8 @@ def _models(
     several = list(given) if isinstance(given, list | tuple) else [given]
     specs = []
     for model in DEFAULT_MODELS if given is None else several:
-        names, left_out = [model], []
+        names = [model]
+        left_out: list[str] = []
         if isinstance(model, str):
             may_lack = "hear_mwmae." if allow_random_init else ""
             names, left_out = expand([model], skip_missing=skip_missing, may_lack=may_lack)

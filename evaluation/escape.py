@@ -89,7 +89,7 @@ def _in_latex(character: str) -> bool:
         return True
     if ord(character) > _LAST_LETTER:
         return False
-    letter, *accents = unicodedata.normalize("NFD", character)
+    letter, *accents = list(unicodedata.normalize("NFD", character))
     return letter.isascii() and letter.isalpha() and len(accents) == 1 and accents[0] in _ACCENTS
 
 

@@ -19,7 +19,9 @@ def progress_bar(**settings: Any) -> tqdm:
     """
     kind = tqdm
     if in_notebook() and find_spec("ipywidgets"):
-        from tqdm.notebook import tqdm as kind
+        from tqdm.notebook import tqdm as of_notebooks
+
+        kind = of_notebooks
     return kind(**{"leave": False, "disable": False if in_notebook() else None, **settings})
 
 

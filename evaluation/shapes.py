@@ -40,8 +40,8 @@ def _object(value: Any, shape: dict, name: str) -> str:
         return f"{name or 'it'} is not an object"
     start = f"{name}." if name else ""
     if str in shape:
-        found = (misfit(item, shape[str], f"{start}{key}") for key, item in value.items())
-        return next(filter(None, found), "")
+        misfits = (misfit(item, shape[str], f"{start}{key}") for key, item in value.items())
+        return next(filter(None, misfits), "")
     for key, inner in shape.items():
         plain = key.removesuffix("?")
         if plain not in value:

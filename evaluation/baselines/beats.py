@@ -50,6 +50,8 @@ TAKEN_FOR_GRANTED = {
 class Beats(PatchModel):
     """The network on its filter bank; layers block1, block2, ..."""
 
+    network: BeatsNetwork
+
     def __init__(self, network: BeatsNetwork) -> None:
         config = network.config
         super().__init__(

@@ -40,6 +40,9 @@ class KaldiFbank(nn.Module):
     `window` is the Hann window ("hanning") or its power 0.85, Kaldi's own ("povey").
     """
 
+    window: Tensor
+    filters: Tensor
+
     def __init__(self, window: Literal["hanning", "povey"]) -> None:
         super().__init__()
         hann = torch.hann_window(FRAME_LENGTH, periodic=False)

@@ -26,6 +26,9 @@ class HearNaive(torch.nn.Module):
     sample_rate = SAMPLE_RATE
     scene_embedding_size = EMBEDDING_SIZE
     timestamp_embedding_size = EMBEDDING_SIZE
+    projection: Tensor
+    window: Tensor
+    mel_scale: Tensor
 
     def __init__(self) -> None:
         super().__init__()

@@ -79,7 +79,7 @@ class HuggingFaceModel(FrameModel):
     """A HEAR model around an encoder and its feature extractor."""
 
     def __init__(self, encoder: torch.nn.Module, extractor: Any, layout: Layout) -> None:
-        config = encoder.config
+        config: Any = encoder.config  # the library's own, as in layout_of
         super().__init__(
             encoder,
             sample_rate=extractor.sampling_rate,

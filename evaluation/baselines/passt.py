@@ -14,7 +14,7 @@ import contextlib
 import io
 import warnings
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 import torch
 from jaxtyping import Float
@@ -45,6 +45,8 @@ class PasstMel(nn.Module):
     """(log(mel power + 1e-5) + 4.5) / 5 of pre-emphasised sound, frames centred on their time."""
 
     sr = SAMPLE_RATE
+    window: Tensor
+    filters: Tensor
 
     def __init__(self) -> None:
         super().__init__()
@@ -62,6 +64,15 @@ class PasstMel(nn.Module):
         )
         power = spectrum.real.square() + spectrum.imag.square()
         return (torch.log(self.filters @ power + LOG_OFFSET) + 4.5) / 5.0
+
+
+@runtime_checkable
+class _Wrapper(Protocol):
+    """What is called of the package's class around network and front end."""
+
+    def get_scene_embeddings(self, audio: Tensor) -> Tensor: ...
+
+    def get_timestamp_embeddings(self, audio: Tensor) -> tuple[Tensor, Tensor]: ...
 
 
 def load_model(model_file_path: str = "") -> nn.Module:
@@ -105,7 +116,7 @@ def _no_word_of_other_lengths() -> Iterator[None]:
 
 @torch.no_grad()
 def get_scene_embeddings(
-    audio: Float[Tensor, "clips samples"], model: nn.Module
+    audio: Float[Tensor, "clips samples"], model: _Wrapper
 ) -> Float[Tensor, "clips size"]:
     """HEAR: one pass up to 10 s, beyond that the mean over windows of 10 s every 2.5 s."""
     with _no_word_of_other_lengths():
@@ -114,7 +125,7 @@ def get_scene_embeddings(
 
 @torch.no_grad()
 def get_timestamp_embeddings(
-    audio: Float[Tensor, "clips samples"], model: nn.Module
+    audio: Float[Tensor, "clips samples"], model: _Wrapper
 ) -> tuple[Float[Tensor, "clips frames size"], Float[Tensor, "clips frames"]]:
     """HEAR: windows of 160 ms every 50 ms, the first centred on the start, and their middles in ms."""
     with _no_word_of_other_lengths():

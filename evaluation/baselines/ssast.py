@@ -47,6 +47,8 @@ class Ssast(PatchModel):
     `bands` and `columns` are the numbers of patches along frequency and along time in training.
     """
 
+    network: VisionTransformer
+
     def __init__(self, network: VisionTransformer, *, bands: int, columns: int) -> None:
         super().__init__(
             network,
@@ -85,7 +87,7 @@ def load_model(model_file_path: str = "") -> Ssast:
     require(tensors, (*SIZES, *LEADING), path)
     _, _, *patch = tensors["v.patch_embed.proj.weight"].shape
     bands, columns = (int(tensors[name]) // size for name, size in zip(SIZES[1:], patch, strict=True))
-    network = _network(tensors, path, patch=tuple(patch), tokens=bands * columns)
+    network = _network(tensors, path, patch=(patch[0], patch[1]), tokens=bands * columns)
     return Ssast(network, bands=bands, columns=columns)
 
 

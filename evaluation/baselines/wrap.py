@@ -97,6 +97,7 @@ def get_scene_embeddings(
         count += part[0].shape[1]
         of_part = torch.stack([frames.sum(dim=1) for frames in part])
         sums = of_part if sums is None else sums + of_part
+    assert sums is not None  # the shortest sound has a part, too
     means = list(sums / count)
     return means if layers else means[0]
 

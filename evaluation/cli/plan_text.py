@@ -69,7 +69,7 @@ def _seeds(seeds: Sequence[int]) -> str:
 
 
 def _origin(card: ModelCard) -> str:
-    if card.sample_rate is None:
+    if card.sample_rate is None or card.n_parameters is None:
         return "imported embeddings"
     size = f"{card.n_parameters / 1e6:.1f} M parameters"
     if not card.n_parameters:

@@ -20,7 +20,8 @@ def status_text(status: RunStatus) -> str:
     rows += [[short, *(cells.get((model, task), "-") for model in models)] for task, short in tasks]
     widths = [max(map(len, column)) for column in zip(*rows, strict=True)]
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
-    failures = [job.failure for job in status.jobs if job.cell == "failed"] + list(status.failures)
+    failures = [job.failure for job in status.jobs if job.cell == "failed" and job.failure]
+    failures += status.failures
     lines += ["", *(f"failed: {failure.sentence}" for failure in failures), *_summary(status)]
     return printable("\n".join(lines), keep="\n")
 
@@ -33,11 +34,12 @@ def _summary(status: RunStatus) -> list[str]:
         f"Time: {_duration(sum(job.seconds for job in status.jobs))} of training classifiers so far."
     )
     left = [job.seconds_left for job in status.jobs]
-    if done < fits and None in left:
+    known = [seconds for seconds in left if seconds is not None]
+    if done < fits and len(known) < len(left):
         lines.append("Time left: unknown, no fit is finished that would tell.")
     elif done < fits:
         lines.append(
-            f"Time left: about {_duration(sum(left))} of training, an estimate from the finished fits; "
+            f"Time left: about {_duration(sum(known))} of training, an estimate from the finished fits; "
             "embedding what is not embedded yet comes on top."
         )
     return lines

@@ -179,7 +179,7 @@ class Caller:
     def _checked(self, clips: Sequence[Clip], audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
         found = self._call(clips, audio)
         for number, (arrays, size) in enumerate(zip(found, self._sizes, strict=True)):
-            self._check_shapes(clips, size, *arrays)
+            self._check_shapes(clips, size, arrays)
             finite = np.isfinite(arrays[0]).all(axis=tuple(range(1, arrays[0].ndim)))
             if not finite.all():
                 culprit = clips[int(np.argmin(finite))].file
@@ -191,8 +191,8 @@ class Caller:
                 self._note_constants(number, arrays[0])
         return found
 
-    def _check_shapes(self, clips: Sequence[Clip], size: int, embeddings: Float[np.ndarray, "..."]) -> None:
-        wanted = (len(clips), size)
+    def _check_shapes(self, clips: Sequence[Clip], size: int, arrays: Arrays) -> None:
+        (embeddings,), wanted = arrays, (len(clips), size)
         if embeddings.shape != wanted:
             raise EvaluationError(
                 f"{self._model.spec.module}: the embeddings of {clips[0].file} have shape {embeddings.shape} "
@@ -211,15 +211,10 @@ class FrameCaller(Caller):
             yield writer.append_clips
 
     def _arrays(self, audio: Float[np.ndarray, "clips samples"]) -> list[Arrays]:
-        return self._model.layer_timestamp_embeddings(audio, self._layers)
+        return list(self._model.layer_timestamp_embeddings(audio, self._layers))
 
-    def _check_shapes(
-        self,
-        clips: Sequence[Clip],
-        size: int,
-        embeddings: Float[np.ndarray, "..."],
-        times: Float[np.ndarray, "..."],
-    ) -> None:
+    def _check_shapes(self, clips: Sequence[Clip], size: int, arrays: Arrays) -> None:
+        embeddings, times = arrays
         where = f"{self._model.spec.module}: of {clips[0].file}"
         frames = embeddings.shape[1] if embeddings.ndim == 3 else 0
         if (
@@ -240,6 +235,7 @@ class FrameCaller(Caller):
 
     def _warn_of_times(self, file: str, times: Float[np.ndarray, "clips frames"]) -> None:
         """Say once that the times do not cover a clip, or go beyond it: they are not in ms, most likely."""
+        assert self._clip is not None  # these are its times
         length = 1000 * self._clip.shape[1] / self._model.sample_rate
         first, last = float(times.min()), float(times.max())
         hop = float(np.diff(times, axis=1).max()) if times.shape[1] > 1 else length

@@ -75,14 +75,19 @@ class EmbeddingTime:
 def summed(times: Sequence[EmbeddingTime]) -> EmbeddingTime:
     """Return what embedding took in all; `sound` and `flops` are known where each of them is."""
     machines = [machine for time in times for machine in time.hardware]
-    sounds, flops = [time.sound for time in times], [time.flops for time in times]
     return EmbeddingTime(
         clips=sum(time.clips for time in times),
         seconds=sum(time.seconds for time in times),
         hardware=[machine for i, machine in enumerate(machines) if machine not in machines[:i]],
-        sound=None if None in sounds else sum(sounds),
-        flops=None if None in flops else sum(flops),
+        sound=sum_if_known([time.sound for time in times]),
+        flops=sum_if_known([time.flops for time in times]),
     )
+
+
+def sum_if_known(numbers: Sequence[float | None]) -> float | None:
+    """Return the sum of the numbers, None where any of them is not known."""
+    known = [number for number in numbers if number is not None]
+    return sum(known) if len(known) == len(numbers) else None
 
 
 class StoreEntry:

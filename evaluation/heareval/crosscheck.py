@@ -46,9 +46,6 @@ REQUIREMENTS = (
 )
 """With these heareval runs on Python 3.11; those it asks for itself cannot be built there."""
 
-TEXT = {"encoding": "utf-8", "errors": "replace"}
-"""How what another program says is read."""
-
 ENVIRONMENT = {
     # heareval's checkpoints hold classes, which torch >= 2.6 does not load unless it is told to.
     "TORCH_FORCE_NO_WEIGHTS_ONLY_LOAD": "1",
@@ -79,7 +76,7 @@ def create_environment(path: Path) -> Path:
     try:
         venv.create(path, with_pip=True)
         python = environment_python(path)
-        install = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
+        install: list[str | Path] = [python, "-m", "pip", "install", "--quiet", "--disable-pip-version-check"]
         _check_output([*install, *REQUIREMENTS], "pip")
         _check_output([*install, "--no-deps", HEAREVAL], "pip")
         _check_output([python, "-c", "import heareval.predictions.runner"], "heareval")
@@ -90,9 +87,22 @@ def create_environment(path: Path) -> Path:
 
 
 def _check_output(command: Sequence[str | Path], what: str) -> None:
-    done = subprocess.run(command, capture_output=True, env=_environment(), check=False, **TEXT)
+    done = _run(command)
     if done.returncode:
         raise EvaluationError(f"the environment could not be made: {what} says: {_last_line(done.stderr)}")
+
+
+def _run(command: Sequence[str | Path], folder: str | None = None) -> subprocess.CompletedProcess[str]:
+    """Run another program, and keep what it says; what is no UTF-8 there is replaced."""
+    return subprocess.run(
+        command,
+        cwd=folder,
+        env=_environment(),
+        capture_output=True,
+        check=False,
+        encoding="utf-8",
+        errors="replace",
+    )
 
 
 def _environment() -> dict[str, str]:
@@ -110,7 +120,7 @@ def run_heareval(folder: Path, python: Path, *, grid: str, grid_points: int) -> 
     for split in metadata.splits:
         read_label_lists(folder / labels_file(split))  # heareval would run whatever a pickle says
     name = f"{folder.parent.name}/{folder.name}"
-    command = [python, "-m", "heareval.predictions.runner", name]
+    command: list[str | Path] = [python, "-m", "heareval.predictions.runner", name]
     options = ["--grid", grid, "--grid-points", str(grid_points)]
     with tempfile.TemporaryDirectory(prefix="crosscheck-") as work:
         copy = Path(work) / name
@@ -118,9 +128,7 @@ def run_heareval(folder: Path, python: Path, *, grid: str, grid_points: int) -> 
         for file in tree_files(metadata):
             _link(folder / file, copy / file)
         print(f"heareval trains on {name} ...", file=sys.stderr, flush=True)
-        done = subprocess.run(
-            [*command, *options], cwd=work, env=_environment(), capture_output=True, check=False, **TEXT
-        )
+        done = _run([*command, *options], work)
         if done.returncode == 0 and (copy / SCORES).is_file():
             return read_scores(copy / SCORES)
     with tempfile.NamedTemporaryFile(

@@ -167,6 +167,7 @@ def _check_frames(
     folder: Path, task: Task, split: str, part: _Part, clips: Sequence[Clip], stored: Sequence[Sequence]
 ) -> None:
     """Make sure that times ascend and that every frame has the labels of the events that cover it."""
+    assert part.timestamps is not None  # a part of frames
     for clip, (first, last) in zip(clips, itertools.pairwise(part.boundaries), strict=True):
         times = part.timestamps[first:last]
         if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):

@@ -97,12 +97,16 @@ def metrics_of(kind: Literal["scene", "event"]) -> dict[str, Metric]:
 
 def scene_metric(name: str) -> Callable[[Target, Scores], float]:
     """Return the scene score that HEAR calls `name`; raise EvaluationError when it is not one."""
-    return metric_named(name, "scene").scene
+    score = metric_named(name, "scene").scene
+    assert score is not None  # that is what makes it a scene metric
+    return score
 
 
 def event_metric(name: str) -> EventScore:
     """Return the event score that HEAR calls `name`; raise EvaluationError when it is not one."""
-    return metric_named(name, "event").event
+    score = metric_named(name, "event").event
+    assert score is not None  # that is what makes it an event metric
+    return score
 
 
 def metric_named(name: str, kind: Literal["scene", "event"]) -> Metric:

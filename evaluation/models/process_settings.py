@@ -87,7 +87,8 @@ def _give_path(added: list[str]) -> None:
 
 
 def _give_filters(added: list) -> None:
-    _put_filters((warnings.filters, added + [item for item in warnings.filters if item not in added]))
+    filters: list = warnings.filters  # type: ignore[assignment] # typeshed says no more than sequence
+    _put_filters((filters, added + [item for item in filters if item not in added]))
 
 
 _SIGNALS = (
@@ -186,31 +187,41 @@ def _or_none(question: Callable[[], Any]) -> Any:
         return None
 
 
+def _attribute(owner: Any, name: str, *, kept: bool = False) -> Setting:
+    get, (*parents, last) = attrgetter(name), name.split(".")
+    holder = attrgetter(".".join(parents)) if parents else lambda owner: owner
+    return Setting(lambda: get(owner), lambda value: setattr(holder(owner), last, value), kept)
+
+
+_ONEDNN_PRODUCTS, _CUDA_PRODUCTS, _CUDNN_CONVOLUTIONS, _CUDNN_RECURRENCES = (
+    _attribute(torch, f"backends.{name}.fp32_precision")
+    for name in ("mkldnn.matmul", "cuda.matmul", "cudnn.conv", "cudnn.rnn")
+)
+
+
 def _matrix_products() -> tuple[str | None, str, str]:
-    backends = torch.backends
-    newer = backends.mkldnn.matmul.fp32_precision, backends.cuda.matmul.fp32_precision
-    return _or_none(torch.get_float32_matmul_precision), *newer
+    return _or_none(torch.get_float32_matmul_precision), _ONEDNN_PRODUCTS.get(), _CUDA_PRODUCTS.get()
 
 
 def _put_matrix_products(value: tuple[str | None, str, str]) -> None:
     if value[0] is not None:
         torch.set_float32_matmul_precision(value[0])
     else:
-        torch.backends.mkldnn.matmul.fp32_precision = value[1]
-        torch.backends.cuda.matmul.fp32_precision = value[2]
+        _ONEDNN_PRODUCTS.put(value[1])
+        _CUDA_PRODUCTS.put(value[2])
 
 
 def _convolutions() -> tuple[bool | None, str, str]:
-    cudnn = torch.backends.cudnn
-    return _or_none(lambda: cudnn.allow_tf32), cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision
+    older = _or_none(lambda: torch.backends.cudnn.allow_tf32)
+    return older, _CUDNN_CONVOLUTIONS.get(), _CUDNN_RECURRENCES.get()
 
 
 def _put_convolutions(value: tuple[bool | None, str, str]) -> None:
-    cudnn = torch.backends.cudnn
     if value[0] is not None:
-        cudnn.allow_tf32 = value[0]
+        torch.backends.cudnn.allow_tf32 = value[0]
     else:
-        cudnn.conv.fp32_precision, cudnn.rnn.fp32_precision = value[1:]
+        _CUDNN_CONVOLUTIONS.put(value[1])
+        _CUDNN_RECURRENCES.put(value[2])
 
 
 def _autocast() -> list[tuple[str, bool, torch.dtype]]:
@@ -224,7 +235,9 @@ def _put_autocast(value: list[tuple[str, bool, torch.dtype]]) -> None:
 
 
 def _random_numbers() -> tuple[Any, ...]:
-    name, keys, *rest = np.random.get_state()
+    state = np.random.get_state(legacy=True)
+    assert isinstance(state, tuple)  # as it is of the generator that numpy begins with
+    name, keys, *rest = state
     return torch.get_rng_state().numpy().tobytes(), (name, keys.tobytes(), *rest), random.getstate()
 
 
@@ -233,12 +246,6 @@ def _put_random_numbers(value: tuple[Any, ...]) -> None:
     torch.set_rng_state(torch.frombuffer(bytearray(of_torch), dtype=torch.uint8))
     np.random.set_state((name, np.frombuffer(keys, np.uint32), *rest))
     random.setstate(of_python)
-
-
-def _attribute(owner: Any, name: str, *, kept: bool = False) -> Setting:
-    get, (*parents, last) = attrgetter(name), name.split(".")
-    holder = attrgetter(".".join(parents)) if parents else lambda owner: owner
-    return Setting(lambda: get(owner), lambda value: setattr(holder(owner), last, value), kept)
 
 
 SETTINGS: Mapping[str, Setting] = {

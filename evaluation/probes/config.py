@@ -80,8 +80,8 @@ class ProbeConfig:
             value = getattr(self, name)
             number = isinstance(value, int | float) and not isinstance(value, bool)
             if not number or not 0 <= value < 1 or (name == "lr" and value == 0):
-                least = "above 0" if name == "lr" else "of at least 0"
-                raise EvaluationError(f"{name} {value!r}: give a number {least} and below 1")
+                bound = "above 0" if name == "lr" else "of at least 0"
+                raise EvaluationError(f"{name} {value!r}: give a number {bound} and below 1")
             object.__setattr__(self, name, float(value))  # 0 and 0.0 are one grid point to the ledger
         for name, choices in _CHOICES.items():
             if getattr(self, name) not in choices:

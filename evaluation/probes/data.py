@@ -24,6 +24,7 @@ from evaluation.probes.events import (
     event_scores,
     postprocessing_grid,
 )
+from evaluation.probes.predictions import Predictions
 from evaluation.probes.splits import (
     Split,
     is_minimised,
@@ -125,8 +126,8 @@ class TaskData:
             )
         if kept.all():
             return whole
-        kept = torch.from_numpy(kept).to(whole.x.device)
-        return Rows(whole.x[kept], whole.target[kept])
+        chosen = torch.from_numpy(kept).to(whole.x.device)
+        return Rows(whole.x[chosen], whole.target[chosen])
 
     def _kept(self, split: Split) -> Bool[np.ndarray, "rows"]:
         """Return which of the training rows are those of clips within the budget."""
@@ -170,7 +171,7 @@ class TaskData:
         target, probabilities = self.multi_hot[split.test], self.probabilities(result.test_logits)
         return class_details(self.task.vocabulary, target, probabilities, multilabel=self.multilabel)
 
-    def predictions(self, split: Split, result: FitResult) -> dict[str, np.ndarray]:
+    def predictions(self, split: Split, result: FitResult) -> Predictions:
         """Return what is worth keeping of one fit's answers: `files`, `labels`, `scores`, `target`."""
         return {
             "files": np.array(self.files[split.test]),
@@ -213,7 +214,7 @@ class EventData(TaskData):
         return frames.embeddings[events.rows], events.targets()
 
     def _rows_of_clips(self, part: str) -> Sequence[int]:
-        return np.diff(self._parts[part].boundaries)
+        return np.diff(self._parts[part].boundaries).tolist()
 
     def _monitored(self, part: str, probabilities: Probabilities) -> float:
         _, score = best_postprocessing(probabilities, self._parts[part], self._grid, self.primary)
@@ -241,11 +242,11 @@ class EventData(TaskData):
         values = [round(scores[label], 6) for label in self.task.vocabulary]
         return {"labels": list(self.task.vocabulary), "events": events.tolist(), self.primary: values}
 
-    def predictions(self, split: Split, result: FitResult) -> dict[str, np.ndarray]:
+    def predictions(self, split: Split, result: FitResult) -> Predictions:
         """Return also the frames' `timestamps` (ms); file f has frames boundaries[f] to boundaries[f + 1]."""
         part = self._parts[split.test]
-        frames = {"timestamps": part.timestamps, "boundaries": part.boundaries}
-        return {**super().predictions(split, result), **frames}
+        clips = super().predictions(split, result)
+        return {**clips, "timestamps": part.timestamps, "boundaries": part.boundaries}
 
 
 def _zero_for_nan(score: float) -> float:
@@ -257,7 +258,7 @@ def check_trainable(task: Task) -> None:
     metadata = task.metadata
     for name in metadata.evaluation:
         try:
-            metric_named(name, metadata.embedding_type)
+            metric_named(name, "event" if metadata.embedding_type == "event" else "scene")
         except EvaluationError as error:
             raise EvaluationError(f"{task.name}: {error}") from None
     if metadata.embedding_type == "event":

@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int
 from evaluation.embedding.store import Frames
 from evaluation.errors import EvaluationError
 from evaluation.metrics.events import EventTable, event_table
-from evaluation.metrics.table import event_metric, metric_named
+from evaluation.metrics.table import event_metric, shown
 from tasks import Clip, Event, TaskMetadata
 
 END_MARGIN_MS = 0.0001
@@ -131,11 +131,11 @@ class EventPart:
             )
         above = probabilities > postprocessing.threshold
         columns: list[tuple[np.ndarray, ...]] = []
-        for file, (first, last) in enumerate(itertools.pairwise(self.boundaries)):
+        for number, (first, last) in enumerate(itertools.pairwise(self.boundaries)):
             times = self.timestamps[first:last]
             width = filter_width(times, postprocessing.median_filter_ms)
             label, start, end = _runs(median_of_flags(above[first:last], width))
-            columns.append((np.full(len(label), file), label, times[start], times[end]))
+            columns.append((np.full(len(label), number), label, times[start], times[end]))
         file, label, start, end = map(np.concatenate, zip(*columns, strict=True))
         kept = end - start >= postprocessing.min_duration
         return EventTable(file[kept], label[kept], start[kept], end[kept])
@@ -226,12 +226,12 @@ def best_postprocessing(
     as it is; ties go to the larger combination. A metric that is better when lower is minimised, which the
     original, whose tasks have none as their first, forgets.
     """
-    metric, reference = metric_named(primary, "event"), part.reference()
-    sign = -1 if metric.minimised else 1
+    metric, reference = event_metric(primary), part.reference()
+    sign = -1 if shown(primary).minimised else 1
     tried = []
     for postprocessing in grid:
         found = part.detect(probabilities, postprocessing)
-        score = next(iter(metric.event.scores(reference, found, len(part.vocabulary)).values()))
+        score = next(iter(metric.scores(reference, found, len(part.vocabulary)).values()))
         tried.append((0.0 if math.isnan(score) else sign * score, postprocessing, score))
     _, best, score = max(tried, key=lambda item: item[:2])
     return best, score

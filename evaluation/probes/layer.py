@@ -74,7 +74,7 @@ class Dropout:
     def __init__(self, fits: Sequence[Fit], generators: Sequence[torch.Generator]):
         self.rates = [fit.config.dropout for fit in fits]
         self.device = generators[0].device
-        self._sources = (
+        self._sources: Sequence[np.random.SFC64 | torch.Generator] = (
             [np.random.SFC64(fit.generator_seed) for fit in fits] if self.device.type == "cpu" else generators
         )
         self.factors = self._factors()

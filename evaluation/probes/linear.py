@@ -47,8 +47,8 @@ def standardised(
     half as many as the columns, `columns` are their span's coordinates, as many as rows: the minimum lies in
     it, and the penalty does not change with a rotation.
     """
-    mean = sum(block.sum(0) for block in _exact(train)) / len(train)
-    variance = sum((block - mean).square_().sum(0) for block in _exact(train)) / len(train)
+    mean = _sum(block.sum(0) for block in _exact(train)) / len(train)
+    variance = _sum((block - mean).square_().sum(0) for block in _exact(train)) / len(train)
     epsilon = torch.finfo(torch.float64).eps
     constant = variance <= len(train) * epsilon * variance + (len(train) * mean * epsilon).square()
     scale = torch.where(constant, 1.0, variance.sqrt())
@@ -68,6 +68,12 @@ def _exact(x: Tensor) -> Iterator[Float[Tensor, "_ dim"]]:
     """Return the rows in double precision, block by block, each a copy."""
     for rows in x.split(max(1, BLOCK_ELEMENTS // x.shape[1])):
         yield rows.to(torch.float64, copy=True)
+
+
+def _sum(of_blocks: Iterator[Float[Tensor, "dim"]]) -> Float[Tensor, "dim"]:
+    total = sum(of_blocks)
+    assert isinstance(total, Tensor)  # there is at least one block
+    return total
 
 
 @dataclass(frozen=True)
@@ -107,6 +113,7 @@ def regress(
         on_pass()
         passes += 1
         inner, gradient = weights[:-1] * unit, weights.grad
+        assert gradient is not None  # L-BFGS reads what is put there above
         torch.mul(inner, decay, out=gradient[:-1])
         gradient[-1] = 0.0
         loss = inner.square().sum() * (decay / 2)

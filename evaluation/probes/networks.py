@@ -79,7 +79,8 @@ class Networks:
         gradient = _loss_gradient(h, hot.mT, multiclass)
         self.steps += 1
         for number, layer in reversed(list(enumerate(self.layers))):
-            gradient = layer.backward(gradient, self.steps, below=number > 0)
+            lower = layer.backward(gradient, self.steps, below=number > 0)
+            gradient = gradient if lower is None else lower
 
     def logits(self, x: Float[Tensor, "rows dim"]) -> Float[np.ndarray, "networks rows labels"]:
         """Return what the networks that are still training say of these rows."""

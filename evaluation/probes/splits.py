@@ -4,11 +4,15 @@ import hashlib
 import random
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
+from typing import TypeVar
 
 from evaluation.errors import EvaluationError
 from evaluation.metrics.table import shown
-from evaluation.probes.config import Config, ConfigT, config_key
+from evaluation.probes.config import Config, config_key
 from tasks import TaskMetadata
+
+PointT = TypeVar("PointT")
+"""A grid point: a configuration, or its key."""
 
 
 @dataclass(frozen=True)
@@ -70,9 +74,7 @@ def row_orders(counts: Mapping[str, int]) -> dict[str, list[int]]:
     return orders
 
 
-def best_config(
-    order: Sequence[ConfigT], scores: Mapping[ConfigT, float], *, minimise: bool = False
-) -> ConfigT:
+def best_config(order: Sequence[PointT], scores: Mapping[PointT, float], *, minimise: bool = False) -> PointT:
     """Return the grid point with the best validation score; the earlier one of `order` wins ties."""
     return (min if minimise else max)(order, key=scores.__getitem__)
 

@@ -14,7 +14,7 @@ import itertools
 import math
 import threading
 import time
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from dataclasses import dataclass, replace
 
@@ -133,7 +133,7 @@ class Regressions:
             logits = [found.logits(rows.x).cpu().numpy() for rows in (valid, test, examined)]
             score = float(np.float32(self.score(logits[0])))
             known = training_score(examined.target.cpu().numpy(), logits[2])
-            results.append(FitResult(score, found.passes - 1, found.passes, *logits[:2], *known))
+            results.append(FitResult(score, found.passes - 1, found.passes, logits[0], logits[1], *known))
             watch.tell(1.0, 1)
         return results
 
@@ -149,7 +149,7 @@ class Trained:
 
 def train_stacks(
     stacks: Sequence[Stack | Regressions], workers: int, on_work: OnWork = lambda done, alive: None
-) -> Iterator[Trained]:
+) -> Generator[Trained, None, None]:
     """Train all stacks, up to `workers` at a time, and yield each as it finishes.
 
     The embeddings' device is where everything runs; on a GPU there is to be one worker. On a CPU a stack has

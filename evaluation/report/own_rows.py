@@ -58,6 +58,7 @@ def pool_and_scores(results: ScoreTable, name: str, published: Path | None) -> t
             f"--pool {name} compares on the paper's ten tasks, and no model here has all of them in whole; "
             "use --pool run"
         )
+    assert published is not None  # every pool but "run" needs it
     paper = paper_pool(published)
     return (paper if name == "paper" else joined(paper, run_pool(scores))), scores
 

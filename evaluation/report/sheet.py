@@ -58,12 +58,14 @@ class Sheet:
             [value for column in columns for value in column[row]] for row in range(len(self.rows) + 1)
         )
 
-    def _csv_column(self, index: int) -> list[list]:
+    def _csv_column(self, index: int) -> list[list[str | float]]:
         name, entries = self.header[index], [row[index] for row in self.rows]
         cells = [entry for entry in entries if isinstance(entry, Cell)]
         intervals = any(not math.isnan(cell.half_width) for cell in cells)
         marks = any(cell.mark for cell in cells)
-        found = [[name, *([f"{name}_ci"] if intervals else []), *([f"{name}_mark"] if marks else [])]]
+        found: list[list[str | float]] = [
+            [name, *([f"{name}_ci"] if intervals else []), *([f"{name}_mark"] if marks else [])]
+        ]
         for entry in entries:
             if not isinstance(entry, Cell):
                 found.append([entry or "", *[""] * (intervals + marks)])

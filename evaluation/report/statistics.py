@@ -7,7 +7,7 @@ from pathlib import Path
 from evaluation.escape import csv_text, markdown
 from evaluation.files import write_atomically
 from evaluation.metrics.table import shown
-from evaluation.report.sheet import Cell, Sheet, markdown_item
+from evaluation.report.sheet import Cell, Entry, Sheet, markdown_item
 from evaluation.report.tables import who_is_who
 from evaluation.results.comparison import ClipInterval, Comparison, Detectable, PairedTest, Ranks
 from evaluation.results.frames import Rows
@@ -227,7 +227,7 @@ def overall_sheet(scores: Scores, pool: Pool, name: Name, *, formula: Formula) -
     """
     left = leave_one_out(scores, pool, formula=formula)
     moves = any(left.values())
-    rows = []
+    rows: list[list[Entry]] = []
     for model, cell in formula_scores(scores, pool, formula=formula).items():
         others = {member: row[model] for member, row in left.items() if model in row}
         bounds = [_bound(others, name, choose) for choose in (min, max)] if moves else []

@@ -37,6 +37,7 @@ def clip_replicates(
             if counts is None:
                 counts = draw_clips(len(target), metric.n_resamples, seed=fold)
             replicates.append(metric.resampled(target, scores, counts))
+        assert counts is not None  # there is at least one seed
         n_clips += counts.shape[1]
         parts.append(np.mean(replicates, 0))
     return np.mean(parts, 0), n_clips

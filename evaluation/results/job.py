@@ -52,7 +52,7 @@ class PlannedJob:
 
     def chosen(self, ledger: Ledger) -> list[str | None]:
         """Return every seed's best grid point on the first part; None while its grid is not finished."""
-        best = []
+        best: list[str | None] = []
         for seed, order in self.ordered():
             points = [self.points[index] for index in order]
             keys = {point: self.key(self.tests[0], point, seed) for point in points}
@@ -63,8 +63,9 @@ class PlannedJob:
 
     def seed_records(self, ledger: Ledger) -> list[list[FitRecord]] | None:
         """Return, per seed, the fit that counts on every part; None while any is missing."""
-        chosen = self.chosen(ledger)
-        if None in chosen:
+        best = self.chosen(ledger)
+        chosen = [point for point in best if point is not None]
+        if len(chosen) < len(best):
             return None
         seeds = [seed for seed, _ in self.ordered()]
         pairs = zip(seeds, chosen, strict=True)

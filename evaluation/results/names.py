@@ -70,7 +70,8 @@ def looks(name: str) -> str:
 def cut(names: Mapping[str, str], longest: int) -> dict[str, str]:
     """Take out the middle of names longer than `longest`; where that makes two alike, number them."""
     short = {label: _without_middle(name, longest) for label, name in names.items()}
-    counts, seen = Counter(map(looks, short.values())), Counter()
+    counts = Counter(map(looks, short.values()))
+    seen: Counter[str] = Counter()
     for label, name in short.items():
         if counts[looks(name)] > 1:
             seen[looks(name)] += 1

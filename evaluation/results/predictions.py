@@ -11,6 +11,7 @@ import numpy as np
 
 from evaluation.errors import EvaluationError
 from evaluation.files import atomically
+from evaluation.probes.predictions import Predictions
 from evaluation.results.ledger import FitKey
 
 LONGEST_NAME = 255
@@ -54,7 +55,7 @@ def _check_predictions(arrays: Mapping[str, np.ndarray]) -> None:
         raise ValueError(f"{len(arrays['files'])} files for the rows")
 
 
-def save_predictions(path: Path, about: dict[str, Any], arrays: dict[str, np.ndarray]) -> None:
+def save_predictions(path: Path, about: dict[str, Any], arrays: Predictions) -> None:
     """Write the arrays and `about` (as JSON) to a compressed .npz that appears whole or not at all."""
     path.parent.mkdir(parents=True, exist_ok=True)
     with atomically(path) as temporary, open(temporary, "wb") as file:

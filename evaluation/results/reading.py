@@ -202,7 +202,7 @@ def _metrics(results: ScoreTable) -> dict[str, tuple[str, str]]:
     return {column.task: (column.metric, column.published) for column in results.columns}
 
 
-def _cells(results: ScoreTable) -> dict[tuple[str, str], list[float]]:
+def _cells(results: ScoreTable) -> dict[tuple[str, str], Sequence[float]]:
     return {(model, task): seeds for model, row in results.scores.items() for task, seeds in row.items()}
 
 

@@ -123,9 +123,10 @@ class ScoreTable:
     def average(self, model: str) -> float | None:
         """Return the plain average of a complete row of one unit, None otherwise."""
         cells = [self.interval(model, column) for column in self.averaged]
-        if None in cells or not self.one_unit:
+        means = [cell.mean for cell in cells if cell is not None]
+        if len(means) < len(cells) or not self.one_unit:
             return None
-        return sum(cell.mean for cell in cells) / len(cells)
+        return sum(means) / len(means)
 
     def pool(self) -> list[str]:
         """Return the models that s(m) compares: those with every task."""

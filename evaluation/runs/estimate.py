@@ -19,7 +19,7 @@ import torch
 from evaluation.errors import EvaluationError
 from evaluation.metrics.table import METRICS
 from evaluation.models.hear_model import HearModel, torch_device
-from evaluation.probes.config import Config, ProbeConfig
+from evaluation.probes.config import Config, LinearConfig, ProbeConfig
 from evaluation.probes.processor import on_one_core
 from evaluation.probes.train import Fit, Rows, train_stack
 from evaluation.results.failure import Failure
@@ -191,6 +191,7 @@ def _work(job: Job) -> float:
 def _epoch_seconds(job: Job, device: torch.device) -> float:
     """Measure the seconds of one epoch of one classifier at the job's size, every core at work."""
     config, counts, n_labels = job.preset.grid[0], rows_of_parts(job), len(job.task.vocabulary)
+    assert isinstance(config, ProbeConfig)  # as of every job that is measured here
     scale = max(1.0, counts["train"] / MEASURED_ROWS)
     epochs = config.check_val_every_n_epoch
     few = replace(config, max_epochs=epochs)
@@ -208,7 +209,7 @@ def _epoch_seconds(job: Job, device: torch.device) -> float:
 
     fits = [Fit(few, seed) for seed in range(networks)]
     start = time.perf_counter()
-    train_stack(fits, *parts.values(), n_labels, score)
+    train_stack(fits, parts["train"], parts["valid"], parts["test"], n_labels, score)
     return (time.perf_counter() - start) * scale / (networks * epochs)
 
 
@@ -220,7 +221,8 @@ def _pass_seconds(job: Job, device: torch.device) -> float:
     """Measure the seconds of one pass of a logistic regression over the job's training rows."""
     from evaluation.probes.linear import regress, standardised
 
-    counts, n_labels = rows_of_parts(job), len(job.task.vocabulary)
+    config, counts, n_labels = job.preset.grid[0], rows_of_parts(job), len(job.task.vocabulary)
+    assert isinstance(config, LinearConfig)  # nearest neighbours are not measured
     begins: list[float] = []
     scale = max(1.0, counts["train"] / MEASURED_ROWS)
     generator = torch.Generator().manual_seed(0)
@@ -235,7 +237,7 @@ def _pass_seconds(job: Job, device: torch.device) -> float:
     def measured() -> float:
         multilabel, (x,) = job.task.metadata.prediction_type == "multilabel", standardised(rows.x)
         with contextlib.suppress(_Enough):
-            regress(x, hot, job.preset.grid[0], multilabel=multilabel, on_pass=on_pass)
+            regress(x, hot, config, multilabel=multilabel, on_pass=on_pass)
         return (begins[-1] - begins[0]) * scale / max(1, len(begins) - 1)
 
     return measured() if device.type != "cpu" else on_one_core(measured) / torch.get_num_threads()

@@ -130,6 +130,7 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
 
         run_job(job, session.ledger, resources, on)
     seeds = job.seed_scores(session.ledger)
+    assert seeds is not None  # no fit is missing any more
     mean = sum(job.column.scale(score) for score in seeds) / len(seeds)
     say(f"{job.model}  {job.column.short}  {job.primary} {mean:.1f}")
     if sentence := job.chance_sentence(session.ledger):

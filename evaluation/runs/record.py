@@ -78,4 +78,5 @@ def _whole_time(session: Session, card: ModelCard) -> EmbeddingTime | None:
     """Return what embedding all of the run's tasks took a model; None unless all were timed."""
     jobs = {job.entry.key: job for job in session.jobs if job.model == card.spec.label}.values()
     times = [job.entry.embedding_time(job.task.clips) for job in jobs]
-    return None if not times or None in times else summed(times)
+    known = [time for time in times if time is not None]
+    return summed(known) if known and len(known) == len(times) else None

@@ -6,7 +6,7 @@ import math
 import threading
 import time
 import warnings
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Generator, Sequence
 from dataclasses import asdict, dataclass, field, replace
 from datetime import UTC, datetime
 from pathlib import Path
@@ -17,7 +17,7 @@ import torch
 from torch.nn import functional
 
 from evaluation.errors import EvaluationError
-from evaluation.probes.config import Config, KnnConfig, LinearConfig, ProbeConfig
+from evaluation.probes.config import Config, ConfigT, KnnConfig, LinearConfig, ProbeConfig
 from evaluation.probes.cost import (
     neighbour_flops,
     network_bytes,
@@ -79,8 +79,12 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, on: OnProgress) -> N
                 if resources.predictions:
                     stack.save(results, resources.predictions)
                 ledger.append(stack.records(results, seconds, resources.origin), stack.details(results))
-    if resources.predictions:
-        _keep_predictions_that_count(job, data, ledger, resources, on)
+    _keep_predictions_that_count(job, data, ledger, resources, on)
+
+
+def _of_kind(kind: type[ConfigT], fits: Sequence[SeededFit]) -> list[tuple[int, ConfigT]]:
+    """Return the fits of one kind of classifier; those of a stack are all of one."""
+    return [(seed, config) for seed, config in fits if isinstance(config, kind)]
 
 
 def _stacks(
@@ -100,7 +104,8 @@ def _stacks(
         for shared, alike in kinds.items():
             size = 1 if isinstance(shared, LinearConfig) else len(alike)
             if isinstance(shared, ProbeConfig):
-                alike = [alike[i] for i in adams_order([config for _, config in alike])]
+                configs = [config for _, config in _of_kind(ProbeConfig, alike)]
+                alike = [alike[i] for i in adams_order(configs)]
                 one = network_bytes(shared, **counts, dim=data.dim, n_labels=n_labels)
                 size = 1 if data.device.type == "cpu" else max(1, int(max_bytes / one))
             starts = range(0, len(alike), size)
@@ -110,7 +115,7 @@ def _stacks(
 
 def _trained(
     stacks: Sequence["_Stack"], resources: Resources, on: OnProgress
-) -> Iterator[tuple["_Stack", list[FitResult], float]]:
+) -> Generator[tuple["_Stack", list[FitResult], float], None, None]:
     """Train the stacks and yield each as it finishes, with the seconds that it took of the machine.
 
     Of stacks that train beside each other each took its part of the machine. Progress is told in fits.
@@ -148,10 +153,12 @@ def _keep_predictions_that_count(
 ) -> None:
     """Delete the predictions of grid points that lost and make those that an earlier run did not save.
 
-    Warns when networks that are trained again for it are not those of the ledger to the last bit, as on
-    another machine.
+    Nothing is done where predictions are not saved. Warns when networks that are trained again for it are
+    not those of the ledger to the last bit, as on another machine.
     """
     directory = resources.predictions
+    if directory is None:
+        return
     chosen = job.chosen(ledger)
     for fit in set(job.grid_fits()) - set(chosen):
         job.prediction_path(directory, job.splits[0], fit).unlink(missing_ok=True)
@@ -185,17 +192,22 @@ class _RowsInUse:
 
     def of(self, split: Split, config: ProbeConfig | LinearConfig) -> tuple[Rows, Rows, Rows]:
         """Return what is trained, validated and tested on."""
-        linear = isinstance(config, LinearConfig)
-        kind = "regressed" if linear else f"{config.matmul_precision} {config.hidden_layers > 0}"
+        kind = "regressed"
+        if isinstance(config, ProbeConfig):
+            kind = f"{config.matmul_precision} {config.hidden_layers > 0}"
         with self._lock:
             if (split, kind) != self._key:
-                data = self._data
-                parts = data.train_rows(split), data.part_rows(split.valid), data.part_rows(split.test)
-                self._rows = (
-                    as_regressed_on(*parts) if linear else (as_trained_on(parts[0], config), *parts[1:])
-                )
+                self._rows = self._read(split, config)
                 self._key = (split, kind)
             return self._rows
+
+    def _read(self, split: Split, config: ProbeConfig | LinearConfig) -> tuple[Rows, Rows, Rows]:
+        data = self._data
+        train, valid, test = data.train_rows(split), data.part_rows(split.valid), data.part_rows(split.test)
+        if isinstance(config, LinearConfig):
+            train, valid, test = as_regressed_on(train, valid, test)
+            return train, valid, test
+        return as_trained_on(train, config), valid, test
 
 
 @dataclass(frozen=True)
@@ -213,26 +225,25 @@ class _Stack:
         """The memory that they take in training."""
         counts, n_labels = self.data.counts(self.split), len(self.job.task.vocabulary)
         config, sizes = self.fits[0][1], {**counts, "dim": self.data.dim, "n_labels": n_labels}
-        linear = isinstance(config, LinearConfig)
-        return len(self.fits) * (regression_bytes(**sizes) if linear else network_bytes(config, **sizes))
+        if isinstance(config, ProbeConfig):
+            return len(self.fits) * network_bytes(config, **sizes)
+        return len(self.fits) * regression_bytes(**sizes)
 
     def trainable(self) -> Stack | Regressions:
         """Return them as the engine trains them."""
-        shared = (
-            lambda: self.rows.of(self.split, self.fits[0][1]),
-            len(self.job.task.vocabulary),
-            self.data.validation_score(self.split.valid),
-        )
-        if isinstance(self.fits[0][1], LinearConfig):
-            return Regressions([config for _, config in self.fits], *shared)
-        return Stack([Fit(config, fit_seed(seed, self.split, config)) for seed, config in self.fits], *shared)
+        split, rows = self.split, self.rows
+        shared = len(self.job.task.vocabulary), self.data.validation_score(split.valid)
+        if regressions := [config for _, config in _of_kind(LinearConfig, self.fits)]:
+            return Regressions(regressions, lambda: rows.of(split, regressions[0]), *shared)
+        networks = [Fit(c, fit_seed(seed, split, c)) for seed, c in _of_kind(ProbeConfig, self.fits)]
+        return Stack(networks, lambda: rows.of(split, networks[0].config), *shared)
 
     def neighbours(self) -> list[FitResult]:
         """Classify by nearest neighbours for every k at once; a result reads like that of a network."""
         train, multilabel = self.data.train_rows(self.split), self.data.multilabel
-        n_labels, ks = len(self.job.task.vocabulary), [config.k for _, config in self.fits]
+        n_labels, fits = len(self.job.task.vocabulary), _of_kind(KnnConfig, self.fits)
         target = train.target if multilabel else functional.one_hot(train.target, n_labels).float()
-        logits = []
+        ks, logits = [config.k for _, config in fits], []
         for part in (self.split.valid, self.split.test):
             shares = neighbour_shares(train.x, target, self.data.part_rows(part).x, ks)
             logits.append(as_logits(shares, multilabel=multilabel).cpu().numpy())

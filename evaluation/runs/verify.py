@@ -228,7 +228,7 @@ def difference_of_machines(run: Mapping[str, Any], records: Iterable[FitRecord])
     """
     device = torch_device(run["hardware"]["device"])
     now = {**hardware(device), **versions()}
-    changed = {}
+    changed: dict[str, object] = {}
     for record in records:
         before = {**(record.hardware or run["hardware"]), **record.versions}
         now["torch_threads"] = before["torch_threads"]

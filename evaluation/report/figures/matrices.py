@@ -127,7 +127,7 @@ def _tiled(
     notes: Sequence[str],
     *,
     decimals: int,
-) -> list[Drawing]:
+) -> list[Drawing | LeftOut]:
     """Draw a matrix, on several pages when it is larger than one."""
     across = max(1, int((TWO_COLUMNS - max(map(len, rows)) * CHARACTER - 0.2) / CELL))
     pages = [

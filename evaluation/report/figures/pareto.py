@@ -74,9 +74,9 @@ def _against(
     """Draw what is complete and known; the caption names what is missing."""
     if not results.one_unit or results.averaged[0].sign < 0:
         return [LeftOut(name, "The tasks' scores have no average of which more is better.")]
-    averages = {model: results.average(model) for model in results.models}
-    finite = {model for model, average in averages.items() if average is not None and isfinite(average)}
-    shown = [model for model in results.models if model in finite and model in known]
+    found = ((model, results.average(model)) for model in results.models)
+    averages = {model: average for model, average in found if average is not None and isfinite(average)}
+    shown = [model for model in results.models if model in averages and model in known]
     if len(shown) < 2:
         return [LeftOut(name, f"Fewer than two models have a score on every task and known {xlabel}.")]
     most, least = (choose(known[model] for model in shown) for choose in (max, min))
@@ -123,10 +123,19 @@ def scatter(points: Sequence[Point], xlabel: str, ylabel: str, notes: Sequence[s
     for point in points:
         filled = "black" if point in best else "white"
         half = None if isnan(point.half_width) else point.half_width
-        style = {"color": "black", "markerfacecolor": filled, "capsize": 1.5, "elinewidth": 0.8}
-        axes.errorbar(point.cost, point.score, yerr=half, fmt="o", zorder=3, **style)
-    stairs = {"color": "black", "linestyle": "--", "drawstyle": "steps-post"}
-    axes.plot([p.cost for p in best], [p.score for p in best], **stairs)
+        axes.errorbar(
+            point.cost,
+            point.score,
+            yerr=half,
+            fmt="o",
+            zorder=3,
+            color="black",
+            markerfacecolor=filled,
+            capsize=1.5,
+            elinewidth=0.8,
+        )
+    costs, scores = [p.cost for p in best], [p.score for p in best]
+    axes.plot(costs, scores, color="black", linestyle="--", drawstyle="steps-post")
     axes.set_xscale("log")
     axes.margins(x=0.08, y=0.08)
     axes.set(xlabel=xlabel, ylabel=ylabel)

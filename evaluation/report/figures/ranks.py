@@ -106,5 +106,7 @@ def _draw_names(
     for row, model in enumerate(models):
         height = top + row + 0.5
         axes.plot([ranks.mean[model]] * 2 + [end], [0, height, height], color=GREY, linewidth=0.6, zorder=1)
-        side = {"ha": "right", "xytext": (-3, 0)} if better else {"ha": "left", "xytext": (3, 0)}
-        axes.annotate(texts[model], (end, height), textcoords="offset points", va="center", **side)
+        side, offset = ("right", -3) if better else ("left", 3)
+        axes.annotate(
+            texts[model], (end, height), xytext=(offset, 0), textcoords="offset points", ha=side, va="center"
+        )

@@ -10,10 +10,12 @@ from collections.abc import Callable, Iterator, Sequence
 from contextlib import contextmanager
 from dataclasses import dataclass
 from pathlib import Path
+from typing import TypedDict
 
 import matplotlib.style
 from matplotlib.backends.backend_agg import FigureCanvasAgg
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
 
 from evaluation.files import write_atomically
 from evaluation.report.figures.saved import SavedFigure
@@ -73,6 +75,15 @@ STYLE = {
 }
 
 
+class LineStyle(TypedDict):
+    """What a curve looks like, as matplotlib takes it."""
+
+    color: str
+    marker: str
+    linestyle: str
+    markerfacecolor: str
+
+
 @dataclass(frozen=True)
 class Drawing:
     """A figure ready to be written: the stem of its files and the sentence that belongs below it."""
@@ -103,9 +114,9 @@ def drawing_style() -> Iterator[None]:
 
 def new_figure(width: float, height: float) -> Figure:
     """Return an empty figure of a printed size in inches that lays itself out."""
-    figure = Figure(figsize=(width, height), layout="constrained")
+    layout = ConstrainedLayoutEngine(w_pad=0.04, h_pad=0.04, wspace=0.02, hspace=0.04)
+    figure = Figure(figsize=(width, height), layout=layout)
     FigureCanvasAgg(figure)
-    figure.get_layout_engine().set(w_pad=0.04, h_pad=0.04, wspace=0.02, hspace=0.04)
     return figure
 
 
@@ -135,7 +146,7 @@ def keep_to_percent(
     set_limits(max(low, -3.0), min(high, 103.0))
 
 
-def line_style(number: int) -> dict[str, object]:
+def line_style(number: int) -> LineStyle:
     """Return how the curve of this number differs from the others: in colour, marker, filling and dashes."""
     colour = COLOURS[number % len(COLOURS)]
     return {

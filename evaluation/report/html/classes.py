@@ -148,4 +148,4 @@ def _confusion(model: str, matrix: Int[np.ndarray, "true predicted"], labels: Se
     cells = []
     if len(labels) <= MATRIX_CLASSES:
         cells = [[cell(true, predicted) for predicted in range(len(labels))] for true in range(len(labels))]
-    return Confusion(model, cells, [cell(*pair).text for pair in pairs])
+    return Confusion(model, cells, [one.text for pair in pairs if (one := cell(*pair)) is not None])

@@ -145,16 +145,17 @@ def render(
     provenance: Sequence[Provenance],
 ) -> str:
     """Return the page. Every string is escaped by the template, whoever wrote it."""
+    loader = PackageLoader("evaluation.report", "html")
     environment = Environment(
-        loader=PackageLoader("evaluation.report", "html"),
+        loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
         finalize=_shown,
         trim_blocks=True,
         lstrip_blocks=True,
     )
-    script = environment.loader.get_source(environment, "report.js")[0]
-    style = environment.loader.get_source(environment, "report.css")[0]
+    script = loader.get_source(environment, "report.js")[0]
+    style = loader.get_source(environment, "report.css")[0]
     return environment.get_template("report.html").render(
         title=title,
         results=results,
