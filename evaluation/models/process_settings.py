@@ -6,6 +6,7 @@ import importlib
 import locale
 import logging
 import os
+import pickle
 import random
 import signal
 import socket
@@ -235,16 +236,15 @@ def _put_autocast(value: list[tuple[str, bool, torch.dtype]]) -> None:
 
 
 def _random_numbers() -> tuple[Any, ...]:
-    state = np.random.get_state(legacy=True)
-    assert isinstance(state, tuple)  # as it is of the generator that numpy begins with
-    name, keys, *rest = state
-    return torch.get_rng_state().numpy().tobytes(), (name, keys.tobytes(), *rest), random.getstate()
+    generator, state = np.random.get_bit_generator(), pickle.dumps(np.random.get_state(legacy=False))
+    return torch.get_rng_state().numpy().tobytes(), generator, state, random.getstate()
 
 
 def _put_random_numbers(value: tuple[Any, ...]) -> None:
-    of_torch, (name, keys, *rest), of_python = value
+    of_torch, generator, state, of_python = value
     torch.set_rng_state(torch.frombuffer(bytearray(of_torch), dtype=torch.uint8))
-    np.random.set_state((name, np.frombuffer(keys, np.uint32), *rest))
+    np.random.set_bit_generator(generator)
+    np.random.set_state(pickle.loads(state))
     random.setstate(of_python)
 
 

@@ -88,6 +88,8 @@ def test_labels_are_neither_needed_nor_in_the_way(tmp_path: Path) -> None:
         (example(audio=byte_strings(tensor(LOG_MEL, kind=2))), "no serialised float32 tensor"),
         (example(audio=byte_strings(tensor(LOG_MEL)[:-1])), "breaks off"),
         (field(1, 5), "a number where a message is due"),
+        (field(1, field(1, field(1, 2**45))), "without one byte string"),
+        (field(1, field(1, field(1, 2**63))), "without one byte string"),
         (example(audio=byte_strings(field(1, 1) + field(2, field(2, field(1, 80))) + field(4, 7))), "."),
         (b"\x0b", "no protocol-buffer message"),
         (b"\xff" * 20, "breaks off"),

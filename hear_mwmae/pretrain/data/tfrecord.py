@@ -114,7 +114,8 @@ def _log_mel(record: bytes) -> Float[np.ndarray, "frames bands"]:
     """Read feature `audio` of a `tf.train.Example`."""
     for features in _fields(memoryview(record), 1):
         for entry in _fields(features, 1):
-            if [bytes(name) for name in _fields(entry, 1)] == [b"audio"]:
+            names = [name if isinstance(name, int) else bytes(name) for name in _fields(entry, 1)]
+            if names == [b"audio"]:
                 values = [value for feature in _fields(entry, 2) for kind in _fields(feature, 1)
                           for value in _fields(kind, 1)]  # fmt: skip
                 if len(values) == 1:

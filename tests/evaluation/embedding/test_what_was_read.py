@@ -19,6 +19,7 @@ from evaluation.embedding.embed import embed_task, is_embedded, store_entry
 from evaluation.embedding.store import DIGESTS_FILE, StoreEntry
 from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel
+from evaluation.models.marks import mark_file
 from evaluation.models.spec import ModelSpec
 from evaluation.run import main as run_main
 from tasks import Task, TaskError, read_task, resample_task
@@ -337,8 +338,9 @@ def test_a_module_that_is_seen_whole_has_the_fingerprint_that_it_had(
     model = HearModel(ModelSpec(name, str(weights)), "cpu")
     settings = {"module": name, "sample_rate": 16000, "options": {}}
     whole = hashlib.sha256(json.dumps(settings, sort_keys=True).encode())
-    for path in (Path(sys.modules[name].__file__), weights):
-        whole.update(path.name.encode() + hashlib.sha256(path.read_bytes()).digest())
+    source = Path(sys.modules[name].__file__)
+    whole.update(source.name.encode() + mark_file(source, source=True).digest)
+    whole.update(weights.name.encode() + hashlib.sha256(weights.read_bytes()).digest())
     whole.update(b"scale torch.float32 (3,)" + np.ones(3, np.float32).tobytes())
     assert model.fingerprint == whole.hexdigest()
 

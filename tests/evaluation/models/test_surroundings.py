@@ -107,6 +107,10 @@ DISTURBANCES: dict[str, tuple[Callable[[], object], Callable[[], object]]] = {
         torch.backends.cuda.flash_sdp_enabled,
     ),
     "exceptions": (lambda: setattr(sys, "excepthook", print), lambda: sys.excepthook),
+    "generator of numbers": (
+        lambda: np.random.set_bit_generator(np.random.PCG64(1)),
+        lambda: type(np.random.get_bit_generator()).__name__,
+    ),
     "arguments": (lambda: sys.argv.append("--more"), lambda: list(sys.argv)),
     "logging": (
         lambda: (logging.disable(50), logging.getLogger().setLevel(1)),
