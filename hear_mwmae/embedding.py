@@ -231,6 +231,11 @@ def get_scene_embeddings(
     Raises:
         UserError: no such layer, or audio that is not finite, empty, or not floating point of shape (clips,
             samples).
+
+    Example:
+        >>> from hear_mwmae import load_model
+        >>> get_scene_embeddings(torch.zeros(2, 16000), load_model(model="mw_mae_t")).shape
+        torch.Size([2, 960])
     """
     found = model.layer_scene_embeddings(_clips(audio), LAST if layers is None else layers)
     return found[0] if layers is None else found
@@ -246,6 +251,12 @@ def get_timestamp_embeddings(
     Raises:
         UserError: no such layer, or audio that is not finite, empty, or not floating point of shape (clips,
             samples).
+
+    Example:
+        >>> from hear_mwmae import load_model
+        >>> frames, times = get_timestamp_embeddings(torch.zeros(2, 16000), load_model(model="mw_mae_t"))
+        >>> frames.shape, times.shape
+        (torch.Size([2, 26, 960]), torch.Size([2, 26]))
     """
     found, times = model.layer_timestamp_embeddings(_clips(audio), LAST if layers is None else layers)
     frames = [(torch.stack(embeddings), torch.stack(times)) for embeddings in found]

@@ -46,6 +46,11 @@ def load_model(
 
     Raises:
         UserError: a path that does not exist or does not fit, or neither a path nor a name.
+
+    Example:
+        >>> model = load_model(model="mw_mae_t")
+        >>> model.sample_rate, model.scene_embedding_size, model.pretrained
+        (16000, 960, True)
     """
     config = named_model(model).config if model else None
     if precision == "bf16" and not torch.cuda.is_available() and processor.multiplies_bf16() is False:

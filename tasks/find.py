@@ -18,6 +18,10 @@ def find_tasks(directory: Path | str) -> list[Path]:
 
     A task whose metadata cannot be read is listed too; reading it says why. Raises TaskError when
     `directory` does not exist or is a task itself.
+
+    Example:
+        >>> len(find_tasks(sample_tasks))
+        10
     """
     directory = Path(directory)
     if not directory.is_dir():
@@ -39,6 +43,10 @@ def resolve(names: Iterable[str], directory: Path | str) -> list[Path]:
     ("ESC-50"), or the path of a task directory (with a slash, as in ./mine). The name of a task also finds
     its sample or part. Raises TaskError for a name that nothing or more than one thing in `directory`
     answers to, and for "paper" and "hear19" when some of their tasks are not there.
+
+    Example:
+        >>> [path.name for path in resolve(["BO", "esc50"], sample_tasks)]
+        ['beijing_opera-sample', 'esc50-sample']
     """
     chosen: list[Path] = []
     for name in names:
@@ -110,6 +118,12 @@ def stands_for(metadata: TaskMetadata, info: TaskInfo) -> bool:
     """Whether a directory's metadata say that it is the task `info`, its sample or a part of it.
 
     Of tasks that differ in the mode only (5h, 50h), samples and parts stand for the paper's.
+
+    Example:
+        >>> from tasks import PAPER_TASKS, read_metadata
+        >>> metadata = read_metadata(sample_tasks / "beijing_opera-sample")
+        >>> [info.short_name for info in PAPER_TASKS if stands_for(metadata, info)]
+        ['BO']
     """
     if metadata.base_name != info.metadata.task_name:
         return False

@@ -52,6 +52,12 @@ def read_clip(path: Path | str, sample_rate: int) -> Float[np.ndarray, " samples
 
     Raises TaskError when the file is missing, no sound, empty, cut off, too long, not mono, has NaN, Inf or
     values outside [-1, 1], or another rate than `sample_rate` (Hz).
+
+    Example:
+        >>> import numpy as np
+        >>> write_clip(folder / "tone.wav", np.sin(np.arange(1600) / 5, dtype=np.float32) / 2, 16000)
+        >>> read_clip(folder / "tone.wav", 16000).shape
+        (1600,)
     """
     return decode_clip(path, clip_content(path), sample_rate)
 
@@ -97,6 +103,13 @@ def decode(path: Path | str, start: int = 0) -> tuple[Float[np.ndarray, " sample
     """Decode a raw recording of any format soundfile knows: mean of its channels (float32), rate (Hz).
 
     What lies before the sample `start` is left out. Raises TaskError as `read_recording` does.
+
+    Example:
+        >>> import numpy as np, soundfile
+        >>> soundfile.write(folder / "stereo.flac", np.array([[0.5, 0.0], [0.5, 0.25]]), 8000)
+        >>> audio, rate = decode(folder / "stereo.flac")
+        >>> audio.tolist(), rate
+        ([0.25, 0.375], 8000)
     """
     recorded = read_recording(path, start)
     return recorded.audio, recorded.rate
@@ -133,7 +146,14 @@ def measure(path: Path | str) -> tuple[int, int]:
 
 
 def write_clip(path: Path | str, audio: Float[np.ndarray, " samples"], sample_rate: int) -> None:
-    """Write mono 16-bit PCM wav; what lies outside [-1, 1] is clipped. `read_clip` gives it back."""
+    """Write mono 16-bit PCM wav; what lies outside [-1, 1] is clipped. `read_clip` gives it back.
+
+    Example:
+        >>> import numpy as np
+        >>> write_clip(folder / "loud.wav", np.full(3, 1.5, np.float32), 16000)
+        >>> read_clip(folder / "loud.wav", 16000).round(3).tolist()
+        [1.0, 1.0, 1.0]
+    """
     content = io.BytesIO()
     with wave.open(content, "wb") as out:
         out.setparams((1, 2, sample_rate, 0, "NONE", "not compressed"))

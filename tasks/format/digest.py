@@ -31,6 +31,11 @@ def task_digest(
     its size and times of change, so that unchanged files are not read again; it is made when absent. `clips`
     are the digests of clips that were read already: then those on the disk are not asked.
     Raises TaskError when a file cannot be read.
+
+    Example:
+        >>> from tasks import read_task
+        >>> len(task_digest(read_task(sample_tasks / "beijing_opera-sample"), 16000))
+        64
     """
     return digest_of_files(task_file_digests(task, sample_rate, memo, clips=clips))
 

@@ -86,6 +86,10 @@ def read_metadata(path: Path | str) -> TaskMetadata:
     """Read and validate the `task_metadata.json` of the task directory `path`.
 
     Raises TaskError when the directory or the file is missing, or a field is absent or impossible.
+
+    Example:
+        >>> read_metadata(sample_tasks / "fsd50k-sample").evaluation[0]
+        'mAP'
     """
     path = Path(path)
     file = path / METADATA_FILE

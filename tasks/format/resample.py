@@ -18,7 +18,12 @@ DIGESTS_FILE = "sha256.json"
 
 
 def source_rate(present: Iterable[int], wanted: int) -> int:
-    """The rate to make `wanted` from: itself if present, else the nearest higher, else the nearest lower."""
+    """The rate to make `wanted` from: itself if present, else the nearest higher, else the nearest lower.
+
+    Example:
+        >>> source_rate([16000, 44100], 32000), source_rate([16000, 44100], 48000)
+        (44100, 44100)
+    """
     present = set(present)
     higher = [rate for rate in present if rate >= wanted]
     return min(higher) if higher else max(present)
@@ -32,6 +37,12 @@ def resample_task(
     The clips go, over all cores and as 16-bit PCM, into a folder of `cache` whose name holds the digest of
     the task's content; it appears only when complete, and later calls use it as it is. Raises TaskError for
     the first clip that is bad, when the disk refuses, or when a clip's bytes changed meanwhile.
+
+    Example:
+        >>> from tasks import read_task
+        >>> task = read_task(sample_tasks / "beijing_opera-sample")
+        >>> resample_task(task, 8000, folder / "cache").sample_rates
+        (8000,)
     """
     if sample_rate in task.sample_rates:
         return task
@@ -57,7 +68,14 @@ def made_digests(folder: Path) -> dict[str, str]:
 
 
 def is_resampled(task: Task, sample_rate: int, cache: Path | str, digest: str) -> bool:
-    """Whether `resample_task` has the clips at `sample_rate` (Hz) already; `digest` is the source's."""
+    """Whether `resample_task` has the clips at `sample_rate` (Hz) already; `digest` is the source's.
+
+    Example:
+        >>> from tasks import read_task, task_digest
+        >>> task = read_task(sample_tasks / "beijing_opera-sample")
+        >>> is_resampled(task, 22050, folder / "cache", task_digest(task, 44100))
+        False
+    """
     return _folder(task, sample_rate, Path(cache), digest).is_dir()
 
 

@@ -85,6 +85,11 @@ def read_task(path: Path | str) -> Task:
     Raises TaskError, naming the file, when metadata, vocabulary or a split file is impossible, a label is
     not in the vocabulary, a multiclass clip has not exactly one label, or a clip named in a split file is
     missing from a sample-rate folder.
+
+    Example:
+        >>> task = read_task(sample_tasks / "esc50-sample")
+        >>> task.metadata.splits[0], len(task.clips["fold00"]), task.sample_rates
+        ('fold00', 20, (16000, 44100))
     """
     task = read_labels(path)
     if not task.sample_rates:
@@ -102,6 +107,11 @@ def read_labels(path: Path | str) -> Task:
     """Read and validate metadata, vocabulary and split files of a task of which no sound need be there.
 
     Raises TaskError as `read_task` does, except for sound.
+
+    Example:
+        >>> task = read_labels(sample_tasks / "beijing_opera-sample")
+        >>> len(task.vocabulary)
+        4
     """
     path = Path(path)
     metadata = read_metadata(path)
@@ -120,6 +130,12 @@ def write_task(
     The sound files are written separately (`tasks.format.audio.write_clip`); build the whole directory inside
     `tasks.work.new_directory`, so that it appears complete or not at all. Clips are written sorted by file
     name, the vocabulary by number if all labels are numbers, else by letter.
+
+    Example:
+        >>> task = read_labels(sample_tasks / "libricount-sample")
+        >>> vocabulary = write_task(folder / "copy", task.metadata, task.clips)
+        >>> vocabulary == task.vocabulary
+        True
     """
     directory = Path(directory)
     every = [clip for split in clips.values() for clip in split]
