@@ -6,17 +6,17 @@ from pathlib import Path
 import pytest
 from children import hear_signals
 from filelock import FileLock
+from jaxtyping import install_import_hook
 from paths import SHARED
-
-from tasks.sample.tasks import write_sample_tasks
 
 
 def pytest_configure() -> None:
-    """Let the tests' children be interrupted wherever pytest was started, and torch have one core by default.
+    """Check shapes, let the tests' children be interrupted wherever pytest was started, give torch one core.
 
     Tests run beside each other. Where there are more threads than cores, each small sum of torch's waits
     for a core; a test that is about threads asks for them itself.
     """
+    install_import_hook(["evaluation", "hear_mwmae", "tasks"], "shapes.shapes_checked")
     hear_signals()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
@@ -46,6 +46,8 @@ def _processor_with_bf16(monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.fixture(scope="session")
 def sample_tasks(tmp_path_factory: pytest.TempPathFactory) -> Path:
     """A folder with all ten sample tasks, written once."""
+    from tasks.sample.tasks import write_sample_tasks  # now, that its shapes are checked
+
     root = tmp_path_factory.getbasetemp()
     if "PYTEST_XDIST_WORKER" in os.environ:
         root = root.parent  # the workers of one run share it

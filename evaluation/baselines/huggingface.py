@@ -93,7 +93,7 @@ class HuggingFaceModel(FrameModel):
         names = ["input", *(f"block{block + 1}" for block in range(config.num_hidden_layers))]
         self.layer_embedding_sizes = dict.fromkeys(names, config.hidden_size)
 
-    def prepare(self, audio: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips samples"]:
+    def prepare(self, audio: Float[Tensor, "clips samples"]) -> Float[Tensor, "clips padded"]:
         """Normalise whole clips where the encoder takes waveforms; else end with a whole frame."""
         return self._extracted(audio) if self._layout.from_waveform else self.grid.fit(audio)
 

@@ -23,7 +23,7 @@ COVERED = 0.75
 
 Warn = Callable[[str], None]
 
-Arrays = tuple[Float[np.ndarray, "clips *rest"], ...]
+Arrays = tuple[Float[np.ndarray, "..."], ...]
 """What one call gives for one layer: the embeddings, and for frames their times."""
 
 

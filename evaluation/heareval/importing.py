@@ -67,7 +67,7 @@ class _Part:
     embeddings: Float[np.ndarray, "rows dim"]
     order: Sequence[int]
     boundaries: Int[np.ndarray, "clips_and_1"]
-    timestamps: Float[np.ndarray, "rows"] | None
+    timestamps: Float[np.ndarray, "frames"] | None
 
     def spans(self) -> list[tuple[int, int]]:
         """First row and end of every clip, in the order of the JSON."""

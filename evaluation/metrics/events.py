@@ -64,9 +64,8 @@ class EventBased:
 
     def scores(self, reference: EventTable, estimate: EventTable, n_labels: int) -> dict[str, float]:
         """Return f_measure, the score itself, then precision and recall, over all labels together."""
-        return {
-            k: float(v) for k, v in _f_measure(*self._counts(reference, estimate, n_labels).sum(1)).items()
-        }
+        over_all = self._counts(reference, estimate, n_labels).sum(1, keepdims=True)
+        return {name: float(value[0]) for name, value in _f_measure(*over_all).items()}
 
     def class_scores(
         self, reference: EventTable, estimate: EventTable, n_labels: int
@@ -121,10 +120,10 @@ def _onset_pairs(
 
 
 def _f_measure(
-    matches: Int[np.ndarray, "*labels"],
-    reference: Int[np.ndarray, "*labels"],
-    estimate: Int[np.ndarray, "*labels"],
-) -> dict[str, Float[np.ndarray, "*labels"]]:
+    matches: Int[np.ndarray, "labels"],
+    reference: Int[np.ndarray, "labels"],
+    estimate: Int[np.ndarray, "labels"],
+) -> dict[str, Float[np.ndarray, "labels"]]:
     with np.errstate(invalid="ignore"):
         precision, recall = matches / estimate, matches / reference
         f_measure = 2 * precision * recall / (precision + recall)

@@ -59,6 +59,10 @@ MOST_NUMBERS = 1_000_000
 MOST_LAYERS = 10_000
 
 
+Answer = tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]
+"""Embeddings [clips, frames, dim] and times [clips, frames] from a module that answers as HEAR states."""
+
+
 class HearModel:
     """A loaded HEAR model: its attributes, checked, and its embeddings as float32 numpy arrays.
 
@@ -213,25 +217,23 @@ class HearModel:
             )
         return int(value)
 
-    def scene_embeddings(self, audio: Float[np.ndarray, "clips samples"]) -> Float[np.ndarray, "clips dim"]:
-        """Return the scene embeddings of equal-length clips; any exception of the module passes through."""
+    def scene_embeddings(self, audio: Float[np.ndarray, "clips samples"]) -> Float[np.ndarray, "..."]:
+        """Return the scene embeddings [clips, dim] of equal-length clips; any exception passes through."""
         return self.layer_scene_embeddings(audio, [self.spec.layer])[0]
 
-    def timestamp_embeddings(
-        self, audio: Float[np.ndarray, "clips samples"]
-    ) -> tuple[Float[np.ndarray, "clips frames dim"], Float[np.ndarray, "clips frames"]]:
+    def timestamp_embeddings(self, audio: Float[np.ndarray, "clips samples"]) -> Answer:
         """Return the embeddings of every frame and their times (ms, float64); exceptions pass through."""
         return self.layer_timestamp_embeddings(audio, [self.spec.layer])[0]
 
     def layer_scene_embeddings(
         self, audio: Float[np.ndarray, "clips samples"], layers: Sequence[str]
-    ) -> list[Float[np.ndarray, "clips dim"]]:
+    ) -> list[Float[np.ndarray, "..."]]:
         """Return the scene embeddings that each of these layers gives; [""] is the model as it is."""
         return [_to_numpy(result) for result in self._answers("get_scene_embeddings", audio, layers)]
 
     def layer_timestamp_embeddings(
         self, audio: Float[np.ndarray, "clips samples"], layers: Sequence[str]
-    ) -> list[tuple[Float[np.ndarray, "clips frames dim"], Float[np.ndarray, "clips frames"]]]:
+    ) -> list[Answer]:
         """Return the frames' embeddings and times that each of these layers gives; [""] as above."""
         answers = self._answers("get_timestamp_embeddings", audio, layers)
         return [(_to_numpy(embeddings), _to_numpy(times, np.float64)) for embeddings, times in answers]

@@ -21,6 +21,7 @@ from typing import Any
 
 import numpy as np
 import torch
+from numpy.random import mtrand
 
 _TORCH_FLAGS = (
     "backends.cudnn.benchmark",
@@ -236,14 +237,14 @@ def _put_autocast(value: list[tuple[str, bool, torch.dtype]]) -> None:
 
 
 def _random_numbers() -> tuple[Any, ...]:
-    generator, state = np.random.get_bit_generator(), pickle.dumps(np.random.get_state(legacy=False))
+    generator, state = mtrand.get_bit_generator(), pickle.dumps(np.random.get_state(legacy=False))
     return torch.get_rng_state().numpy().tobytes(), generator, state, random.getstate()
 
 
 def _put_random_numbers(value: tuple[Any, ...]) -> None:
     of_torch, generator, state, of_python = value
     torch.set_rng_state(torch.frombuffer(bytearray(of_torch), dtype=torch.uint8))
-    np.random.set_bit_generator(generator)
+    mtrand.set_bit_generator(generator)
     np.random.set_state(pickle.loads(state))
     random.setstate(of_python)
 

@@ -21,7 +21,7 @@ from dataclasses import dataclass, fields
 from typing import Any
 
 import numpy as np
-from jaxtyping import Bool, Float, Int
+from jaxtyping import Bool, Float, Int, Real
 
 from evaluation.embedding.store import Frames
 from evaluation.errors import EvaluationError
@@ -179,7 +179,7 @@ def frame_targets(
     return targets
 
 
-def filter_width(timestamps: Float[np.ndarray, "frames"], median_filter_ms: float) -> int:
+def filter_width(timestamps: Real[np.ndarray, "frames"], median_filter_ms: float) -> int:
     """Return the median filter's width in frames, odd or even as rounding has it; 0 for no filter.
 
     A file of a single frame, which has no frame step, is not filtered (the original stops there).

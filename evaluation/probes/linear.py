@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 
 import torch
-from jaxtyping import Float
+from jaxtyping import Float, Real
 from torch import Tensor
 from torch.nn import functional
 
@@ -90,7 +90,7 @@ class Regression:
 
 def regress(
     x: Float[Tensor, "rows columns"],
-    target: Float[Tensor, "rows labels"],
+    target: Real[Tensor, "rows labels"],
     config: LinearConfig,
     *,
     multilabel: bool,

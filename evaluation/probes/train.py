@@ -71,8 +71,8 @@ class FitResult:
     validation_score: float
     epoch: int
     epochs: int
-    valid_logits: Float[np.ndarray, "rows labels"]
-    test_logits: Float[np.ndarray, "rows labels"]
+    valid_logits: Float[np.ndarray, "valid_rows labels"]
+    test_logits: Float[np.ndarray, "test_rows labels"]
     train_score: float | None = None
     train_chance: float | None = None
 

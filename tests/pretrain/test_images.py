@@ -2,6 +2,7 @@
 
 from pathlib import Path
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from PIL import Image
@@ -32,7 +33,7 @@ def test_the_centre_of_a_wide_picture_is_kept(tmp_path: Path) -> None:
 def test_a_patch_is_a_square_of_pixels(tmp_path: Path) -> None:
     gradient(224, 224).save(tmp_path / "square.png")
     pixels = read_image(tmp_path / "square.png")
-    patch = np.asarray(patchify(pixels[None], (16, 48)))[0, 14 + 2]
+    patch = np.asarray(patchify(jnp.asarray(pixels[None]), (16, 48)))[0, 14 + 2]
     assert np.array_equal(patch.reshape(16, 16, 3), pixels.reshape(224, 224, 3)[16:32, 32:48])
 
 

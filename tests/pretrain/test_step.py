@@ -55,7 +55,8 @@ def loss_and_gradient_of(
     state: TrainState, config: TrainConfig, **options: object
 ) -> tuple[jax.Array, Params]:
     noise = np.random.default_rng(6).random((8, MODEL.tokens), np.float32)
-    compiled = jax.jit(lambda params: loss_and_gradient(config, data_mesh(), params, BATCH, noise, **options))
+    batch, drawn = jnp.asarray(BATCH), jnp.asarray(noise)
+    compiled = jax.jit(lambda params: loss_and_gradient(config, data_mesh(), params, batch, drawn, **options))
     return compiled(state.params)
 
 

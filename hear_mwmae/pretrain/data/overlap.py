@@ -175,7 +175,7 @@ class Candidates:
             if len(members)
         }
 
-    def add(self, clips: Sequence[tuple[int, Float[np.ndarray, "frames bands"]]]) -> None:
+    def add(self, clips: Sequence[tuple[int, Float[np.ndarray, "_ bands"]]]) -> None:
         """Compare all chunks with a block of clips, given as (number, features)."""
         coarse = [_coarse(values) for _, values in clips]
         values = np.concatenate(coarse)

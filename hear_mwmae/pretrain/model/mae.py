@@ -8,7 +8,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int
+from jaxtyping import Array, Float, Int, Shaped
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.model.initialise import init_params
@@ -150,9 +150,9 @@ def patchify(
 
 
 def unpatchify(
-    patches: Float[Array, "batch tokens pixels"], config: ModelConfig
-) -> Float[Array, "batch frames bands"]:
-    """Undo `patchify`."""
+    patches: Shaped[Array, "batch tokens pixels"], config: ModelConfig
+) -> Shaped[Array, "batch frames bands"]:
+    """Undo `patchify`, of values or of a mask."""
     (columns, rows), patch_size = config.grid, config.patch_size
     tiles = patches.reshape(len(patches), columns, rows, *patch_size).swapaxes(2, 3)
     return tiles.reshape(len(patches), *config.input_size)
