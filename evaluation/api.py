@@ -125,9 +125,9 @@ def evaluate(
     preset: str | None = None,
     head: Head = "mlp",
     probe: Mapping[str, Any] | None = None,
-    seeds: int | Sequence[int] = 10,
-    budgets: Sequence[float] = (100.0,),
-    layers: Sequence[str] = (),
+    seeds: int | str | Sequence[int] = 10,
+    budgets: float | Sequence[float] = (100.0,),
+    layers: str | Sequence[str] = (),
     model_options: Mapping[str, Any] | None = None,
     run: str | None = None,
     results: str | os.PathLike = "results",
@@ -152,7 +152,7 @@ def evaluate(
         preset: Protocol, see `hear-eval run --help`; by default "mwmae", and "quick" on sample tasks.
         head: "mlp", "linear" or "knn".
         probe: Numbers other than the preset's, such as `{"lr": [1e-4, 1e-3]}`; a list is a grid.
-        seeds: How many, or which ones.
+        seeds: How many, or which ones, also as the command takes them ("0-9").
         budgets: Shares of the training clips in per cent, each a column.
         layers: Layers that are probed: "all", "last" or names.
         model_options: Keyword arguments for `load_model` of every model.
@@ -181,7 +181,11 @@ def evaluate(
     asked = [f"{name}={value!r}" for name, value in locals().items() if value != _DEFAULTS[name]]
     if not 0 < max_memory < float("inf"):
         raise EvaluationError(f"max_memory {max_memory}: give a number of GB above 0")
-    chosen_seeds = seeds_of(str(seeds) if isinstance(seeds, int) else "".join(f"{seed}," for seed in seeds))
+    if not isinstance(seeds, int | str):
+        seeds = "".join(f"{seed}," for seed in seeds)
+    if isinstance(budgets, int | float):
+        budgets = [budgets]
+    chosen_seeds = seeds_of(str(seeds))
     place = writable_cache(Path(cache) if cache is not None else cache_directory())
     specs = _models(models, model_options or {}, skip_missing, allow_random_init)
     strict = tasks != "all"
@@ -240,6 +244,8 @@ def _models(
 ) -> list[ModelSpec]:
     """Return the models meant, each once."""
     several = list(given) if isinstance(given, list | tuple) else [given]
+    if not several:
+        raise EvaluationError("models is empty: name a HEAR module, or leave the argument out")
     specs = []
     for model in DEFAULT_MODELS if given is None else several:
         names = [model]
@@ -258,6 +264,8 @@ def _tasks(given: Any, tasks_dir: str | os.PathLike | None, cache: Path) -> tupl
     named = [given] if isinstance(given, str | os.PathLike | Task) else list(given)
     tasks = [task for task in named if isinstance(task, Task)]
     names = [os.fspath(task) for task in named if not isinstance(task, Task)]
+    if not named:
+        raise EvaluationError("tasks is empty: name a task, or leave the argument out for all")
     broken: list[Failure] = []
     folder = tasks_dir or os.environ.get("HEAR_TASKS_DIR")
     if names:

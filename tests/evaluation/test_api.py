@@ -15,7 +15,7 @@ from tiny_task import make_task
 from evaluation import EvaluationError, evaluate, read_run
 from evaluation.models.code import code_digest
 from evaluation.run import main
-from tasks import read_task
+from tasks import TaskError, read_task
 
 QUICK = {"preset": "quick", "seeds": 2}
 
@@ -141,7 +141,12 @@ def test_a_failure_is_a_record_of_every_row_that_it_leaves_empty(tasks: Path, tm
         ({"seeds": []}, "at least one seed|give how many"),
         ({"seeds": [1.5]}, "give how many"),
         ({"seeds": 0}, "at least one seed"),
+        ({"seeds": "9-0"}, "runs backwards"),
+        ({"models": []}, "models is empty"),
+        ({"tasks": []}, "tasks is empty"),
+        ({"tasks": "nonesuch"}, "nonesuch"),
         ({"budgets": [0]}, "give per cent above 0"),
+        ({"budgets": 101}, "give per cent above 0"),
         ({"preset": "nonesuch"}, "nonesuch"),
         ({"probe": {"lr": "high"}}, "lr"),
         ({"run": "../up"}, "use letters"),
@@ -153,7 +158,7 @@ def test_a_failure_is_a_record_of_every_row_that_it_leaves_empty(tasks: Path, tm
 def test_what_cannot_be_meant_is_one_sentence(
     tasks: Path, tmp_path: Path, settings: dict, sentence: str
 ) -> None:
-    with pytest.raises(EvaluationError, match=sentence) as caught:
+    with pytest.raises((EvaluationError, TaskError), match=sentence) as caught:
         evaluate(**{"models": "band_energy", "tasks_dir": tasks, "results": tmp_path, **QUICK, **settings})
     assert "\n" not in str(caught.value)
 
