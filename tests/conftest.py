@@ -10,13 +10,19 @@ from jaxtyping import install_import_hook
 from paths import SHARED
 
 
-def pytest_configure() -> None:
-    """Check shapes, let the tests' children be interrupted wherever pytest was started, give torch one core.
+def pytest_addoption(parser: pytest.Parser) -> None:
+    """Add `--shapes`; with it the tests take twice as long."""
+    parser.addoption("--shapes", action="store_true", help="check the shapes that signatures state")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Let the tests' children be interrupted wherever pytest was started, and torch have one core by default.
 
     Tests run beside each other. Where there are more threads than cores, each small sum of torch's waits
     for a core; a test that is about threads asks for them itself.
     """
-    install_import_hook(["evaluation", "hear_mwmae", "tasks"], "shapes.shapes_checked")
+    if config.getoption("--shapes"):
+        install_import_hook(["evaluation", "hear_mwmae", "tasks"], "shapes.shapes_checked")
     hear_signals()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
