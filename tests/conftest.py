@@ -3,6 +3,7 @@
 import os
 from pathlib import Path
 
+import hypothesis
 import pytest
 from children import hear_signals
 from filelock import FileLock
@@ -23,6 +24,8 @@ def pytest_configure(config: pytest.Config) -> None:
     """
     if config.getoption("--shapes"):
         install_import_hook(["evaluation", "hear_mwmae", "tasks"], "shapes.shapes_checked")
+        hypothesis.settings.register_profile("shapes", deadline=None)
+        hypothesis.settings.load_profile("shapes")
     hear_signals()
     os.environ.setdefault("OMP_NUM_THREADS", "1")
 
