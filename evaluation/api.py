@@ -8,6 +8,8 @@ from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import numpy as np
+
 from evaluation.embedding.cache import writable_cache
 from evaluation.errors import EvaluationError
 from evaluation.files import cache_directory
@@ -28,13 +30,12 @@ from evaluation.results.score_table import ScoreTable
 from evaluation.runs.execute import execute
 from evaluation.runs.options import (
     RunOptions,
+    bytes_of,
     checked_budgets,
-    chosen_preset,
     read_tasks,
-    run_name,
+    run_options,
     sample_tasks,
     usable_tasks,
-    with_preset,
 )
 from evaluation.runs.plan import prepare
 from evaluation.runs.seeds import seeds_of
@@ -178,48 +179,60 @@ def evaluate(
         >>> from evaluation import evaluate  # doctest: +SKIP
         >>> evaluate(["my_model@weights.pt", "evaluation.baselines.hear_naive"], seeds=3)  # doctest: +SKIP
     """
-    asked = [f"{name}={value!r}" for name, value in locals().items() if value != _DEFAULTS[name]]
-    if not 0 < max_memory < float("inf"):
-        raise EvaluationError(f"max_memory {max_memory}: give a number of GB above 0")
-    if not isinstance(seeds, int | str):
-        seeds = "".join(f"{seed}," for seed in seeds)
-    if isinstance(budgets, int | float):
-        budgets = [budgets]
-    chosen_seeds = seeds_of(str(seeds))
+    asked = _asked(locals())
+    one = isinstance(seeds, int | str | np.integer)
+    chosen = seeds_of(str(seeds) if one else "".join(f"{seed}," for seed in np.atleast_1d(seeds)))
+    shares = checked_budgets(np.atleast_1d(budgets).tolist())
+    max_bytes = bytes_of(max_memory)
     place = writable_cache(Path(cache) if cache is not None else cache_directory())
     specs = _models(models, model_options or {}, skip_missing, allow_random_init)
-    strict = tasks != "all"
     found, broken = _tasks(tasks, tasks_dir, place)
-    protocol = chosen_preset(preset, head, probe or {}, found)
-    found, unfit = with_preset(found, protocol, strict=strict)
-    options = RunOptions(
+    options, unfit = run_options(
+        found,
+        strict=not (isinstance(tasks, str) and tasks == "all"),
+        preset=preset,
+        head=head,
+        changes=probe or {},
+        seeds=chosen,
+        run=run,
+        results=Path(results),
         models=specs,
-        tasks=found,
-        preset=protocol,
-        seeds=chosen_seeds if protocol.random else chosen_seeds[:1],
-        budgets=checked_budgets([float(budget) for budget in budgets]),
-        directory=Path(results) / run_name(run, found),
+        budgets=shares,
         cache=place,
         device=device,
-        max_bytes=max_memory * 1e9,
+        max_bytes=max_bytes,
         allow_random_init=allow_random_init,
         resume=resume,
         save_predictions=save_predictions,
         layers=[layers] if isinstance(layers, str) else layers,
         command=["evaluate", *asked],
     )
+    return _carried_out(options, broken + unfit)
+
+
+def _asked(given: Mapping[str, Any]) -> list[str]:
+    """Return the arguments of `evaluate` that are not its defaults, as they are written in a call."""
+    defaults = {name: one.default for name, one in inspect.signature(evaluate).parameters.items()}
+    return [
+        f"{name}={value!r}"
+        for name, value in given.items()
+        if type(value) is not type(defaults[name]) or value != defaults[name]
+    ]
+
+
+def _carried_out(options: RunOptions, broken: Sequence[Failure]) -> Results:
+    """Do the run; what is finished is in its tables, also after Ctrl-C."""
     session = prepare(options)
-    session.failures += broken + unfit
+    session.failures += broken
     try:
         execute(session)
-    finally:
-        table = finish(session)
+    except KeyboardInterrupt:
+        finish(session)
+        raise
+    table = finish(session)
     for failure in session.failures:
-        warnings.warn(f"failed: {failure.sentence}", stacklevel=2)
+        warnings.warn(f"failed: {failure.sentence}", stacklevel=3)
     return Results(table, [options.directory], session.failures)
-
-
-_DEFAULTS = {name: one.default for name, one in inspect.signature(evaluate).parameters.items()}
 
 
 def read_run(*runs: str | os.PathLike) -> Results:

@@ -20,13 +20,12 @@ from evaluation.results.failure import Failure
 from evaluation.runs.columns import short_name_of
 from evaluation.runs.options import (
     RunOptions,
+    bytes_of,
     checked_budgets,
-    chosen_preset,
     read_tasks,
-    run_name,
+    run_options,
     sample_tasks,
     usable_tasks,
-    with_preset,
 )
 from evaluation.runs.seeds import seeds_of
 from tasks import Task, TaskError, read_metadata
@@ -43,30 +42,30 @@ def options_from(
     Raises EvaluationError or TaskError for what cannot be meant.
     """
     seeds, budgets = seeds_of(arguments.seeds), checked_budgets(arguments.budget)
-    if not 0 < arguments.max_memory < float("inf"):
-        raise EvaluationError(f"--max-memory {arguments.max_memory}: give a number of GB above 0")
+    max_bytes = bytes_of(arguments.max_memory)
     cache = writable_cache(arguments.cache or cache_directory())
     models, imported = _models(arguments), _imported(arguments, cache)
     tasks, broken = _tasks(arguments, cache, imported)
-    name = run_name(arguments.run, tasks)
-    preset = chosen_preset(arguments.preset, arguments.head, _changes(arguments), tasks)
-    tasks, unfit = with_preset(tasks, preset, strict="all" not in arguments.tasks)
-    options = RunOptions(
+    options, unfit = run_options(
+        tasks,
+        strict="all" not in arguments.tasks,
+        preset=arguments.preset,
+        head=arguments.head,
+        changes=_changes(arguments),
+        seeds=seeds,
+        run=arguments.run,
+        results=arguments.results,
+        imported=imported,
         models=models,
-        tasks=tasks,
-        preset=preset,
-        seeds=seeds if preset.random else seeds[:1],
         budgets=budgets,
-        directory=arguments.results / name,
         cache=cache,
         device=arguments.device,
-        max_bytes=arguments.max_memory * 1e9,
+        max_bytes=max_bytes,
         allow_random_init=arguments.allow_random_init,
         resume=arguments.resume,
         save_predictions=arguments.save_predictions,
         layers=arguments.layers,
         command=[sys.executable, "-m", "evaluation.run", *(sys.argv[1:] if argv is None else argv)],
-        imported=[item for item in imported if item.task.name in {task.name for task in tasks}],
     )
     return options, broken + unfit
 

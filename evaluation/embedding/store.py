@@ -104,7 +104,7 @@ class StoreEntry:
         self.key = hashlib.sha256(canonical.encode()).hexdigest()[:24]
         self.path = Path(store) / self.key
         self._intact: dict[str, FileState] = {}
-        self._content = ""
+        self._content: dict[tuple[str, ...], str] = {}
 
     def has(self, split: str, rows: int, dim: int) -> bool:
         """Say whether the embeddings of a split are there, whole and of this shape."""
@@ -134,13 +134,15 @@ class StoreEntry:
 
         It is of the numbers and of nothing else: whatever made them, fits on them are the same.
         """
-        if not self._content:
+        key = tuple(splits)
+        if key not in self._content:
             known = self.digests()
-            files = sorted(file for split in splits for file in self.files_of(split))
-            if files and all(file in known and (self.path / file).is_file() for file in files):
-                lines = "".join(f"{file} {known[file]}\n" for file in files)
-                self._content = hashlib.sha256(lines.encode()).hexdigest()
-        return self._content
+            files = sorted(file for split in key for file in self.files_of(split))
+            if not all(file in known and (self.path / file).is_file() for file in files):
+                return ""
+            lines = "".join(f"{file} {known[file]}\n" for file in files)
+            self._content[key] = hashlib.sha256(lines.encode()).hexdigest()
+        return self._content[key]
 
     def files_of(self, split: str) -> list[str]:
         """Return the names of the files that hold a split."""
@@ -234,7 +236,7 @@ class StoreEntry:
             temporary.unlink(missing_ok=True)
 
     def _write_digests(self, digests: Mapping[str, str]) -> None:
-        self._content = ""
+        self._content.clear()
         write_atomically(self.path / DIGESTS_FILE, json.dumps(digests, indent=1, sort_keys=True))
 
     def read(self, split: str) -> Float[np.ndarray, "clips dim"]:

@@ -68,13 +68,14 @@ def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> bo
     load = _loader(card, session.options.device)
     for number, layers in enumerate(waiting.values(), 1):
         task, entries = layers[0].task, [job.entry for job in layers]
+        keys = {entry.key for entry in entries}
         clips = sum(len(part) for part in task.clips.values())
         title = f"embed {number}/{len(waiting)} {short_name(task)}"
         with (
             _noted(
                 session,
                 "embed",
-                [job for job in jobs if job.task is task],
+                [job for job in jobs if job.entry.key in keys],
                 "give it fewer or shorter clips, or embed elsewhere with --device",
             ),
             progress_bar(total=clips, desc=title, unit="clip") as bar,
@@ -166,7 +167,7 @@ def _noted(session: Session, stage: Stage, jobs: Sequence[Job], remedy: str) -> 
         for job in jobs
     ]
     session.failures += failures
-    others = f" (and of {len(jobs) - 1} more rows of the plan)" if len(jobs) > 1 else ""
+    others = f" (and so {len(jobs) - 1} more of its layers and budgets)" if len(jobs) > 1 else ""
     say(f"failed: {failures[0].sentence}{others}")
 
 

@@ -48,6 +48,38 @@ def is_synthetic(tasks: Sequence[Task]) -> bool:
     return all(task.metadata.synthetic for task in tasks)
 
 
+def run_options(
+    tasks: Sequence[Task],
+    *,
+    strict: bool,
+    preset: str | None,
+    head: Head,
+    changes: Mapping[str, Any],
+    seeds: Sequence[int],
+    run: str | None,
+    results: Path,
+    imported: Sequence[Imported] = (),
+    **given: Any,
+) -> tuple[RunOptions, list[Failure]]:
+    """Return the options of a run of these tasks, and which of them its preset cannot take.
+
+    `preset` with `head` and `changes`, `run` and `strict` are as in the functions below; `given` are the
+    other fields of `RunOptions`, as they are.
+    """
+    name, protocol = run_name(run, tasks), chosen_preset(preset, head, changes, tasks)
+    kept, unfit = with_preset(tasks, protocol, strict=strict)
+    names = {task.name for task in kept}
+    options = RunOptions(
+        tasks=kept,
+        preset=protocol,
+        seeds=seeds if protocol.random else seeds[:1],
+        directory=results / name,
+        imported=[item for item in imported if item.task.name in names],
+        **given,
+    )
+    return options, unfit
+
+
 def run_name(name: str | None, tasks: Sequence[Task]) -> str:
     """Return the name of a run: "sample" or "default" unless one is given; EvaluationError for no name."""
     name = name or ("sample" if is_synthetic(tasks) else "default")
@@ -60,6 +92,13 @@ def chosen_preset(name: str | None, head: Head, changes: Mapping[str, Any], task
     """Return a preset with the head and the numbers asked for; "quick" for samples unless one is named."""
     preset = preset_named(name or ("quick" if is_synthetic(tasks) else "mwmae"))
     return preset.with_head(head).changed(changes)
+
+
+def bytes_of(gigabytes: float) -> float:
+    """Return GB of memory as bytes; EvaluationError for what is no number above 0."""
+    if not 0 < gigabytes < float("inf"):
+        raise EvaluationError(f"--max-memory {gigabytes}: give a number of GB above 0")
+    return gigabytes * 1e9
 
 
 def checked_budgets(budgets: Sequence[float]) -> list[float]:

@@ -6,8 +6,10 @@ import sys
 import types
 from pathlib import Path
 
+import numpy as np
 import pandas as pd
 import pytest
+from filelock import FileLock
 from paths import MODELS, ROOT
 from run_helpers import arguments, ledger_lines
 from tiny_task import make_task
@@ -91,9 +93,7 @@ def test_the_frames_hold_what_the_tables_say(tasks: Path, tmp_path: Path) -> Non
     assert json.loads((tmp_path / "default" / "run.json").read_text())["command"][0] == "evaluate"
 
 
-def test_modules_objects_and_tasks_are_taken_as_they_are(
-    tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_modules_objects_and_tasks_are_taken_as_they_are(tasks: Path, tmp_path: Path) -> None:
     import band_energy
 
     class Mine:
@@ -106,7 +106,6 @@ def test_modules_objects_and_tasks_are_taken_as_they_are(
     assert list(scores.columns) == ["Mine", "band_energy"]
     assert (scores.Mine == scores.band_energy).all(), "the same embeddings, the same scores"
     assert read_run(tmp_path / "default").scores().equals(found.scores())
-    monkeypatch.setitem(sys.modules, "band_energy_twin", band_energy)
     one = evaluate(band_energy, str(tasks / "tiny-v1-full"), results=tmp_path / "one", **QUICK)
     assert list(one.table.models) == ["band_energy"]
 
@@ -189,3 +188,34 @@ def test_functions_of_a_notebook_are_known_by_what_they_do() -> None:
         found[name] = code_digest([space["f"]])
     assert found["plain"] == found["comment"]
     assert len(set(found.values())) == 3
+
+
+def test_numbers_may_be_numpys(tasks: Path, tmp_path: Path) -> None:
+    given = {"tasks_dir": tasks, "results": tmp_path, "preset": "quick"}
+    found = evaluate("band_energy", "tiny", seeds=np.arange(2), budgets=np.array([50, 100]), **given)
+    assert sorted(set(found.scores().seed)) == [0, 1]
+    assert sorted(set(evaluate("band_energy", "tiny", seeds=np.int64(1), **given).scores().seed)) == [0]
+
+
+def test_a_run_that_another_process_writes_is_left_alone(tasks: Path, tmp_path: Path) -> None:
+    evaluate("band_energy", "tiny", tasks_dir=tasks, results=tmp_path, **QUICK)
+    kept = (tmp_path / "default" / "run.json").read_bytes()
+    with FileLock(tmp_path / "default" / ".lock"), pytest.raises(EvaluationError, match="another process"):
+        evaluate(["band_energy", "one_by_one"], "tiny", tasks_dir=tasks, results=tmp_path, **QUICK)
+    assert (tmp_path / "default" / "run.json").read_bytes() == kept
+
+
+def test_layers_that_are_embedded_do_not_fail_with_the_others(
+    tasks: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    given = {"tasks_dir": tasks, "results": tmp_path, **QUICK}
+    evaluate("layered", "tiny", layers="first", **given)
+
+    def broken(*_: object, **__: object) -> None:
+        raise EvaluationError("it broke")
+
+    monkeypatch.setattr("evaluation.runs.execute.embed_task", broken)
+    with pytest.warns(UserWarning, match="it broke"):
+        found = evaluate("layered", "tiny", layers="all", **given)
+    assert [(one.layer, one.stage) for one in found.failures] == [("second", "embed"), ("third", "embed")]
+    assert set(found.scores().model) == {"layered[layer=first]"}
