@@ -77,10 +77,14 @@ class HearModel:
     n_parameters, n_fixed
         Numbers that are trained (all weights where the model is not torch's), and those that never are:
         torch's buffers, such as a window or a random projection.
+    n_bytes
+        What all of them take in memory.
     fingerprint
         Hash of weights, module source, options and sample rate, see `evaluation.models.fingerprint`.
     files
         Every file that the answers depend on, as it was when it was read.
+    drawn
+        Whether no file but its source is behind it, so that its weights are drawn or computed.
     unseen
         Whether there are no numbers of the model that its framework knows of, and nobody said in which files
         they are.
@@ -103,6 +107,7 @@ class HearModel:
         self.layer_embedding_sizes = self._layers()
         self.pretrained = self._attribute("pretrained", True) is not False
         weights = self._weights()
+        self.n_bytes = sum(array.nbytes for _, array in weights)
         self.n_parameters, self.n_fixed = sum(array.size for _, array in weights), 0
         if self.kind == "torch":
             self.n_parameters = sum(tensor.numel() for tensor in self._model.parameters())
@@ -117,6 +122,7 @@ class HearModel:
         self.fingerprint = fingerprint(settings, sources, loaded.given, weights, named_and_read)
         self.files: Mapping[Path, FileMark] = {**sources, **loaded.given, **named_and_read}
         self.read_files = sorted(named_and_read)
+        self.drawn = not (loaded.given or named_and_read)
         self.unseen = not (weights or loaded.given or hasattr(self._module, "WEIGHT_FILES"))
         self.read_later: dict[Path, None] = {}
         self._weights_then = weights_digest(weights)

@@ -86,7 +86,8 @@ def _embedding_seconds(
         return 0.0
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
-        model = HearModel(cards[0].spec, session.options.device)
+        spec = cards[0].spec
+        model = session.held.get(spec.label) or HearModel(spec, session.options.device)
     layers = [card.spec.layer for card in cards]
     sound = {job.entry.key: _sound_seconds(job.task, job.entry.identity["source_rate"]) for job in waiting}
     rates: dict[str, float] = {}

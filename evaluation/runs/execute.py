@@ -65,7 +65,7 @@ def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources
 def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> bool:
     """Embed what the store lacks; return whether there was anything."""
     waiting = waiting_by_task(jobs)
-    load = _loader(card, session.options.device)
+    load = _loader(card, session.options.device, session.held.pop(card.spec.label, None))
     for number, layers in enumerate(waiting.values(), 1):
         task, entries = layers[0].task, [job.entry for job in layers]
         keys = {entry.key for entry in entries}
@@ -84,9 +84,9 @@ def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> bo
     return bool(waiting)
 
 
-def _loader(card: ModelCard, device: str) -> Callable[[], HearModel]:
+def _loader(card: ModelCard, device: str, held: HearModel | None) -> Callable[[], HearModel]:
     """Return the function that gives the model, or raises why there is none; it is loaded once at most."""
-    loaded: list[HearModel | EvaluationError] = []
+    loaded: list[HearModel | EvaluationError] = [held] if held else []
 
     def load() -> HearModel:
         if not loaded:

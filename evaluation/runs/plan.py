@@ -21,6 +21,7 @@ from evaluation.results.reading import Frame, assemble
 from evaluation.results.run_file import LEDGER_FILE
 from evaluation.results.score_table import ScoreTable
 from evaluation.runs.job import Job, chance_notes
+from evaluation.runs.missing import waiting_by_task
 from evaluation.runs.notes import protocol_notes
 from evaluation.runs.options import RunOptions
 from tasks import Task
@@ -47,13 +48,17 @@ class ModelCard:
 
 @dataclass
 class Session:
-    """The planned run: its jobs in order of work, its ledger, and what failed."""
+    """The planned run: its jobs in order of work, its ledger, and what failed.
+
+    `held` are models that are to embed, by their first card's label.
+    """
 
     options: RunOptions
     cards: list[ModelCard]
     jobs: list[Job]
     ledger: Ledger
     failures: list[Failure] = field(default_factory=list)
+    held: dict[str, HearModel] = field(default_factory=dict)
 
     def cards_by_model(self) -> list[list[ModelCard]]:
         """Return the cards of each model together: its layers are embedded in one pass."""
@@ -123,8 +128,21 @@ def _add_models(session: Session) -> None:
                 f"{spec.label} has no trained weights (they are random); give them as "
                 f"{spec.module}@WEIGHTS, or add --allow-random-init to see a baseline of chance"
             )
-        for at_layer in model.at_layers(options.layers):
+        layers, planned = model.at_layers(options.layers), len(session.jobs)
+        for at_layer in layers:
             _add_model(session, at_layer, known)
+        if waiting_by_task(session.jobs[planned:]):
+            _hold(session, layers[0])
+
+
+def _hold(session: Session, model: HearModel) -> None:
+    """Keep a model for embedding, as far as --max-memory goes; what is not kept is loaded again.
+
+    So is one without files: only a second loading shows whether its weights are drawn alike each time.
+    """
+    held = sum(other.n_bytes for other in session.held.values())
+    if not model.drawn and held + model.n_bytes <= session.options.max_bytes:
+        session.held[model.spec.label] = model
 
 
 def _add_model(session: Session, model: HearModel, known: Known) -> None:

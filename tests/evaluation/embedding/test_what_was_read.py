@@ -295,6 +295,23 @@ def test_weights_that_are_others_at_each_loading(
     assert run_main([*line, "--models", name, "--run", "seeded"]) == 0, "the global generators start alike"
 
 
+@pytest.mark.parametrize(("memory", "times"), [("1", 1), ("1e-9", 2)])
+def test_a_model_of_a_file_is_loaded_once_as_far_as_memory_goes(
+    write: Callable[..., str], tmp_path: Path, memory: str, times: int
+) -> None:
+    make_task(tmp_path / "tasks" / "tiny-v1-full", rate=16000)
+    torch.save(torch.ones(3), tmp_path / "w.pt")
+    loaded = tmp_path / "loaded"
+    count = f"with open({str(loaded)!r}, 'a') as file: file.write('x')"
+    name = write(f"read_counted_{times}", weights=f"{SEEN}\n        {count}")
+    line = arguments(tmp_path / "tasks", tmp_path, "--preset", "quick", "--seeds", "1")
+    line = [*line, "--models", f"{name}@{tmp_path / 'w.pt'}"]
+    assert run_main([*line, "--max-memory", memory]) == 0
+    assert len(loaded.read_text()) == times
+    assert run_main(line) == 0
+    assert len(loaded.read_text()) == times + 1, "what is embedded is only looked at"
+
+
 def test_files_that_a_module_names_are_part_of_it(write: Callable[..., str], tmp_path: Path) -> None:
     (tmp_path / "named").mkdir()
     (tmp_path / "named" / "a.onnx").write_bytes(b"1")
