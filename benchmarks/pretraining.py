@@ -21,7 +21,7 @@ from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS, TrainConfig
 from hear_mwmae.pretrain.training.cost import train_flops_per_crop
 from hear_mwmae.pretrain.training.memory import memory_advice
 from hear_mwmae.pretrain.training.step import check_batch, place_batch
-from hear_mwmae.pretrain.training.timing import Machine, StepOptions, start_training, this_machine
+from hear_mwmae.pretrain.training.timing import DeviceGroup, StepOptions, start_training, this_machine
 
 PROGRAM = "python -m benchmarks.pretraining"
 
@@ -110,7 +110,7 @@ def _data_seconds(batches: BatchIterator, steps: int) -> float:
     return (time.perf_counter() - start) / steps
 
 
-def _print_row(name: str, seconds: float, train: TrainConfig, machine: Machine | None = None) -> None:
+def _print_row(name: str, seconds: float, train: TrainConfig, machine: DeviceGroup | None = None) -> None:
     crops_per_second = train.batch_size / seconds
     row = f"{name:12}{crops_per_second:10.4g}{1000 * seconds:12.4g}"
     if machine:

@@ -15,15 +15,15 @@ from evaluation.errors import EvaluationError
 from evaluation.files import cache_directory
 from evaluation.models.parse import model_of
 from evaluation.models.spec import ModelSpec
-from evaluation.models.systems import DEFAULT_MODELS, expand
+from evaluation.models.systems import DEFAULT_MODELS, expand_systems
 from evaluation.probes.config import Head
 from evaluation.report.finish import finish
 from evaluation.report.statistics import statistics_rows
-from evaluation.report.tables import all_notes, grid, screen
+from evaluation.report.tables import notes_below_table, scores_grid, scores_on_screen
 from evaluation.results.comparison import compare
 from evaluation.results.failure import Failure, read_failures
-from evaluation.results.frames import fold_rows, frame, overall_rows, score_rows, summary_rows
-from evaluation.results.reading import merge
+from evaluation.results.frames import data_frame, fold_rows, overall_rows, score_rows, summary_rows
+from evaluation.results.reading import merge_runs
 from evaluation.results.reading import read_run as read_table
 from evaluation.results.run_file import read_run_file, run_directory
 from evaluation.results.score_table import ScoreTable
@@ -59,19 +59,19 @@ class Results:
 
     def scores(self) -> "pd.DataFrame":
         """Return one row per model, task and seed, scores as printed (per cent where `unit` says so)."""
-        return frame(score_rows(self.table), ["seed", "score"])
+        return data_frame(score_rows(self.table), ["seed", "score"])
 
     def summary(self) -> "pd.DataFrame":
         """Return mean and half width of the 95 % t-interval over seeds, per model and task and over tasks."""
-        return frame(summary_rows(self.table), ["n_seeds", "mean", "half_width_95"])
+        return data_frame(summary_rows(self.table), ["n_seeds", "mean", "half_width_95"])
 
     def folds(self) -> "pd.DataFrame":
         """Return every score of every fit that counts, as HEAR has it (shares, not per cent)."""
-        return frame(fold_rows(self.table), ["seed", "value"])
+        return data_frame(fold_rows(self.table), ["seed", "value"])
 
     def overall(self) -> "pd.DataFrame":
         """Return each model's average and s(m), equation 3 of the MW-MAE paper, among the models at hand."""
-        return frame(overall_rows(self.table), ["average", "s_runs", "s_runs_half_width_95", "s_means"])
+        return data_frame(overall_rows(self.table), ["average", "s_runs", "s_runs_half_width_95", "s_means"])
 
     def statistics(self) -> "pd.DataFrame":
         """Return tests between models, ranks, and intervals over test clips; `part` says which a row is.
@@ -80,7 +80,7 @@ class Results:
         """
         rows = statistics_rows(compare(self.table, self.directories))
         texts = {"part", "first", "second", "task", "test", "better", "model", "other", "metric", "minimised"}
-        return frame(rows, [name for name in rows[0] if name not in texts])
+        return data_frame(rows, [name for name in rows[0] if name not in texts])
 
     def report(self, path: str | os.PathLike | None = None) -> Path:
         """Write tables, statistics, figures and report.html to a folder; return the page's path.
@@ -105,16 +105,16 @@ class Results:
         """Return the table as the terminal shows it."""
         if not self.table.scores:
             return "No task is finished yet." + "".join(f"\nfailed: {one.sentence}" for one in self.failures)
-        return screen(self.table)
+        return scores_on_screen(self.table)
 
     def _repr_html_(self) -> str:
         """Return the table as a notebook shows it."""
         if not self.table.scores:
             return f"<p>{html.escape(repr(self))}</p>"
-        header, *rows = ([html.escape(cell) for cell in row] for row in grid(self.table))
+        header, *rows = ([html.escape(cell) for cell in row] for row in scores_grid(self.table))
         head = "".join(f"<th>{cell}</th>" for cell in header)
         body = "".join("<tr>" + "".join(f"<td>{cell}</td>" for cell in row) + "</tr>" for row in rows)
-        notes = "".join(f"<p>{html.escape(note)}</p>" for note in all_notes(self.table))
+        notes = "".join(f"<p>{html.escape(note)}</p>" for note in notes_below_table(self.table))
         return f"<table><thead><tr>{head}</tr></thead><tbody>{body}</tbody></table>{notes}"
 
 
@@ -179,14 +179,14 @@ def evaluate(
         >>> from evaluation import evaluate  # doctest: +SKIP
         >>> evaluate(["my_model@weights.pt", "evaluation.baselines.hear_naive"], seeds=3)  # doctest: +SKIP
     """
-    asked = _asked(locals())
+    asked = _options_of_call(locals())
     one = isinstance(seeds, int | str | np.integer)
     chosen = seeds_of(str(seeds) if one else "".join(f"{seed}," for seed in np.atleast_1d(seeds)))
     shares = checked_budgets(np.atleast_1d(budgets).tolist())
     max_bytes = bytes_of(max_memory)
     place = writable_cache(Path(cache) if cache is not None else cache_directory())
-    specs = _models(models, model_options or {}, skip_missing, allow_random_init)
-    found, broken = _tasks(tasks, tasks_dir, place)
+    specs = _specs_of(models, model_options or {}, skip_missing, allow_random_init)
+    found, broken = _tasks_of_call(tasks, tasks_dir, place)
     options, unfit = run_options(
         found,
         strict=not (isinstance(tasks, str) and tasks == "all"),
@@ -207,10 +207,10 @@ def evaluate(
         layers=[layers] if isinstance(layers, str) else layers,
         command=["evaluate", *asked],
     )
-    return _carried_out(options, broken + unfit)
+    return _carry_out(options, broken + unfit)
 
 
-def _asked(given: Mapping[str, Any]) -> list[str]:
+def _options_of_call(given: Mapping[str, Any]) -> list[str]:
     """Return the arguments of `evaluate` that are not its defaults, as they are written in a call."""
     defaults = {name: one.default for name, one in inspect.signature(evaluate).parameters.items()}
     return [
@@ -220,7 +220,7 @@ def _asked(given: Mapping[str, Any]) -> list[str]:
     ]
 
 
-def _carried_out(options: RunOptions, broken: Sequence[Failure]) -> Results:
+def _carry_out(options: RunOptions, broken: Sequence[Failure]) -> Results:
     """Do the run; what is finished is in its tables, also after Ctrl-C."""
     session = prepare(options)
     session.failures += broken
@@ -247,12 +247,12 @@ def read_run(*runs: str | os.PathLike) -> Results:
     if not runs:
         raise EvaluationError("name a run, such as read_run('results/default')")
     directories = [run_directory(Path(run)) for run in runs]
-    table = merge([read_table(directory) for directory in directories])
+    table = merge_runs([read_table(directory) for directory in directories])
     failures = [one for directory in directories for one in read_failures(read_run_file(directory))]
     return Results(table, directories, failures)
 
 
-def _models(
+def _specs_of(
     given: Any, options: Mapping[str, Any], skip_missing: bool, allow_random_init: bool
 ) -> list[ModelSpec]:
     """Return the models meant, each once."""
@@ -265,14 +265,16 @@ def _models(
         left_out: list[str] = []
         if isinstance(model, str):
             may_lack = "hear_mwmae." if allow_random_init else ""
-            names, left_out = expand([model], skip_missing=skip_missing, may_lack=may_lack)
+            names, left_out = expand_systems([model], skip_missing=skip_missing, may_lack=may_lack)
         for sentence in left_out:
             warnings.warn(f"left out: {sentence}", stacklevel=3)
         specs += [model_of(name, options) for name in names]
     return list({spec.label: spec for spec in specs}.values())
 
 
-def _tasks(given: Any, tasks_dir: str | os.PathLike | None, cache: Path) -> tuple[list[Task], list[Failure]]:
+def _tasks_of_call(
+    given: Any, tasks_dir: str | os.PathLike | None, cache: Path
+) -> tuple[list[Task], list[Failure]]:
     """Return the tasks meant, and what is broken among "all"."""
     named = [given] if isinstance(given, str | os.PathLike | Task) else list(given)
     tasks = [task for task in named if isinstance(task, Task)]

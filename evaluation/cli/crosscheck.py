@@ -20,7 +20,7 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def crosscheck_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     result = argparse.ArgumentParser(
         prog="hear-eval crosscheck",
@@ -43,7 +43,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 2 for a mistake or a failure of heareval, 130 after Ctrl-C."""
 
     def work() -> None:
-        arguments = parser().parse_args(argv)
+        arguments = crosscheck_parser().parse_args(argv)
         from evaluation.heareval.crosscheck import (
             comparison,
             create_environment,

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from evaluation.cli.command import run_command
-from evaluation.models.systems import NO_WEIGHTS, download, rows
+from evaluation.models.systems import NO_WEIGHTS, download, rows_of_systems
 
 HEADER = ("module", "Table 1", "M", "Hz", "size", "ms", "data", "hours", "licence", "weights")
 LEGEND = """\
@@ -18,30 +18,30 @@ to frame."""
 
 def text_table(found: Sequence[dict[str, Any]]) -> str:
     """Return the list for a terminal of 100 columns, and where the weights are or come from."""
-    lines = [HEADER, *(_cells(row) for row in found)]
+    lines = [HEADER, *(_model_cells(row) for row in found)]
     widths = [max(map(len, column)) for column in zip(*lines, strict=True)]
     rows = ["  ".join(c.ljust(w) for c, w in zip(line, widths, strict=True)).rstrip() for line in lines]
     places = [
-        f"{_short(row).ljust(widths[0])}  {row['weights'] or _source(row)}"
+        f"{_short_text(row).ljust(widths[0])}  {row['weights'] or _weights_source(row)}"
         for row in found
         if row["weights"] != NO_WEIGHTS
     ]
     return "\n".join([*rows, "", LEGEND, "", "Weights:", *places])
 
 
-def _short(row: dict[str, Any]) -> str:
+def _short_text(row: dict[str, Any]) -> str:
     return row["module"].rpartition(".")[2]
 
 
-def _source(row: dict[str, Any]) -> str:
+def _weights_source(row: dict[str, Any]) -> str:
     return f"missing: {row['origin'] or 'not released, train them'}"
 
 
-def _cells(row: dict[str, Any]) -> tuple[str, ...]:
+def _model_cells(row: dict[str, Any]) -> tuple[str, ...]:
     parameters, scene, frame = row["parameters"], row["scene_size"], row["timestamp_size"]
     state = row["weights"] if row["weights"] in ("", NO_WEIGHTS) else "here"
     return (
-        _short(row),
+        _short_text(row),
         row["row"],
         "" if parameters is None else f"{parameters / 1e6:.1f}",
         str(row["sample_rate"]),
@@ -54,7 +54,7 @@ def _cells(row: dict[str, Any]) -> tuple[str, ...]:
     )
 
 
-def parser() -> argparse.ArgumentParser:
+def models_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     result = argparse.ArgumentParser(
         prog="hear-eval models",
@@ -76,12 +76,12 @@ def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 2 for a mistake, 130 after Ctrl-C."""
 
     def work() -> None:
-        arguments = parser().parse_args(argv)
+        arguments = models_parser().parse_args(argv)
         if arguments.download:
             print(*download(arguments.download), sep="\n")
         elif arguments.json:
-            print(json.dumps(rows(), indent=2))
+            print(json.dumps(rows_of_systems(), indent=2))
         else:
-            print(text_table(rows()))
+            print(text_table(rows_of_systems()))
 
     return run_command(work, "stopped; the same command goes on with what is missing.")

@@ -4,12 +4,12 @@ import warnings
 from collections.abc import Sequence
 
 from evaluation.cli.command import run_command
-from evaluation.cli.run_parser import parser
+from evaluation.cli.run_parser import run_parser
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, 1 when something does not suffice, 2 for a mistake, 130 after Ctrl-C."""
-    command = parser()
+    command = run_parser()
     command.prog = "hear-eval plan"
     command.description = (
         "Check what evaluation.run would need with the same arguments: data, disk, memory, and time from "
@@ -21,8 +21,8 @@ def main(argv: Sequence[str] | None = None) -> int:
     warnings.formatwarning = lambda message, *_: f"warning: {message}\n"
 
     def work() -> int:
-        from evaluation.cli.plan_check import check  # torch and all else; --help is there before them
+        from evaluation.cli.plan_check import check_plan  # torch and all else; --help is there before them
 
-        return 0 if check(arguments) else 1
+        return 0 if check_plan(arguments) else 1
 
     return run_command(work)

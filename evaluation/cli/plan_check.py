@@ -9,7 +9,7 @@ from dataclasses import replace
 from datetime import timedelta
 
 from evaluation.cli.plan_text import plan_text
-from evaluation.cli.run_options import options_from
+from evaluation.cli.run_options import options_of_arguments
 from evaluation.environment import available_memory
 from evaluation.results.failure import Failure
 from evaluation.runs.estimate import MEASURED_SECONDS, Estimate, estimates, rows_of_parts
@@ -54,7 +54,7 @@ def _data_lines(session: Session, broken: Sequence[Failure]) -> Iterator[str]:
 def _time_lines(found: Sequence[Estimate], seconds: float) -> Iterator[str]:
     yield f"Time:   an estimate from {seconds:.0f} s of measuring on this machine as busy as it is now"
     for item in found:
-        yield f"  {item.model}: embedding {_duration(item.embedding)}, training {_range(item)}"
+        yield f"  {item.model}: embedding {_duration(item.embedding)}, training {_range_of_estimate(item)}"
     total = Estimate(
         "",
         sum(item.embedding for item in found),
@@ -62,12 +62,12 @@ def _time_lines(found: Sequence[Estimate], seconds: float) -> Iterator[str]:
         sum(item.longest for item in found),
     )
     whole = replace(total, shortest=total.shortest + total.embedding, longest=total.longest + total.embedding)
-    yield f"  in all: {_range(whole)}"
+    yield f"  in all: {_range_of_estimate(whole)}"
     if total.longest > total.shortest:
         yield "  The first time is if every classifier stops at its first chance, the last if none does."
 
 
-def _range(item: Estimate) -> str:
+def _range_of_estimate(item: Estimate) -> str:
     shortest, longest = _duration(item.shortest), _duration(item.longest)
     return shortest if shortest == longest else f"{shortest} to {longest}"
 
@@ -76,9 +76,9 @@ def _duration(seconds: float) -> str:
     return str(timedelta(seconds=round(seconds)))
 
 
-def check(arguments: argparse.Namespace) -> bool:
+def check_plan(arguments: argparse.Namespace) -> bool:
     """Print the plan, what is there and what it will take; return whether everything suffices."""
-    options, broken = options_from(arguments)
+    options, broken = options_of_arguments(arguments)
     session = prepare(options)
     print(plan_text(session), flush=True)
     start = time.perf_counter()

@@ -26,7 +26,7 @@ examples:
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def report_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     result = argparse.ArgumentParser(
         prog="hear-eval report",
@@ -74,7 +74,7 @@ def parser() -> argparse.ArgumentParser:
     return result
 
 
-def _rows(texts: Sequence[str]) -> dict[str, str]:
+def _printed_rows(texts: Sequence[str]) -> dict[str, str]:
     """Read MODEL=ROW; a model's name may have "=" in it, a row's may not."""
     found = {}
     for text in texts:
@@ -85,8 +85,8 @@ def _rows(texts: Sequence[str]) -> dict[str, str]:
     return found
 
 
-def _run(arguments: argparse.Namespace) -> str:
-    from evaluation.report.tables import screen  # figures and pages; --help is there before them
+def _report_runs(arguments: argparse.Namespace) -> str:
+    from evaluation.report.tables import scores_on_screen  # figures and pages; --help is there before them
     from evaluation.report.write import ReportOptions, write_paper, write_report
 
     if arguments.paper:
@@ -98,17 +98,22 @@ def _run(arguments: argparse.Namespace) -> str:
         raise EvaluationError("name a run, such as results/default, or give --paper")
     runs = [run_directory(given) for given in arguments.runs]
     out = arguments.out or (runs[0] if len(runs) == 1 else Path("results/report"))
-    options = ReportOptions(arguments.pool, arguments.score, arguments.published, _rows(arguments.row))
+    options = ReportOptions(
+        arguments.pool, arguments.score, arguments.published, _printed_rows(arguments.row)
+    )
     results, left_out = write_report(runs, out, options)
     asked = (options.pool, options.formula) != ("run", "minmax")
     overall = out / "tables" / "overall.md"
     chosen = [overall.read_text(encoding="utf-8")] if asked and overall.exists() else []
     lines = [f"left out: {sentence}" for sentence in left_out]
-    return "\n".join([screen(results), *chosen, *lines, f"Report: {out / 'report.html'}, {out / 'tables'}"])
+    return "\n".join(
+        [scores_on_screen(results), *chosen, *lines, f"Report: {out / 'report.html'}, {out / 'tables'}"]
+    )
 
 
 def main(argv: Sequence[str] | None = None) -> int:
     """Run the command; return 0, or 2 for a mistake, 130 after Ctrl-C."""
     return run_command(
-        lambda: print(_run(parser().parse_args(argv))), "stopped; the same command writes the report whole."
+        lambda: print(_report_runs(report_parser().parse_args(argv))),
+        "stopped; the same command writes the report whole.",
     )

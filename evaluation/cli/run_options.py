@@ -15,7 +15,7 @@ from evaluation.heareval.files import find_trees
 from evaluation.heareval.importing import import_tree
 from evaluation.models.parse import parse_model
 from evaluation.models.spec import ModelSpec
-from evaluation.models.systems import DEFAULT_MODELS, expand
+from evaluation.models.systems import DEFAULT_MODELS, expand_systems
 from evaluation.results.failure import Failure
 from evaluation.runs.columns import short_name_of
 from evaluation.runs.options import (
@@ -32,7 +32,7 @@ from tasks import Task, TaskError, read_metadata
 from tasks.json_files import parse_json
 
 
-def options_from(
+def options_of_arguments(
     arguments: argparse.Namespace, argv: Sequence[str] | None = None
 ) -> tuple[RunOptions, list[Failure]]:
     """Turn the command line into values, and failures of broken tasks among `--tasks all`.
@@ -44,14 +44,14 @@ def options_from(
     seeds, budgets = seeds_of(arguments.seeds), checked_budgets(arguments.budget)
     max_bytes = bytes_of(arguments.max_memory)
     cache = writable_cache(arguments.cache or cache_directory())
-    models, imported = _models(arguments), _imported(arguments, cache)
-    tasks, broken = _tasks(arguments, cache, imported)
+    models, imported = _models_of_arguments(arguments), _imported_trees(arguments, cache)
+    tasks, broken = _tasks_of_arguments(arguments, cache, imported)
     options, unfit = run_options(
         tasks,
         strict="all" not in arguments.tasks,
         preset=arguments.preset,
         head=arguments.head,
-        changes=_changes(arguments),
+        changes=_probe_changes(arguments),
         seeds=seeds,
         run=arguments.run,
         results=arguments.results,
@@ -70,7 +70,7 @@ def options_from(
     return options, broken + unfit
 
 
-def _models(arguments: argparse.Namespace) -> list[ModelSpec]:
+def _models_of_arguments(arguments: argparse.Namespace) -> list[ModelSpec]:
     """Read the models with their options; one that is named twice is evaluated once."""
     for_all: dict = {}
     for_one: dict[str, dict] = {}
@@ -80,7 +80,7 @@ def _models(arguments: argparse.Namespace) -> list[ModelSpec]:
             for_one[module] = _json_object(value, "--model-options", '{"name": 1}')
         else:
             for_all |= _json_object(value, "--model-options", '{"name": 1}')
-    texts, left_out = expand(
+    texts, left_out = expand_systems(
         arguments.models or DEFAULT_MODELS,
         skip_missing=arguments.skip_missing,
         may_lack="hear_mwmae." if arguments.allow_random_init else "",
@@ -94,7 +94,7 @@ def _models(arguments: argparse.Namespace) -> list[ModelSpec]:
     return list({spec.label: spec for spec in specs}.values())
 
 
-def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
+def _probe_changes(arguments: argparse.Namespace) -> dict[str, Any]:
     """Return the numbers of the preset that `--probe` changes."""
     changes: dict = {}
     for text in arguments.probe:
@@ -111,7 +111,7 @@ def _changes(arguments: argparse.Namespace) -> dict[str, Any]:
     return changes
 
 
-def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
+def _imported_trees(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
     """Return the embeddings of `--import-heareval` for the tasks that were named; nothing without it."""
     if arguments.import_heareval is None:
         return []
@@ -133,7 +133,7 @@ def _imported(arguments: argparse.Namespace, cache: Path) -> list[Imported]:
     return import_tree(arguments.import_heareval, cache, wanted)
 
 
-def _tasks(
+def _tasks_of_arguments(
     arguments: argparse.Namespace, cache: Path, imported: Sequence[Imported]
 ) -> tuple[list[Task], list[Failure]]:
     """Read the tasks that were named, or take those imported; also returns what is broken among `all`."""

@@ -36,7 +36,7 @@ checks too; heareval would end the training there.
 """
 
 
-def parser() -> argparse.ArgumentParser:
+def run_parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     result = argparse.ArgumentParser(
         prog="hear-eval run",
@@ -44,13 +44,13 @@ def parser() -> argparse.ArgumentParser:
         epilog=EPILOG,
         formatter_class=argparse.RawDescriptionHelpFormatter,
     )
-    _add_what(result.add_argument_group("what to evaluate"))
-    _add_how(result.add_argument_group("how"))
-    _add_where(result.add_argument_group("where"))
+    _add_what_to_run(result.add_argument_group("what to evaluate"))
+    _add_how_to_probe(result.add_argument_group("how"))
+    _add_where_to_write(result.add_argument_group("where"))
     return result
 
 
-def _add_what(what: argparse._ArgumentGroup) -> None:
+def _add_what_to_run(what: argparse._ArgumentGroup) -> None:
     what.add_argument(
         "--tasks",
         nargs="+",
@@ -104,7 +104,7 @@ def _add_what(what: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_how(how: argparse._ArgumentGroup) -> None:
+def _add_how_to_probe(how: argparse._ArgumentGroup) -> None:
     how.add_argument(
         "--seeds",
         default="10",
@@ -153,7 +153,7 @@ def _add_how(how: argparse._ArgumentGroup) -> None:
     )
 
 
-def _add_where(where: argparse._ArgumentGroup) -> None:
+def _add_where_to_write(where: argparse._ArgumentGroup) -> None:
     where.add_argument("--run", metavar="NAME", help="name of the run (default: default, or sample)")
     where.add_argument(
         "--results",

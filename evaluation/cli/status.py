@@ -22,11 +22,11 @@ def status_text(status: RunStatus) -> str:
     lines = ["  ".join(cell.ljust(w) for cell, w in zip(row, widths, strict=True)).rstrip() for row in rows]
     failures = [job.failure for job in status.jobs if job.cell == "failed" and job.failure]
     failures += status.failures
-    lines += ["", *(f"failed: {failure.sentence}" for failure in failures), *_summary(status)]
+    lines += ["", *(f"failed: {failure.sentence}" for failure in failures), *_status_summary(status)]
     return printable("\n".join(lines), keep="\n")
 
 
-def _summary(status: RunStatus) -> list[str]:
+def _status_summary(status: RunStatus) -> list[str]:
     done, fits = (sum(getattr(job, name) for job in status.jobs) for name in ("done", "fits"))
     last = f"; the last one finished {status.last_finished}" if status.last_finished else ""
     lines = [f"Fits: {done} of {fits} done{last}."]

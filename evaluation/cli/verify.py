@@ -29,10 +29,12 @@ def main(argv: Sequence[str] | None = None) -> int:
 
         if arguments.fits < 0:
             raise EvaluationError(f"--fits {arguments.fits}: give a number of at least 0")
-        return 0 if verify(run_directory(arguments.run), arguments.fits, arguments.seed, _print) else 1
+        return (
+            0 if verify(run_directory(arguments.run), arguments.fits, arguments.seed, _print_finding) else 1
+        )
 
     return run_command(work)
 
 
-def _print(line: str) -> None:
+def _print_finding(line: str) -> None:
     print(line, flush=True)

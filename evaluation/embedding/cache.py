@@ -18,12 +18,12 @@ def writable_cache(cache: Path) -> Path:
     The temporary one shows what is in the other: that is used, and nothing new is kept. It is warned of.
     A full disk is no reason: that is said where something is written.
     """
-    reason = _reason(cache)
+    reason = _why_not_writable(cache)
     if not reason:
         return cache
     folder = Path(tempfile.mkdtemp(prefix="hear-mwmae-cache-"))
     atexit.register(shutil.rmtree, folder, ignore_errors=True)
-    _show(cache, folder)
+    _show_read_only_cache(cache, folder)
     warnings.warn(
         f"the cache {reason}; what is in it is used, but this run's embeddings go into {folder}, which is "
         "deleted at its end: choose another place with --cache, or $HEAR_MWMAE_CACHE",
@@ -32,7 +32,7 @@ def writable_cache(cache: Path) -> Path:
     return folder
 
 
-def _reason(cache: Path) -> str:
+def _why_not_writable(cache: Path) -> str:
     """Return what keeps a cache from being written, "" for nothing."""
     try:
         cache.mkdir(parents=True, exist_ok=True)
@@ -40,7 +40,7 @@ def _reason(cache: Path) -> str:
         what = "is a file, no folder" if cache.is_file() else f"cannot be made ({error.strerror})"
         return f"{cache} {what}"
     for folder in (cache, *(cache / name for name in FOLDERS)):
-        if folder.is_dir() and (problem := _problem(folder)):
+        if folder.is_dir() and (problem := _problem_of_writing(folder)):
             return f"{folder} cannot be written ({problem})"
         if folder.exists() and not folder.is_dir():
             return f"{folder} is a file, no folder"
@@ -51,7 +51,7 @@ def _reason(cache: Path) -> str:
     return ""
 
 
-def _problem(folder: Path) -> str:
+def _problem_of_writing(folder: Path) -> str:
     """Return what happens when something is written into a folder, "" for nothing."""
     try:
         handle, name = tempfile.mkstemp(prefix=".writable-", dir=folder)
@@ -62,28 +62,28 @@ def _problem(folder: Path) -> str:
     return ""
 
 
-def _show(cache: Path, folder: Path) -> None:
+def _show_read_only_cache(cache: Path, folder: Path) -> None:
     """Link what can be read of a cache into a folder: the files of entries, so that these can be replaced."""
     for name in FOLDERS:
         (folder / name).mkdir()
-        for path in _inside(cache / name):
+        for path in _cache_subfolders(cache / name):
             if name == "embeddings":
                 (folder / name / path.name).mkdir()
-                for file in _inside(path):
-                    _link(file, folder / name / path.name / file.name)
+                for file in _cache_subfolders(path):
+                    _link_cached(file, folder / name / path.name / file.name)
             elif not path.name.startswith("."):
-                _link(path, folder / name / path.name)
-    _link(cache / "digests.json", folder / "digests.json")
+                _link_cached(path, folder / name / path.name)
+    _link_cached(cache / "digests.json", folder / "digests.json")
 
 
-def _inside(folder: Path) -> list[Path]:
+def _cache_subfolders(folder: Path) -> list[Path]:
     try:
         return sorted(path for path in folder.iterdir() if path.name != ".lock")
     except OSError:
         return []
 
 
-def _link(path: Path, link: Path) -> None:
+def _link_cached(path: Path, link: Path) -> None:
     if os.access(path, os.R_OK):
         with contextlib.suppress(OSError):  # a system without links shows nothing
             link.symlink_to(path.absolute())

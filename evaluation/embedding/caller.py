@@ -9,7 +9,7 @@ from jaxtyping import Float
 from evaluation.embedding.store import StoreEntry
 from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel
-from evaluation.models.loading import in_words, names_of
+from evaluation.models.loading import file_names, in_words
 from tasks import Clip, Task
 
 BATCH_TOLERANCE = 1e-3
@@ -59,8 +59,8 @@ class Caller:
             )
         if later := list(self._model.read_later):
             self._warn(
-                f"warning: {name} reads {names_of(later)} while it embeds; what is read after loading is not "
-                "hashed, so a change of it would not be noticed: read it in load_model, or name it in "
+                f"warning: {name} reads {file_names(later)} while it embeds; what is read after loading is "
+                "not hashed, so a change of it would not be noticed: read it in load_model, or name it in "
                 "WEIGHT_FILES"
             )
             self._model.read_later.clear()

@@ -28,7 +28,7 @@ def planned_files(task: Task, rate: int, cache: Path, known: Known | None = None
         found = task_file_digests(task, rate, memo=cache / "digests.json")
         again = read_labels(task.path)
         if (again.vocabulary, again.clips) != (task.vocabulary, task.clips):
-            raise EvaluationError(_changed(task.path, "read"))
+            raise EvaluationError(_sound_changed(task.path, "read"))
         known[task.path, rate] = found
     return found
 
@@ -45,7 +45,7 @@ class CheckedClips:
         self._made = source.audio_root != task.audio_root
         self._wanted = made_digests(source.audio_root) if self._made else files
         if digest_of_files(files) != digest:
-            raise EvaluationError(_changed(task.path, "planned"))
+            raise EvaluationError(_sound_changed(task.path, "planned"))
 
     def read(self, place: tuple[str, Clip, Path], sample_rate: int) -> Float[np.ndarray, "samples"]:
         """Return one clip of a split; TaskError when it is bad or, naming it, not what was planned."""
@@ -54,10 +54,10 @@ class CheckedClips:
             audio, digest = read_clip_and_digest(path, sample_rate)
         except TaskError as error:
             if self._made and self._is_damaged(split, clip, path):
-                raise TaskError(_damaged(path)) from error
+                raise TaskError(_sound_damaged(path)) from error
             raise
         if digest != self._wanted.get(f"{split}/{clip.file}"):
-            raise TaskError(_damaged(path) if self._made else _changed(path, "planned"))
+            raise TaskError(_sound_damaged(path) if self._made else _sound_changed(path, "planned"))
         return audio
 
     def _is_damaged(self, split: str, clip: Clip, path: Path) -> bool:
@@ -76,14 +76,14 @@ class CheckedClips:
             except OSError:
                 now = ""
             if now != self._files[name]:
-                raise EvaluationError(_changed(path, "planned"))
+                raise EvaluationError(_sound_changed(path, "planned"))
 
 
-def _changed(path: Path, when: str) -> str:
+def _sound_changed(path: Path, when: str) -> str:
     return (
         f"{path} has changed since it was {when} for this run; run the command again when it stays as it is"
     )
 
 
-def _damaged(path: Path) -> str:
+def _sound_damaged(path: Path) -> str:
     return f"{path} in the cache is damaged; delete {path.parents[2]}, and it is made again."

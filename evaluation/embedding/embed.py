@@ -56,10 +56,10 @@ def store_entry(model: HearModel, task: Task, cache: Path, known: Known | None =
 
 def is_embedded(entry: StoreEntry, task: Task) -> bool:
     """Say whether every split of the task is in the store, whole."""
-    return all(_has(entry, split, len(clips)) for split, clips in task.clips.items())
+    return all(_has_embeddings(entry, split, len(clips)) for split, clips in task.clips.items())
 
 
-def _has(entry: StoreEntry, split: str, clips: int) -> bool:
+def _has_embeddings(entry: StoreEntry, split: str, clips: int) -> bool:
     has = entry.has_frames if entry.identity["embedding"] == "event" else entry.has
     return has(split, clips, entry.identity["dim"])
 
@@ -86,7 +86,7 @@ def embed_task(
         for entry in entries:
             held.enter_context(entry.writing())
         for split, clips in task.clips.items():
-            if all(_has(entry, split, len(clips)) for entry in entries):
+            if all(_has_embeddings(entry, split, len(clips)) for entry in entries):
                 advance(len(clips))
                 continue
             start, samples = time.perf_counter(), 0
@@ -94,7 +94,7 @@ def embed_task(
                 writers = [
                     written.enter_context(caller.writer(entry, split, len(clips))) for entry in entries
                 ]
-                for batch, audio in _batches(checked, source, split, clips, model.sample_rate):
+                for batch, audio in _clip_batches(checked, source, split, clips, model.sample_rate):
                     for found in caller.embed(batch, audio):
                         for append, arrays in zip(writers, found, strict=True):
                             append(*arrays)
@@ -116,7 +116,7 @@ def embed_task(
         caller.warn_of_doubts()
 
 
-def _batches(
+def _clip_batches(
     checked: CheckedClips, task: Task, split: str, clips: Sequence[Clip], sample_rate: int
 ) -> Iterator[tuple[list[Clip], Float[np.ndarray, "clips samples"]]]:
     """Read clips ahead of the model and yield runs of equal length, at most BATCH_SECONDS each."""
@@ -125,7 +125,7 @@ def _batches(
     # Absolute: the reading thread goes on while the module may be in another working directory.
     places = [(split, clip, task.audio_path(split, clip.file, sample_rate).absolute()) for clip in clips]
     read = functools.partial(checked.read, sample_rate=sample_rate)
-    for clip, audio in zip(clips, _read_ahead(read, places), strict=True):
+    for clip, audio in zip(clips, _read_clips_ahead(read, places), strict=True):
         full = sum(map(len, waveforms)) + len(audio) > BATCH_SECONDS * sample_rate
         if batch and (full or len(audio) != len(waveforms[0])):
             yield batch, np.stack(waveforms)
@@ -136,7 +136,7 @@ def _batches(
         yield batch, np.stack(waveforms)
 
 
-def _read_ahead(function: Callable[[Any], Any], items: Iterable[Any], depth: int = 64) -> Iterator[Any]:
+def _read_clips_ahead(function: Callable[[Any], Any], items: Iterable[Any], depth: int = 64) -> Iterator[Any]:
     """Apply `function` in one background thread, at most `depth` items ahead of the consumer."""
     with ThreadPoolExecutor(1, thread_name_prefix=OWN_THREAD) as pool:
         pending: deque = deque()

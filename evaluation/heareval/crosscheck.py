@@ -21,7 +21,7 @@ import numpy as np
 from evaluation.errors import EvaluationError
 from evaluation.heareval.exporting import PREDICTED, SCORES, seed_score_files
 from evaluation.heareval.files import labels_file, read_label_lists, read_tree_json, tree_files
-from evaluation.shapes import misfit
+from evaluation.shapes import json_misfit
 from evaluation.statistics.intervals import Interval, t_interval
 from tasks import read_labels
 
@@ -87,17 +87,21 @@ def create_environment(path: Path) -> Path:
 
 
 def _check_output(command: Sequence[str | Path], what: str) -> None:
-    done = _run(command)
+    done = _run_program(command)
     if done.returncode:
-        raise EvaluationError(f"the environment could not be made: {what} says: {_last_line(done.stderr)}")
+        raise EvaluationError(
+            f"the environment could not be made: {what} says: {_last_line_of_output(done.stderr)}"
+        )
 
 
-def _run(command: Sequence[str | Path], folder: str | None = None) -> subprocess.CompletedProcess[str]:
+def _run_program(
+    command: Sequence[str | Path], folder: str | None = None
+) -> subprocess.CompletedProcess[str]:
     """Run another program, and keep what it says; what is no UTF-8 there is replaced."""
     return subprocess.run(
         command,
         cwd=folder,
-        env=_environment(),
+        env=_environment_of_heareval(),
         capture_output=True,
         check=False,
         encoding="utf-8",
@@ -105,7 +109,7 @@ def _run(command: Sequence[str | Path], folder: str | None = None) -> subprocess
     )
 
 
-def _environment() -> dict[str, str]:
+def _environment_of_heareval() -> dict[str, str]:
     """Return the environment variables for heareval: ours, without our module path."""
     return {**{k: v for k, v in os.environ.items() if k != "PYTHONPATH"}, **ENVIRONMENT}
 
@@ -126,19 +130,21 @@ def run_heareval(folder: Path, python: Path, *, grid: str, grid_points: int) -> 
         copy = Path(work) / name
         copy.mkdir(parents=True)
         for file in tree_files(metadata):
-            _link(folder / file, copy / file)
+            _link_or_copy(folder / file, copy / file)
         print(f"heareval trains on {name} ...", file=sys.stderr, flush=True)
-        done = _run([*command, *options], work)
+        done = _run_program([*command, *options], work)
         if done.returncode == 0 and (copy / SCORES).is_file():
             return read_scores(copy / SCORES)
     with tempfile.NamedTemporaryFile(
         "w", prefix="heareval-", suffix=".log", delete=False, encoding="utf-8"
     ) as log:
         log.write(done.stdout + done.stderr)
-    raise EvaluationError(f"heareval failed on {folder}: {_last_line(done.stderr)} (all it said: {log.name})")
+    raise EvaluationError(
+        f"heareval failed on {folder}: {_last_line_of_output(done.stderr)} (all it said: {log.name})"
+    )
 
 
-def _link(source: Path, target: Path) -> None:
+def _link_or_copy(source: Path, target: Path) -> None:
     """Link to a file where the system lets us, else copy it."""
     try:
         target.symlink_to(source)
@@ -146,7 +152,7 @@ def _link(source: Path, target: Path) -> None:
         shutil.copyfile(source, target)
 
 
-def _last_line(text: str) -> str:
+def _last_line_of_output(text: str) -> str:
     lines = text.strip().splitlines()
     return lines[-1].strip() if lines else "nothing"
 
@@ -157,15 +163,15 @@ def comparison(folder: Path, theirs: Mapping[str, Any], how: str) -> str:
     `how` says what heareval was asked for. Ours are those that an export wrote beside the tree.
     """
     ours = [read_scores(file) for file in seed_score_files(folder)]
-    preset = _preset(folder)
+    preset = _preset_beside_tree(folder)
     rows = [("", f"here ({len(ours)} seeds, {preset})" if ours else "here", f"{HEAREVAL} ({how})", "")]
     for score in read_labels(folder).metadata.evaluation:
         with np.errstate(invalid="ignore"):  # d' may be infinite
-            interval = t_interval([_mean(scores, score) for scores in ours]) if ours else None
-        their = _mean(theirs, score)
+            interval = t_interval([_mean_of_heareval(scores, score) for scores in ours]) if ours else None
+        their = _mean_of_heareval(theirs, score)
         difference = interval.mean - their if interval else math.nan
         shown = f"{difference:+.4f}" if math.isfinite(difference) else ""
-        rows.append((score, _cell(interval) if interval else "-", f"{their:.4f}", shown))
+        rows.append((score, _crosscheck_cell(interval) if interval else "-", f"{their:.4f}", shown))
     widths = [max(len(row[column]) for row in rows) for column in range(4)]
     lines = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
     missing = (
@@ -176,26 +182,26 @@ def comparison(folder: Path, theirs: Mapping[str, Any], how: str) -> str:
     )
 
 
-def _preset(folder: Path) -> str:
+def _preset_beside_tree(folder: Path) -> str:
     """Return the preset of our scores beside a tree."""
     files = [file.with_name(PREDICTED) for file in seed_score_files(folder)]
-    return " and ".join(sorted({_json(file, {"preset": str})["preset"] for file in files}))
+    return " and ".join(sorted({_json_of_heareval(file, {"preset": str})["preset"] for file in files}))
 
 
 def read_scores(file: Path) -> dict[str, Any]:
     """Read a `test.predicted-scores.json`; raise EvaluationError when it has no scores of a test part."""
     scores = {str: object}
-    return _json(file, ({"aggregated_scores": scores}, {"test": scores}))
+    return _json_of_heareval(file, ({"aggregated_scores": scores}, {"test": scores}))
 
 
-def _json(file: Path, shape: Any) -> dict[str, Any]:
+def _json_of_heareval(file: Path, shape: Any) -> dict[str, Any]:
     found = read_tree_json(file, finite=False)  # as the original writes it
-    if reason := misfit(found, shape):
+    if reason := json_misfit(found, shape):
         raise EvaluationError(f"{file} is not what heareval or an export writes ({reason}); make it again")
     return found
 
 
-def _mean(scores: Mapping[str, Any], name: str) -> float:
+def _mean_of_heareval(scores: Mapping[str, Any], name: str) -> float:
     """Return a score of one run: of the test part, or the mean over folds; NaN where it has none."""
     folds = "aggregated_scores" in scores
     score = (
@@ -204,7 +210,7 @@ def _mean(scores: Mapping[str, Any], name: str) -> float:
     return float(score) if isinstance(score, int | float) else math.nan
 
 
-def _cell(interval: Interval) -> str:
+def _crosscheck_cell(interval: Interval) -> str:
     if math.isnan(interval.half_width):
         return f"{interval.mean:.4f}"
     return f"{interval.mean:.4f} ± {interval.half_width:.4f}"

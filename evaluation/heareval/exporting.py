@@ -116,7 +116,7 @@ def write_embeddings(job: Job, folder: Path) -> None:
     (folder / DONE).unlink(missing_ok=True)
     for name in (METADATA, VOCABULARY, *(f"{split}.json" for split in task.metadata.splits)):
         shutil.copyfile(task.path / name, folder / name)
-    write = _write_scenes if task.metadata.embedding_type == "scene" else _write_frames
+    write = _export_scenes if task.metadata.embedding_type == "scene" else _export_frames
     for split, order in row_orders({s: len(task.clips[s]) for s in task.metadata.splits}).items():
         # The task's clips have their labels as text; the tree keeps them as the JSON has them.
         entries = read_tree_json(folder / f"{split}.json")
@@ -124,18 +124,18 @@ def write_embeddings(job: Job, folder: Path) -> None:
     (folder / DONE).touch()
 
 
-def _write_scenes(job: Job, folder: Path, split: str, order: Sequence[int], entries: Sequence[list]) -> None:
-    _write_rows(folder, split, job.entry.read(split), np.array(order))
-    _write_labels(folder, split, entries)
+def _export_scenes(job: Job, folder: Path, split: str, order: Sequence[int], entries: Sequence[list]) -> None:
+    _export_rows(folder, split, job.entry.read(split), np.array(order))
+    _export_labels(folder, split, entries)
 
 
-def _write_frames(job: Job, folder: Path, split: str, order: Sequence[int], entries: Sequence[list]) -> None:
+def _export_frames(job: Job, folder: Path, split: str, order: Sequence[int], entries: Sequence[list]) -> None:
     frames = job.entry.read_frames(split)
     part = event_part(job.task.clips[split], frames, order, job.task.vocabulary)
-    _write_rows(folder, split, frames.embeddings, part.rows)
+    _export_rows(folder, split, frames.embeddings, part.rows)
     as_written = {str(event["label"]): event["label"] for events in entries for event in events}
     targets = part.targets()
-    _write_labels(
+    _export_labels(
         folder, split, [[as_written[job.task.vocabulary[i]] for i in np.flatnonzero(row)] for row in targets]
     )
     names = np.repeat(
@@ -145,7 +145,7 @@ def _write_frames(job: Job, folder: Path, split: str, order: Sequence[int], entr
     (folder / frames_file(split)).write_text(json.dumps(index, indent=4), encoding="utf-8")
 
 
-def _write_rows(
+def _export_rows(
     folder: Path, split: str, x: Float[np.ndarray, "stored dim"], rows: Int[np.ndarray, "rows"]
 ) -> None:
     """Write the stored rows in the order given."""
@@ -155,7 +155,7 @@ def _write_rows(
             file.write(np.ascontiguousarray(x[rows[start : start + ROWS_AT_ONCE]], dtype="<f4").data)
 
 
-def _write_labels(folder: Path, split: str, labels: Sequence[list[Label]]) -> None:
+def _export_labels(folder: Path, split: str, labels: Sequence[list[Label]]) -> None:
     (folder / labels_file(split)).write_bytes(pickle.dumps(list(labels), protocol=4))
 
 
@@ -167,7 +167,7 @@ def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> P
     records = {test: ledger[key] for test, key in keys.items()}
     folder = directory / seed_folder(job.model, fit[0]) / job.task.name
     folder.mkdir(parents=True, exist_ok=True)
-    _write_json(folder / SCORES, predicted_scores(job, fit, records))
+    _export_json(folder / SCORES, predicted_scores(job, fit, records))
     done = {
         "time": sum(record.seconds for record in records.values()),
         "embedding_path": f"{model_folder(job.model)}/{job.task.name}",
@@ -177,7 +177,7 @@ def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> P
         "preset": job.preset.title,
         "seed": fit[0],
     }
-    _write_json(folder / PREDICTED, done)
+    _export_json(folder / PREDICTED, done)
     return folder / SCORES
 
 
@@ -187,25 +187,25 @@ def predicted_scores(job: Job, fit: SeededFit, records: Mapping[str, FitRecord])
     As in the original, cross-validation adds mean and standard deviation (n - 1) over the folds, and the
     postprocessing of events is that of the first split.
     """
-    parts = {test: _part(job, record) for test, record in records.items()}
+    parts = {test: _exported_part(job, record) for test, record in records.items()}
     content: dict[str, Any] = dict(parts)
     if job.task.metadata.split_mode != "trainvaltest":
-        content["aggregated_scores"] = _aggregated(list(parts.values()))
+        content["aggregated_scores"] = _aggregated_scores(list(parts.values()))
     return {
         **content,
-        "hparams": _hparams(fit[1]),
+        "hparams": _exported_hparams(fit[1]),
         "postprocessing": list(records[job.splits[0].test].postprocessing.items()),
         "score_mode": "min" if job.minimised else "max",
         "embedding_path": f"{model_folder(job.model)}/{job.task.name}",
     }
 
 
-def _hparams(config: Config) -> dict[str, Any]:
+def _exported_hparams(config: Config) -> dict[str, Any]:
     fixed = _FIXED_HPARAMS if isinstance(config, ProbeConfig) else {}
     return dict(sorted({**asdict(config), **fixed}.items()))
 
 
-def _part(job: Job, record: FitRecord) -> dict[str, float]:
+def _exported_part(job: Job, record: FitRecord) -> dict[str, float]:
     loss = {} if record.test_loss is None else {"test_loss": record.test_loss}
     return {
         **loss,
@@ -217,7 +217,7 @@ def _part(job: Job, record: FitRecord) -> dict[str, float]:
     }
 
 
-def _aggregated(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
+def _aggregated_scores(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     found = {}
     for name in parts[0]:
         values = np.array([part[name] for part in parts], np.float64)
@@ -227,6 +227,6 @@ def _aggregated(parts: Sequence[Mapping[str, float]]) -> dict[str, float]:
     return found
 
 
-def _write_json(path: Path, content: Mapping[str, Any]) -> None:
+def _export_json(path: Path, content: Mapping[str, Any]) -> None:
     """Write JSON as the original does, infinities and NaN included."""
     write_atomically(path, json.dumps(content, indent=4))

@@ -15,7 +15,7 @@ import numpy as np
 from jaxtyping import Float
 
 from evaluation.errors import EvaluationError
-from evaluation.shapes import misfit
+from evaluation.shapes import json_misfit
 from tasks import TaskError, TaskMetadata
 from tasks.json_files import read_json
 
@@ -84,7 +84,7 @@ def read_embeddings(folder: Path, split: str) -> Float[np.ndarray, "rows dim"]:
     """
     file = folder / dimensions_file(split)
     content = read_tree_json(file, "[rows, dimensions]")
-    if misfit(content, [object]) or len(content) != 2:
+    if json_misfit(content, [object]) or len(content) != 2:
         raise EvaluationError(f"{file} must hold [rows, dimensions]; copy or embed the task again")
     rows, dim = content
     if not all(type(number) is int and number > 0 for number in content):
@@ -132,7 +132,7 @@ def read_label_lists(file: Path) -> list[list[Label]]:
 
     Raises EvaluationError, naming the file, for what is not such a list.
     """
-    pickled = _bytes(file)
+    pickled = _bytes_of_tree_file(file)
     try:
         content = _PlainUnpickler(io.BytesIO(pickled)).load()
     except _NotPlain as error:
@@ -154,7 +154,7 @@ def read_label_lists(file: Path) -> list[list[Label]]:
     return content
 
 
-def _bytes(file: Path) -> bytes:
+def _bytes_of_tree_file(file: Path) -> bytes:
     try:
         return file.read_bytes()
     except OSError as error:

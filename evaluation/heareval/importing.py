@@ -96,16 +96,16 @@ def _import_task(folder: Path, store: Path) -> Imported:
     dims = sorted({part.embeddings.shape[1] for part in parts.values()})
     if len(dims) > 1:
         raise EvaluationError(f"{folder}: its splits have embeddings of {dims} dimensions; embed again")
-    entry = StoreEntry(store, _identity(folder, task, dims[0]))
-    _refuse_touched(states)
+    entry = StoreEntry(store, _imported_identity(folder, task, dims[0]))
+    _refuse_touched_tree(states)
     if not is_embedded(entry, task):
         with entry.writing():
             for split, part in parts.items():
-                _write(entry, split, part, states)
+                _write_imported(entry, split, part, states)
     return Imported(folder.parent.name, task, entry)
 
 
-def _identity(folder: Path, task: Task, dim: int) -> dict[str, Any]:
+def _imported_identity(folder: Path, task: Task, dim: int) -> dict[str, Any]:
     """Return what the entry's values depend on: the content of the files, no model and no sound."""
     digest = hashlib.sha256()
     for name in tree_files(task.metadata):
@@ -131,11 +131,11 @@ def _scene_part(folder: Path, task: Task, split: str, order: Sequence[int]) -> _
             "clips; they do not belong together: embed the task again"
         )
     if [tuple(map(str, labels)) for labels in stored] != [task.clips[split][i].labels for i in order]:
-        raise _labels_differ(folder, split)
+        raise _labels_differ_from_task(folder, split)
     return _Part(folder / embeddings_file(split), x, order, np.arange(len(order) + 1), None)
 
 
-def _labels_differ(folder: Path, split: str) -> EvaluationError:
+def _labels_differ_from_task(folder: Path, split: str) -> EvaluationError:
     return EvaluationError(
         f"{folder / labels_file(split)} does not list the labels of {split}.json in the order in which "
         "heareval shuffles them; the files do not belong together: embed the task again"
@@ -159,11 +159,11 @@ def _event_part(folder: Path, task: Task, split: str, order: Sequence[int]) -> _
             f"{folder}: {split} has {len(x)} embeddings, {len(times)} times and {len(stored)} lists of "
             "labels; embed the task again"
         )
-    _check_frames(folder, task, split, part, clips, stored)
+    _check_imported_frames(folder, task, split, part, clips, stored)
     return part
 
 
-def _check_frames(
+def _check_imported_frames(
     folder: Path, task: Task, split: str, part: _Part, clips: Sequence[Clip], stored: Sequence[Sequence]
 ) -> None:
     """Make sure that times ascend and that every frame has the labels of the events that cover it."""
@@ -177,24 +177,26 @@ def _check_frames(
         targets = frame_targets(times, clip.events, task.vocabulary)
         for labels, target in zip(stored[first:last], targets, strict=True):
             if set(map(str, labels)) != {task.vocabulary[i] for i in np.flatnonzero(target)}:
-                raise _labels_differ(folder, split)
+                raise _labels_differ_from_task(folder, split)
 
 
-def _refuse_touched(states: Mapping[Path, FileState | None]) -> None:
+def _refuse_touched_tree(states: Mapping[Path, FileState | None]) -> None:
     if path := touched_file(states):
         raise EvaluationError(f"{path} changed while it was imported; run the command again")
 
 
-def _write(entry: StoreEntry, split: str, part: _Part, states: Mapping[Path, FileState | None]) -> None:
+def _write_imported(
+    entry: StoreEntry, split: str, part: _Part, states: Mapping[Path, FileState | None]
+) -> None:
     """Copy a split into the store in the order of its JSON."""
     if part.timestamps is not None:
         with entry.frame_writer(split, part.embeddings.shape[1]) as writer:
             for first, last in part.spans():
                 writer.append_clips(part.rows(slice(first, last))[None], part.timestamps[None, first:last])
-            _refuse_touched(states)
+            _refuse_touched_tree(states)
         return
     row_of_clip = np.argsort(part.order)
     with entry.writer(split, *part.embeddings.shape) as writer:
         for start in range(0, len(row_of_clip), ROWS_AT_ONCE):
             writer.append(part.rows(row_of_clip[start : start + ROWS_AT_ONCE]))
-        _refuse_touched(states)
+        _refuse_touched_tree(states)

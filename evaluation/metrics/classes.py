@@ -29,8 +29,8 @@ def class_details(
     details: dict[str, Any] = {
         "labels": list(labels),
         "rows": [int(count) for count in target.sum(0)],
-        "average_precision": _rounded(average_precision(target, probabilities)),
-        "roc_auc": _rounded(roc_auc(target, probabilities)),
+        "average_precision": _rounded_details(average_precision(target, probabilities)),
+        "roc_auc": _rounded_details(roc_auc(target, probabilities)),
     }
     if multilabel:
         positive = probabilities > THRESHOLD
@@ -43,7 +43,7 @@ def class_details(
     details["confusion"] = np.column_stack([entries, counts]).tolist()
     right = np.bincount(pairs[pairs[:, 0] == pairs[:, 1], 0], minlength=len(labels))
     with np.errstate(invalid="ignore"):
-        details["recall"] = _rounded(right / target.sum(0))
+        details["recall"] = _rounded_details(right / target.sum(0))
     return details
 
 
@@ -64,5 +64,5 @@ def mean_in_details(details: Mapping[str, Any], name: str) -> float | None:
     return sum(map(float, of_classes)) / len(of_classes) if of_classes else None
 
 
-def _rounded(values: Float[np.ndarray, "classes"]) -> list[float]:
+def _rounded_details(values: Float[np.ndarray, "classes"]) -> list[float]:
     return [round(float(value), 6) for value in values]

@@ -55,7 +55,9 @@ class Metric:
     rounding: float = 1e-6
 
 
-def _share(name: str, right: Callable[[Target, Scores], np.ndarray], modulus: int | None = None) -> Metric:
+def _share_of_metric(
+    name: str, right: Callable[[Target, Scores], np.ndarray], modulus: int | None = None
+) -> Metric:
     """Return the metric that is the share of the clips that are `right`."""
     return Metric(
         name=name,
@@ -67,9 +69,9 @@ def _share(name: str, right: Callable[[Target, Scores], np.ndarray], modulus: in
 
 
 _ALL = (
-    _share("top1_acc", top1_right),
-    _share("pitch_acc", top1_right),
-    _share("chroma_acc", chroma_right, modulus=12),
+    _share_of_metric("top1_acc", top1_right),
+    _share_of_metric("pitch_acc", top1_right),
+    _share_of_metric("chroma_acc", chroma_right, modulus=12),
     Metric(
         name="mAP",
         scene=mean_average_precision,
@@ -117,6 +119,6 @@ def metric_named(name: str, kind: Literal["scene", "event"]) -> Metric:
     return known[name]
 
 
-def shown(name: str) -> Metric:
+def shown_metric(name: str) -> Metric:
     """Return how a score is printed; of a name that this version does not know, as it is."""
     return METRICS.get(name) or Metric(name=name, percent=False)

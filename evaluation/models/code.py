@@ -31,10 +31,12 @@ def code_digest(functions: Iterable[Any]) -> str:
             continue
         seen.add(id(one))
         if isinstance(one, FunctionType):
-            for code in _nested(one.__code__):
-                digest.update(code.co_code + _text([code.co_names, code.co_varnames, *_constants(code)]))
-            plain, called = _named(one)
-            digest.update(_text(plain))
+            for code in _nested_code(one.__code__):
+                digest.update(
+                    code.co_code + _text_of_value([code.co_names, code.co_varnames, *_code_constants(code)])
+                )
+            plain, called = _named_values_of_code(one)
+            digest.update(_text_of_value(plain))
             waiting += called
         elif isinstance(one, property):
             waiting += [function for function in (one.fget, one.fset) if function]
@@ -46,9 +48,9 @@ def code_digest(functions: Iterable[Any]) -> str:
     return digest.hexdigest()
 
 
-def _named(function: FunctionType) -> tuple[list[tuple[str, Any]], list[Any]]:
+def _named_values_of_code(function: FunctionType) -> tuple[list[tuple[str, Any]], list[Any]]:
     """Return the plain values that a function names of its module and its closure, and what code it names."""
-    names = sorted({name for code in _nested(function.__code__) for name in code.co_names})
+    names = sorted({name for code in _nested_code(function.__code__) for name in code.co_names})
     found = [(name, function.__globals__[name]) for name in names if name in function.__globals__]
     found += inspect.getclosurevars(function).nonlocals.items()
     plain = [(name, value) for name, value in found if isinstance(value, _PLAIN)]
@@ -56,17 +58,17 @@ def _named(function: FunctionType) -> tuple[list[tuple[str, Any]], list[Any]]:
     return plain, [value for value in own if value.__module__ == function.__module__]
 
 
-def _nested(code: CodeType) -> Iterator[CodeType]:
+def _nested_code(code: CodeType) -> Iterator[CodeType]:
     yield code
     for constant in code.co_consts:
         if isinstance(constant, CodeType):
-            yield from _nested(constant)
+            yield from _nested_code(constant)
 
 
-def _constants(code: CodeType) -> list[Any]:
+def _code_constants(code: CodeType) -> list[Any]:
     constants = [value for value in code.co_consts if not isinstance(value, CodeType)]
     return [sorted(map(repr, value)) if isinstance(value, frozenset) else value for value in constants]
 
 
-def _text(value: Any) -> bytes:
+def _text_of_value(value: Any) -> bytes:
     return repr(value).encode(errors="surrogatepass")

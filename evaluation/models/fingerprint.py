@@ -72,7 +72,7 @@ _imported: weakref.WeakKeyDictionary[ModuleType, FileMark] = weakref.WeakKeyDict
 def source_marks(module: ModuleType) -> dict[Path, FileMark]:
     """Return the sources of a module and of its project as Python has read them; OSError if one is gone."""
     marks = {}
-    for name, path in _sources(module.__name__, module.__file__, hasattr(module, "__path__")).items():
+    for name, path in _module_sources(module.__name__, module.__file__, hasattr(module, "__path__")).items():
         loaded = sys.modules.get(name)
         known = _imported.get(loaded) if isinstance(loaded, ModuleType) else None
         marks[path] = known or mark_file(path, source=True)
@@ -91,7 +91,7 @@ def states_before_import(name: str) -> dict[Path, FileState | None]:
         return {}
     if spec is None or not spec.origin:
         return {}
-    sources = _sources(name, spec.origin, spec.submodule_search_locations is not None)
+    sources = _module_sources(name, spec.origin, spec.submodule_search_locations is not None)
     return {path: file_state(path) for own, path in sources.items() if own not in sys.modules}
 
 
@@ -102,10 +102,10 @@ def own_sources(module: ModuleType) -> list[Path]:
     owns the modules in its folder. What only a type checker imports does not count, what a function imports
     does. Nothing is imported to find out.
     """
-    return list(_sources(module.__name__, module.__file__, hasattr(module, "__path__")).values())
+    return list(_module_sources(module.__name__, module.__file__, hasattr(module, "__path__")).values())
 
 
-def _sources(module: str, file: str | None, is_package: bool) -> dict[str, Path]:
+def _module_sources(module: str, file: str | None, is_package: bool) -> dict[str, Path]:
     """Return the files of `own_sources` by the names of their modules."""
     top = module.partition(".")[0]
     alone = Path(file).parent if file and "." not in module and not is_package else None
@@ -113,35 +113,37 @@ def _sources(module: str, file: str | None, is_package: bool) -> dict[str, Path]
     waiting, seen = [(top, False), (module, False)], set()
     while waiting:
         name, whole = waiting.pop()
-        if (name, whole) in seen or not _is_own(name.partition(".")[0], top, alone):
+        if (name, whole) in seen or not _is_own_module(name.partition(".")[0], top, alone):
             continue
         seen.add((name, whole))
         if (path := _source_of(name)) is not None:
             found[name] = path
-            waiting += [(i.module, i.whole) for i in _imports(path, name) if whole or not i.typing]
+            waiting += [(i.module, i.whole) for i in _imports_of_source(path, name) if whole or not i.typing]
             continue
         package, _, attribute = name.rpartition(".")
         if package and (path := _source_of(package)) is not None:
-            lazy = [i.module for i in _imports(path, package) if i.typing and i.bound == attribute]
+            lazy = [i.module for i in _imports_of_source(path, package) if i.typing and i.bound == attribute]
             waiting += [(module, False) for module in lazy]
     return {name: found[name] for name in sorted(found)}
 
 
-def _is_own(package: str, top: str, alone: Path | None) -> bool:
+def _is_own_module(package: str, top: str, alone: Path | None) -> bool:
     """Whether a top-level module or package is of a project: its package, or all in the folder `alone`."""
     if package == top:
         return True
     if alone is None:
         return False
-    return any(path.is_relative_to(alone) and not _is_installed(path) for path in _places(package))
+    return any(
+        path.is_relative_to(alone) and not _is_installed_module(path) for path in _import_places(package)
+    )
 
 
-def _is_installed(path: Path) -> bool:
+def _is_installed_module(path: Path) -> bool:
     """Whether a file belongs to Python or to an installed package: an environment may lie in the folder."""
     return path.is_relative_to(sysconfig.get_path("stdlib")) or not _INSTALLED.isdisjoint(path.parts)
 
 
-def _places(package: str) -> list[Path]:
+def _import_places(package: str) -> list[Path]:
     """Return the folders of a top-level package, or the file of a module; [] when there is none."""
     try:
         spec = importlib.util.find_spec(package)
@@ -157,7 +159,7 @@ def _places(package: str) -> list[Path]:
 def _source_of(name: str) -> Path | None:
     """Return a module's file by its place below the top-level package: asking Python imports its parents."""
     top, *parts = name.split(".")
-    for place in _places(top):
+    for place in _import_places(top):
         inner = place.joinpath(*parts)
         candidates = (inner,) if not parts else (inner.with_name(f"{inner.name}.py"),)
         for path in (inner / "__init__.py", *candidates):
@@ -179,7 +181,7 @@ class _Import(NamedTuple):
     typing: bool
 
 
-def _imports(path: Path, name: str) -> list[_Import]:
+def _imports_of_source(path: Path, name: str) -> list[_Import]:
     """Return what a file imports, by absolute names; `from a import b` may mean the module a.b."""
     package = name if path.name == "__init__.py" else name.rpartition(".")[0]
     try:

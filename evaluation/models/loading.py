@@ -95,9 +95,9 @@ def import_module(name: str) -> ImportedModule:
     for function in HEAR_FUNCTIONS:
         if not callable(getattr(module, function, None)):
             raise EvaluationError(f"{name} is not a HEAR module: it has no function {function}")
-    _refuse_touched(name, before)
+    _refuse_touched_weights(name, before)
     if module not in _imports:
-        _imports[module] = surroundings, _marked(name, opened, module)
+        _imports[module] = surroundings, _marked_files(name, opened, module)
     return ImportedModule(module, *_imports[module])
 
 
@@ -109,7 +109,7 @@ def load_model(imported: ImportedModule, name: str, weights: str, options: Mappi
     module, surroundings = imported.module, imported.surroundings.copy()
     path = os.path.abspath(weights) if weights and os.path.exists(weights) else weights
     given = states_of(files_below(Path(path))) if path else {}
-    named, before = _named_files(module, name), mapped_files()
+    named, before = _named_weight_files(module, name), mapped_files()
     try:
         with surroundings.entered(here=True) as opened:
             seed_everything()
@@ -122,9 +122,9 @@ def load_model(imported: ImportedModule, name: str, weights: str, options: Mappi
         raise EvaluationError(
             f"{name}: load_model({', '.join(arguments)}) failed: {in_words(error)}{remedy}"
         ) from error
-    marks = _mark(name, given), _mark(name, named)
-    read = {**imported.read, **_marked(name, opened, module)}
-    mapped = _mark(name, data_among(mapped_files() - before, own_folder(module)))
+    marks = _mark_weight_file(name, given), _mark_weight_file(name, named)
+    read = {**imported.read, **_marked_files(name, opened, module)}
+    mapped = _mark_weight_file(name, data_among(mapped_files() - before, own_folder(module)))
     known = {*given, *named}
     found = ({p: m for p, m in files.items() if p not in known} for files in (read, mapped))
     return LoadedModel(model, surroundings, *marks, *found)
@@ -145,7 +145,7 @@ def own_folder(module: ModuleType) -> Path | None:
     return Path(file).parents[max(0, depth - 1)] if file and depth else None
 
 
-def _named_files(module: ModuleType, name: str) -> dict[Path, FileState | None]:
+def _named_weight_files(module: ModuleType, name: str) -> dict[Path, FileState | None]:
     """Return the files and those in the folders of WEIGHT_FILES, which are relative to the module's."""
     named = getattr(module, "WEIGHT_FILES", ())
     if isinstance(named, str | os.PathLike):
@@ -164,11 +164,11 @@ def _named_files(module: ModuleType, name: str) -> dict[Path, FileState | None]:
     return states_of(files)
 
 
-def _marked(name: str, opened: Opened, module: ModuleType) -> dict[Path, FileMark]:
-    return _mark(name, opened.data_files(own_folder(module)))
+def _marked_files(name: str, opened: Opened, module: ModuleType) -> dict[Path, FileMark]:
+    return _mark_weight_file(name, opened.data_files(own_folder(module)))
 
 
-def _mark(name: str, states: Mapping[Path, FileState | None]) -> dict[Path, FileMark]:
+def _mark_weight_file(name: str, states: Mapping[Path, FileState | None]) -> dict[Path, FileMark]:
     """Hash files that were in these states when the module read them."""
     try:
         marks = {path: mark_file(path) for path in states}
@@ -176,11 +176,11 @@ def _mark(name: str, states: Mapping[Path, FileState | None]) -> dict[Path, File
         raise EvaluationError(
             f"{name}: {error.filename} cannot be read ({error.strerror}), and so not be told from another"
         ) from error
-    _refuse_touched(name, states)
+    _refuse_touched_weights(name, states)
     return marks
 
 
-def _refuse_touched(name: str, states: Mapping[Path, FileState | None]) -> None:
+def _refuse_touched_weights(name: str, states: Mapping[Path, FileState | None]) -> None:
     if path := touched_file(states):
         raise EvaluationError(f"{path} changed while {name} was loaded; run the command again")
 
@@ -209,7 +209,7 @@ def in_words(error: BaseException) -> str:
     return f"{type(error).__name__}: {text}" if text else type(error).__name__
 
 
-def names_of(paths: Iterable[Path], most: int = 3) -> str:
+def file_names(paths: Iterable[Path], most: int = 3) -> str:
     """Return the names of some files, and how many more there are."""
     names = [printable(path.name) for path in paths]
     more = f" and {len(names) - most} more" if len(names) > most else ""

@@ -35,30 +35,30 @@ def mark_file(path: Path, *, source: bool = False) -> FileMark:
     with open(path, "rb") as file:
         state = file_state(path) or ()
         if source:
-            return FileMark(state, hashlib.sha256(_meaning(file.read())).digest(), source=True)
+            return FileMark(state, hashlib.sha256(_meaning_of_source(file.read())).digest(), source=True)
         return FileMark(state, hashlib.file_digest(file, "sha256").digest())
 
 
-def _meaning(source: bytes) -> bytes:
+def _meaning_of_source(source: bytes) -> bytes:
     """Return a Python source without comments, docstrings and formatting; as it is where it is none."""
     try:
-        return _dumped(ast.parse(source)).encode(errors="surrogatepass")
+        return _dumped_tree(ast.parse(source)).encode(errors="surrogatepass")
     except (SyntaxError, ValueError, RecursionError):
         return source
 
 
-def _dumped(node: Any) -> str:
+def _dumped_tree(node: Any) -> str:
     """Return a syntax tree as text that is the same in all versions of Python: what is empty is left out."""
     if isinstance(node, list):
-        return f"[{','.join(_dumped(one) for one in node if not _is_text(one))}]"
+        return f"[{','.join(_dumped_tree(one) for one in node if not _is_source_text(one))}]"
     if not isinstance(node, ast.AST):
         return repr(node)
     fields = [(name, value) for name, value in ast.iter_fields(node) if value not in (None, [])]
-    inner = ",".join(f"{name}={_dumped(value)}" for name, value in fields)
+    inner = ",".join(f"{name}={_dumped_tree(value)}" for name, value in fields)
     return f"{type(node).__name__}({inner})"
 
 
-def _is_text(node: Any) -> bool:
+def _is_source_text(node: Any) -> bool:
     """Whether a statement is a docstring, or another value that nothing is done with."""
     return isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
 

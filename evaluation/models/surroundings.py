@@ -48,11 +48,11 @@ class Surroundings:
         paths that the user gave mean what they meant. Raises Quit in the place of SystemExit, and of a
         KeyboardInterrupt that no signal asked for.
         """
-        before = _noted()
+        before = _noted_setting()
         self._put_own(here)
         signalled: list[int] = []
         try:
-            with _noticed(signalled), Opened() as opened:
+            with _notice_changes(signalled), Opened() as opened:
                 yield opened
         except SystemExit as error:
             raise Quit(f"it asked Python to end (SystemExit: {error.code})") from error
@@ -70,10 +70,10 @@ class Surroundings:
                     (SETTINGS[name].give or SETTINGS[name].put)(value)
 
     def _put_back(self, before: Mapping[str, Any]) -> None:
-        after = _noted()
+        after = _noted_setting()
         for name, value in before.items():
             setting = SETTINGS[name]
-            if value is None or _same(value, after[name]):
+            if value is None or _same_setting(value, after[name]):
                 continue
             if setting.kept:
                 own = setting.difference or (lambda _, after: after)
@@ -90,7 +90,7 @@ def seed_everything() -> None:
 
 
 @contextlib.contextmanager
-def _noticed(signalled: list[int]) -> Iterator[None]:
+def _notice_changes(signalled: list[int]) -> Iterator[None]:
     """Note the signals by which a user ends a program; other handlers stay and still do their work."""
 
     def watched(handler: Callable[[int, FrameType | None], Any]) -> Callable[[int, FrameType | None], Any]:
@@ -108,7 +108,7 @@ def _noticed(signalled: list[int]) -> Iterator[None]:
     yield  # the handlers go back with all other settings
 
 
-def _noted() -> dict[str, Any]:
+def _noted_setting() -> dict[str, Any]:
     """Return every setting; None for what cannot be asked for."""
     found: dict[str, Any] = {}
     for name, setting in SETTINGS.items():
@@ -119,7 +119,7 @@ def _noted() -> dict[str, Any]:
     return found
 
 
-def _same(one: Any, two: Any) -> bool:
+def _same_setting(one: Any, two: Any) -> bool:
     try:
         return bool(one == two)
     except Exception:

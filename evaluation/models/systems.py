@@ -102,7 +102,7 @@ def weights_of(module: str) -> HubModel | ReleasedFile | None:
         raise EvaluationError(f"{module} cannot be imported: {error}") from error
 
 
-def missing(module: str) -> str:
+def missing_weights(module: str) -> str:
     """Return the sentence on a system's missing weights, "" when they are on this machine or not needed."""
     try:
         weights = weights_of(module)
@@ -113,7 +113,9 @@ def missing(module: str) -> str:
     return ""
 
 
-def expand(names: Sequence[str], *, skip_missing: bool, may_lack: str = "") -> tuple[list[str], list[str]]:
+def expand_systems(
+    names: Sequence[str], *, skip_missing: bool, may_lack: str = ""
+) -> tuple[list[str], list[str]]:
     """Return the models named, `table1` standing for its rows, and sentences on those left out.
 
     A row that is also named with weights has those. A row whose module begins with `may_lack` needs none.
@@ -125,7 +127,7 @@ def expand(names: Sequence[str], *, skip_missing: bool, may_lack: str = "") -> t
     lacking = {}
     for module in table1():
         needless = module in given or (may_lack and module.startswith(may_lack))
-        if not needless and (sentence := missing(module)):
+        if not needless and (sentence := missing_weights(module)):
             lacking[module] = sentence
     if lacking and not skip_missing:
         raise EvaluationError(
@@ -136,12 +138,12 @@ def expand(names: Sequence[str], *, skip_missing: bool, may_lack: str = "") -> t
     return [one for name in names for one in (there if name == TABLE1 else [name])], list(lacking.values())
 
 
-def rows() -> list[dict[str, Any]]:
+def rows_of_systems() -> list[dict[str, Any]]:
     """Return what is known of every system, and `weights`: their path here, "" or "none"."""
-    return [{**dataclasses.asdict(system), "weights": _place(system.module)} for system in SYSTEMS]
+    return [{**dataclasses.asdict(system), "weights": _place_of_weights(system.module)} for system in SYSTEMS]
 
 
-def _place(module: str) -> str:
+def _place_of_weights(module: str) -> str:
     try:
         weights = weights_of(module)
         return NO_WEIGHTS if weights is None else str(weights.locate() or "")
@@ -156,10 +158,10 @@ def download(names: Sequence[str]) -> list[Path]:
     """
     on_hub = [s.origin.removeprefix(HUB) for s in SYSTEMS if s.row and s.origin.startswith(HUB)]
     wanted = [name for given in names for name in (on_hub if given == TABLE1 else [given])]
-    return [model.download() for model in map(_on_hub, wanted)]
+    return [model.download() for model in map(_system_on_hub, wanted)]
 
 
-def _on_hub(name: str) -> HubModel:
+def _system_on_hub(name: str) -> HubModel:
     modules = {system.module.rpartition(".")[2]: system.module for system in SYSTEMS}
     module = modules.get(name.removeprefix(BASELINES))
     weights = weights_of(module) if module else HubModel(name) if "/" in name else None

@@ -26,7 +26,7 @@ from evaluation.probes.events import (
 )
 from evaluation.probes.predictions import Predictions
 from evaluation.probes.splits import (
-    Split,
+    Combination,
     is_minimised,
     monitored_score,
     primary_score,
@@ -109,12 +109,12 @@ class TaskData:
         """The embeddings' size."""
         return next(iter(self._x.values())).shape[1]
 
-    def counts(self, split: Split) -> dict[str, int]:
+    def counts(self, split: Combination) -> dict[str, int]:
         """Return the number of rows to train, stop ("valid") and test on."""
         rows = {"valid": len(self.multi_hot[split.valid]), "test": len(self.multi_hot[split.test])}
         return {"train": int(self._kept(split).sum()), **rows}
 
-    def train_rows(self, split: Split) -> Rows:
+    def train_rows(self, split: Combination) -> Rows:
         """Return the training rows within the budget: folds in sorted order, as the original does.
 
         Raises EvaluationError when that is one row: there is nothing to tell it from.
@@ -129,7 +129,7 @@ class TaskData:
         chosen = torch.from_numpy(kept).to(whole.x.device)
         return Rows(whole.x[chosen], whole.target[chosen])
 
-    def _kept(self, split: Split) -> Bool[np.ndarray, "rows"]:
+    def _kept(self, split: Combination) -> Bool[np.ndarray, "rows"]:
         """Return which of the training rows are those of clips within the budget."""
         rows = np.concatenate([self._rows_of_clips(part) for part in split.train])
         if self._budget >= 100:
@@ -160,18 +160,18 @@ class TaskData:
     def _monitored(self, part: str, probabilities: Probabilities) -> float:
         return scene_metric(self.primary)(self.multi_hot[part], probabilities)
 
-    def scores(self, split: Split, result: FitResult) -> tuple[dict[str, float], dict[str, float]]:
+    def scores(self, split: Combination, result: FitResult) -> tuple[dict[str, float], dict[str, float]]:
         """Return every score of the task's list on the test part, and how events were made (else empty)."""
         probabilities = self.probabilities(result.test_logits)
         names = self.task.metadata.evaluation
         return {name: scene_metric(name)(self.multi_hot[split.test], probabilities) for name in names}, {}
 
-    def details(self, split: Split, result: FitResult) -> dict[str, Any]:
+    def details(self, split: Combination, result: FitResult) -> dict[str, Any]:
         """Return the scores of every class on the test part and what was taken for what."""
         target, probabilities = self.multi_hot[split.test], self.probabilities(result.test_logits)
         return class_details(self.task.vocabulary, target, probabilities, multilabel=self.multilabel)
 
-    def predictions(self, split: Split, result: FitResult) -> Predictions:
+    def predictions(self, split: Combination, result: FitResult) -> Predictions:
         """Return what is worth keeping of one fit's answers: `files`, `labels`, `scores`, `target`."""
         return {
             "files": np.array(self.files[split.test]),
@@ -220,12 +220,12 @@ class EventData(TaskData):
         _, score = best_postprocessing(probabilities, self._parts[part], self._grid, self.primary)
         return _zero_for_nan(score)
 
-    def _postprocessing(self, split: Split, result: FitResult) -> EventPostprocessing:
+    def _postprocessing(self, split: Combination, result: FitResult) -> EventPostprocessing:
         """Return what is best on the validation part with the network that counts."""
         valid = self.probabilities(result.valid_logits)
         return best_postprocessing(valid, self._parts[split.valid], self._grid, self.primary)[0]
 
-    def scores(self, split: Split, result: FitResult) -> tuple[dict[str, float], dict[str, float]]:
+    def scores(self, split: Combination, result: FitResult) -> tuple[dict[str, float], dict[str, float]]:
         """Return every score of the task's list on the test part, and how events were made."""
         chosen = self._postprocessing(split, result)
         probabilities = self.probabilities(result.test_logits)
@@ -233,7 +233,7 @@ class EventData(TaskData):
         scores = event_scores(probabilities, self._parts[split.test], chosen, names)
         return {**scores, **{name: _zero_for_nan(scores[name]) for name in names}}, asdict(chosen)
 
-    def details(self, split: Split, result: FitResult) -> dict[str, Any]:
+    def details(self, split: Combination, result: FitResult) -> dict[str, Any]:
         """Return `labels`, the number of true events of each (`events`) and each one's primary score."""
         part, chosen = self._parts[split.test], self._postprocessing(split, result)
         probabilities = self.probabilities(result.test_logits)
@@ -242,7 +242,7 @@ class EventData(TaskData):
         values = [round(scores[label], 6) for label in self.task.vocabulary]
         return {"labels": list(self.task.vocabulary), "events": events.tolist(), self.primary: values}
 
-    def predictions(self, split: Split, result: FitResult) -> Predictions:
+    def predictions(self, split: Combination, result: FitResult) -> Predictions:
         """Return also the frames' `timestamps` (ms); file f has frames boundaries[f] to boundaries[f + 1]."""
         part = self._parts[split.test]
         clips = super().predictions(split, result)

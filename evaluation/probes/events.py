@@ -26,7 +26,7 @@ from jaxtyping import Bool, Float, Int, Real
 from evaluation.embedding.store import Frames
 from evaluation.errors import EvaluationError
 from evaluation.metrics.events import EventTable, event_table
-from evaluation.metrics.table import event_metric, shown
+from evaluation.metrics.table import event_metric, shown_metric
 from tasks import Clip, Event, TaskMetadata
 
 END_MARGIN_MS = 0.0001
@@ -58,7 +58,11 @@ def postprocessing_grid(metadata: TaskMetadata) -> tuple[EventPostprocessing, ..
     """
     own = metadata.evaluation_params.get("event_postprocessing_grid")
     where = f"{metadata.task_name}: event_postprocessing_grid"
-    grid = DEFAULT_GRID if own is None else tuple(itertools.starmap(EventPostprocessing, _values(own, where)))
+    grid = (
+        DEFAULT_GRID
+        if own is None
+        else tuple(itertools.starmap(EventPostprocessing, _postprocessing_values(own, where)))
+    )
     if len(grid) > 1 and not metadata.use_scoring_for_early_stopping:
         raise EvaluationError(
             f"{where} has {len(grid)} combinations but the validation loss cannot choose; leave one"
@@ -66,18 +70,18 @@ def postprocessing_grid(metadata: TaskMetadata) -> tuple[EventPostprocessing, ..
     return grid
 
 
-def _values(grid: Any, where: str) -> itertools.product:
+def _postprocessing_values(grid: Any, where: str) -> itertools.product:
     names = {item.name: item.default for item in fields(EventPostprocessing)}
     if not isinstance(grid, Mapping) or not set(grid) <= set(names):
         raise EvaluationError(f"{where} is {grid!r}; it may name {', '.join(names)}")
     for name, values in grid.items():
-        good = isinstance(values, list | tuple) and values and all(map(_is_natural, values))
+        good = isinstance(values, list | tuple) and values and all(map(_is_natural_number, values))
         if not good:
             raise EvaluationError(f"{where}: {name} is {values!r}; give a list of numbers of at least 0")
     return itertools.product(*(map(float, grid.get(name, [default])) for name, default in names.items()))
 
 
-def _is_natural(value: Any) -> bool:
+def _is_natural_number(value: Any) -> bool:
     return isinstance(value, int | float) and not isinstance(value, bool) and 0 <= value < math.inf
 
 
@@ -134,7 +138,7 @@ class EventPart:
         for number, (first, last) in enumerate(itertools.pairwise(self.boundaries)):
             times = self.timestamps[first:last]
             width = filter_width(times, postprocessing.median_filter_ms)
-            label, start, end = _runs(median_of_flags(above[first:last], width))
+            label, start, end = _runs_of_flags(median_of_flags(above[first:last], width))
             columns.append((np.full(len(label), number), label, times[start], times[end]))
         file, label, start, end = map(np.concatenate, zip(*columns, strict=True))
         kept = end - start >= postprocessing.min_duration
@@ -205,7 +209,7 @@ def median_of_flags(
     return count[width:] - count[:-width] >= width - width // 2
 
 
-def _runs(
+def _runs_of_flags(
     flags: Bool[np.ndarray, "frames labels"],
 ) -> tuple[Int[np.ndarray, "runs"], Int[np.ndarray, "runs"], Int[np.ndarray, "runs"]]:
     """Return label, first and last frame of every run of set flags."""
@@ -227,7 +231,7 @@ def best_postprocessing(
     original, whose tasks have none as their first, forgets.
     """
     metric, reference = event_metric(primary), part.reference()
-    sign = -1 if shown(primary).minimised else 1
+    sign = -1 if shown_metric(primary).minimised else 1
     tried = []
     for postprocessing in grid:
         found = part.detect(probabilities, postprocessing)

@@ -108,7 +108,7 @@ def _random_bits(source: np.random.SFC64 | torch.Generator, count: int) -> Int16
 
 
 @dataclass(frozen=True)
-class Block:
+class NetworkBlock:
     """Channels of one layer that are computed together: some of one network's, or whole networks.
 
     `trained` are views of the layer's parameters, weight first, and `moments` of Adam's two moments of
@@ -166,7 +166,7 @@ class Layer:
         self.scratch, self.kept = scratch, Workspace(scratch.device)
         trained = ("weight", "scale", "shift") if self.hidden else ("weight", "bias")
         self.moments = {n: (torch.zeros_like(state[n]), torch.zeros_like(state[n])) for n in trained}
-        self.blocks: list[Block] = []
+        self.blocks: list[NetworkBlock] = []
 
     def select(self, networks: Sequence[int]) -> None:
         """Keep only these networks; `arrange` has to follow."""
@@ -180,7 +180,7 @@ class Layer:
         width = weight.shape[1]
         size = min(width, max(BLOCK_ELEMENTS // rows // 16, 1) * 16) if weight.device.type == "cpu" else width
         self.blocks = [
-            Block(
+            NetworkBlock(
                 *(where := (networks, slice(start, min(start + size, width)))),
                 configs[networks.start].lr,
                 configs[networks.start].beta2,
@@ -188,7 +188,7 @@ class Layer:
                 [(m[where], v[where]) for m, v in self.moments.values()],
                 product[where],
             )
-            for networks in _runs(configs, whole=size == width)
+            for networks in _runs_of_networks(configs, whole=size == width)
             for start in range(0, width, size)
         ]
 
@@ -198,7 +198,7 @@ class Layer:
         bias = self.state["bias"]
         out = torch.empty(*bias.shape, inputs.shape[-1], device=inputs.device)
         for block in self.blocks:
-            _multiply(block.product, _of(inputs, block.networks), out[block.where])
+            _multiply_layers(block.product, _of_networks(inputs, block.networks), out[block.where])
         if not self.hidden:
             return out.add_(bias[..., None])
         factor = self.state["scale"] * (self.state["variance"] + BATCH_NORM_EPS).rsqrt()
@@ -216,7 +216,9 @@ class Layer:
         self.z = self.kept.empty("z", shape)
         if not self.hidden:
             for block in self.blocks:
-                _multiply(block.product, _of(self.inputs, block.networks), self.z[block.where])
+                _multiply_layers(
+                    block.product, _of_networks(self.inputs, block.networks), self.z[block.where]
+                )
             return self.z.add_(bias[..., None])
         self.h = self.kept.empty("h", shape)
         self.factors = dropout.factors
@@ -228,10 +230,10 @@ class Layer:
         self.state["variance"].lerp_(unbiased, BATCH_NORM_MOMENTUM)
         return self.h
 
-    def _forward_block(self, block: Block, mean: Tensor, variance: Tensor, dropout: Dropout) -> None:
+    def _forward_block(self, block: NetworkBlock, mean: Tensor, variance: Tensor, dropout: Dropout) -> None:
         """Compute z, centred, and h of one block; `mean` and `variance` are of its channels."""
         z, h = self.z[block.where], self.h[block.where]
-        _multiply(block.product, _of(self.inputs, block.networks), z)
+        _multiply_layers(block.product, _of_networks(self.inputs, block.networks), z)
         mean.copy_(z.mean(-1))
         z.sub_(mean[..., None])
         variance.copy_(torch.linalg.vector_norm(z, dim=-1).square_().div_(z.shape[-1]))
@@ -254,13 +256,13 @@ class Layer:
             dz = dz.to(self.dtype)
             if lower is not None:
                 part = lower[block.networks]
-                _multiply(block.product.mT, dz, part, add=block.channels.start > 0)
+                _multiply_layers(block.product.mT, dz, part, add=block.channels.start > 0)
             weight = self.scratch.empty("weight gradient", block.trained[0].shape)
-            _multiply(dz, _of(self.inputs, block.networks).mT, weight)
+            _multiply_layers(dz, _of_networks(self.inputs, block.networks).mT, weight)
             block.adam_([weight, *others], step)
         return lower
 
-    def _normalisation_backward(self, block: Block, gradient: Tensor) -> list[Tensor]:
+    def _normalisation_backward(self, block: NetworkBlock, gradient: Tensor) -> list[Tensor]:
         """Turn the gradient of h into that of z, in place, and return those of scale and shift."""
         z, h, rows = self.z[block.where], self.h[block.where], self.z.shape[-1]
         factors, inverse_sigma = self.factors[block.networks], self.inverse_sigma[block.where]
@@ -274,7 +276,7 @@ class Layer:
         return [weighted.mul_(factors), total.mul_(factors)]
 
 
-def _runs(configs: Sequence[ProbeConfig], whole: bool) -> Iterator[slice]:
+def _runs_of_networks(configs: Sequence[ProbeConfig], whole: bool) -> Iterator[slice]:
     """Cut the networks into neighbours that Adam treats alike, or, unless `whole`, into single ones."""
     numbers = range(len(configs))
     for _, run in itertools.groupby(numbers, lambda i: (configs[i].lr, configs[i].beta2, whole or i)):
@@ -282,12 +284,12 @@ def _runs(configs: Sequence[ProbeConfig], whole: bool) -> Iterator[slice]:
         yield slice(first, others[-1] + 1 if others else first + 1)
 
 
-def _of(inputs: Tensor, networks: slice) -> Tensor:
+def _of_networks(inputs: Tensor, networks: slice) -> Tensor:
     """Return these networks' inputs: their own, or the ones that all share."""
     return inputs if inputs.ndim == 2 else inputs[networks]
 
 
-def _multiply(a: Tensor, b: Tensor, out: Tensor, add: bool = False) -> None:
+def _multiply_layers(a: Tensor, b: Tensor, out: Tensor, add: bool = False) -> None:
     """Write (or add) to float32 `out` the product of [networks, m, k] with [networks, k, n] or [k, n]."""
     if a.dtype != out.dtype:
         product = torch.matmul(a, b)

@@ -47,14 +47,16 @@ def standardised(
     half as many as the columns, `columns` are their span's coordinates, as many as rows: the minimum lies in
     it, and the penalty does not change with a rotation.
     """
-    mean = _sum(block.sum(0) for block in _exact(train)) / len(train)
-    variance = _sum((block - mean).square_().sum(0) for block in _exact(train)) / len(train)
+    mean = _regression_sum(block.sum(0) for block in _exact_regression(train)) / len(train)
+    variance = _regression_sum((block - mean).square_().sum(0) for block in _exact_regression(train)) / len(
+        train
+    )
     epsilon = torch.finfo(torch.float64).eps
     constant = variance <= len(train) * epsilon * variance + (len(train) * mean * epsilon).square()
     scale = torch.where(constant, 1.0, variance.sqrt())
 
     def scaled(x: Tensor) -> Iterator[Tensor]:
-        for block in _exact(x):
+        for block in _exact_regression(x):
             yield block.sub_(mean).div_(scale).clamp_(-MOST_DEVIATIONS, MOST_DEVIATIONS)
 
     if 2 * len(train) > train.shape[1]:
@@ -64,13 +66,13 @@ def standardised(
     return [coordinates.mT.float().contiguous(), *rotated]
 
 
-def _exact(x: Tensor) -> Iterator[Float[Tensor, "_ dim"]]:
+def _exact_regression(x: Tensor) -> Iterator[Float[Tensor, "_ dim"]]:
     """Return the rows in double precision, block by block, each a copy."""
     for rows in x.split(max(1, BLOCK_ELEMENTS // x.shape[1])):
         yield rows.to(torch.float64, copy=True)
 
 
-def _sum(of_blocks: Iterator[Float[Tensor, "dim"]]) -> Float[Tensor, "dim"]:
+def _regression_sum(of_blocks: Iterator[Float[Tensor, "dim"]]) -> Float[Tensor, "dim"]:
     total = sum(of_blocks)
     assert isinstance(total, Tensor)  # there is at least one block
     return total
@@ -85,7 +87,9 @@ class Regression:
 
     def logits(self, x: Float[Tensor, "rows columns"]) -> Float[Tensor, "rows labels"]:
         """Return what it says of rows as `standardised` gives them, in single precision."""
-        return torch.cat([(block @ self.weights[:-1] + self.weights[-1]).float() for block in _exact(x)])
+        return torch.cat(
+            [(block @ self.weights[:-1] + self.weights[-1]).float() for block in _exact_regression(x)]
+        )
 
 
 def regress(
@@ -117,7 +121,9 @@ def regress(
         torch.mul(inner, decay, out=gradient[:-1])
         gradient[-1] = 0.0
         loss = inner.square().sum() * (decay / 2)
-        for block, hot in zip(_exact(x), target.split(max(1, BLOCK_ELEMENTS // x.shape[1])), strict=True):
+        for block, hot in zip(
+            _exact_regression(x), target.split(max(1, BLOCK_ELEMENTS // x.shape[1])), strict=True
+        ):
             logits, hot = block @ inner + weights[-1], hot.double()
             if multilabel:
                 loss += functional.binary_cross_entropy_with_logits(logits, hot, reduction="sum") / len(x)

@@ -84,9 +84,9 @@ class Preset:
         `grid_points` changes how many points of the grid each seed uses. Raises EvaluationError, naming
         the option, for an unknown name or an impossible value.
         """
-        values = {name: _values(name, value) for name, value in changes.items()}
+        values = {name: _preset_values(name, value) for name, value in changes.items()}
         axes = {name: value for name, value in values.items() if name != "grid_points"}
-        points = _points(changes["grid_points"]) if "grid_points" in changes else self.points
+        points = _grid_points(changes["grid_points"]) if "grid_points" in changes else self.points
         known = [item.name for item in fields(self.classifier)]
         if strangers := sorted(set(axes) - set(known)):
             raise EvaluationError(
@@ -119,13 +119,13 @@ class Preset:
         return f"{self.name} changed to {axes_sentence(self.changes)}" if self.changes else self.name
 
 
-def _points(value: Any) -> int:
+def _grid_points(value: Any) -> int:
     if not isinstance(value, int) or isinstance(value, bool) or value < 1:
         raise EvaluationError(f"grid_points {value!r}: give a whole number of at least 1")
     return value
 
 
-def _values(name: str, value: Any) -> tuple[Any, ...]:
+def _preset_values(name: str, value: Any) -> tuple[Any, ...]:
     values = tuple(value) if isinstance(value, list | tuple) else (value,)
     if not values:
         raise EvaluationError(f"{name}: give at least one value")

@@ -19,7 +19,7 @@ TURNS = 5
 @functools.cache
 def bf16_time() -> float:
     """Return how long a product of bfloat16 takes on one core, in units of a float32 one; measured once."""
-    return on_one_core(_measured)
+    return on_one_core(_measured_products)
 
 
 def on_one_core(work: Callable[[], Result]) -> Result:
@@ -32,7 +32,7 @@ def on_one_core(work: Callable[[], Result]) -> Result:
         torch.set_num_threads(cores)
 
 
-def _measured() -> float:
+def _measured_products() -> float:
     """Time both in turns and take the best of each: what else there is to do only slows them down."""
     shortest = {torch.float32: float("inf"), torch.bfloat16: float("inf")}
     for _ in range(TURNS):

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from typing import TypeVar
 
 from evaluation.errors import EvaluationError
-from evaluation.metrics.table import shown
+from evaluation.metrics.table import shown_metric
 from evaluation.probes.config import Config, config_key
 from tasks import TaskMetadata
 
@@ -16,7 +16,7 @@ PointT = TypeVar("PointT")
 
 
 @dataclass(frozen=True)
-class Split:
+class Combination:
     """Which parts of a task one classifier is trained, stopped and tested on."""
 
     train: tuple[str, ...]
@@ -24,13 +24,13 @@ class Split:
     test: str
 
 
-def task_splits(split_mode: str, splits: Sequence[str]) -> tuple[Split, ...]:
+def task_splits(split_mode: str, splits: Sequence[str]) -> tuple[Combination, ...]:
     """Return a task's train / valid / test combinations; the grid is searched on the first only.
 
     With k folds, combination i tests on fold i, validates on fold i + 1 (mod k) and trains on the rest.
     """
     if split_mode == "trainvaltest":
-        return (Split(("train",), "valid", "test"),)
+        return (Combination(("train",), "valid", "test"),)
     folds = sorted(splits)
     if len(folds) < 3:
         raise EvaluationError(
@@ -40,7 +40,7 @@ def task_splits(split_mode: str, splits: Sequence[str]) -> tuple[Split, ...]:
     for index, test in enumerate(folds):
         valid = folds[(index + 1) % len(folds)]
         train = tuple(fold for fold in folds if fold not in (test, valid))
-        combinations.append(Split(train, valid, test))
+        combinations.append(Combination(train, valid, test))
     return tuple(combinations)
 
 
@@ -57,7 +57,7 @@ def monitored_score(metadata: TaskMetadata) -> str:
 def is_minimised(metadata: TaskMetadata) -> bool:
     """Return whether what stops and selects is better when lower."""
     monitored = monitored_score(metadata)
-    return monitored == "loss" or shown(monitored).minimised
+    return monitored == "loss" or shown_metric(monitored).minimised
 
 
 def row_orders(counts: Mapping[str, int]) -> dict[str, list[int]]:
@@ -79,7 +79,7 @@ def best_config(order: Sequence[PointT], scores: Mapping[PointT, float], *, mini
     return (min if minimise else max)(order, key=scores.__getitem__)
 
 
-def fit_seed(seed: int, split: Split, config: Config) -> int:
+def fit_seed(seed: int, split: Combination, config: Config) -> int:
     """Return the 63-bit seed of one fit's own generator.
 
     It depends on nothing but the fit itself, so neither the other networks of a stack nor the order of

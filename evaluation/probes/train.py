@@ -126,7 +126,7 @@ class Regressions:
     def train(self, watch: "_Watch") -> list[FitResult]:
         """Find them in this thread."""
         train, valid, test = self.rows()
-        hot, multilabel = _multi_hot(train.target, self.n_labels), train.target.ndim == 2
+        hot, multilabel = _multi_hot_targets(train.target, self.n_labels), train.target.ndim == 2
         examined, results = train.examined(), []
         for config in self.fits:
             found = regress(train.x, hot, config, multilabel=multilabel, on_pass=watch.check)
@@ -160,7 +160,7 @@ def train_stacks(
     watch, cores = _Watch(stacks, on_work), torch.get_num_threads()
     pool = ThreadPoolExecutor(min(workers, cores), initializer=torch.set_num_threads, initargs=(1,))
     try:
-        pending = [pool.submit(_train, stack, number, watch) for number, stack in enumerate(stacks)]
+        pending = [pool.submit(_train_networks, stack, number, watch) for number, stack in enumerate(stacks)]
         for future in as_completed(pending):
             yield future.result()
     finally:
@@ -213,7 +213,7 @@ def adams_order(configs: Sequence[ProbeConfig]) -> list[int]:
     return sorted(range(len(configs)), key=lambda i: (configs[i].lr, configs[i].beta2))
 
 
-def _train(stack: Stack | Regressions, number: int, watch: "_Watch") -> Trained:
+def _train_networks(stack: Stack | Regressions, number: int, watch: "_Watch") -> Trained:
     """Train one stack in this thread."""
     start = time.perf_counter()
     results = stack.train(watch)
@@ -283,7 +283,7 @@ class _Training:
         """Train the networks and return their results."""
         config, x = fits[0].config, self.train_rows.x
         networks = Networks(fits, len(x), x.shape[1], self.n_labels, x.device)
-        hot = _multi_hot(self.train_rows.target, self.n_labels)
+        hot = _multi_hot_targets(self.train_rows.target, self.n_labels)
         progress = [_Progress() for _ in fits]
         for epoch in range(config.max_epochs):
             self._epoch(networks, hot, config)
@@ -312,7 +312,7 @@ class _Training:
         """Make one step per batch; `Rows` are in order unless the configuration shuffles them."""
         x, multiclass = self.train_rows.x, self.train_rows.target.ndim == 1
         orders = networks.orders(len(x)) if config.shuffle else None
-        for rows in _batches(len(x), config.batch_size):
+        for rows in _row_batches(len(x), config.batch_size):
             self.watch.check()
             chosen = rows if orders is None else orders[:, rows]
             networks.step(x[chosen], hot[chosen], multiclass)
@@ -328,11 +328,11 @@ class _Training:
         networks.drop(stopped)
 
 
-def _multi_hot(target: Tensor, n_labels: int) -> Float[Tensor, "rows labels"]:
+def _multi_hot_targets(target: Tensor, n_labels: int) -> Float[Tensor, "rows labels"]:
     return target.float() if target.ndim == 2 else functional.one_hot(target, n_labels).float()
 
 
-def _batches(rows: int, batch_size: int) -> list[slice]:
+def _row_batches(rows: int, batch_size: int) -> list[slice]:
     """Cut the rows into batches in order; a last batch of one row joins the one before it.
 
     Batch normalisation has no variance of a single row; the original crashes there.

@@ -3,8 +3,8 @@
 import itertools
 from collections.abc import Callable, Sequence
 
-from evaluation.metrics.table import shown
-from evaluation.results.names import Specs, cut, model_names
+from evaluation.metrics.table import shown_metric
+from evaluation.results.names import Specs, cut_name, model_names
 from evaluation.results.score_table import SYNTHETIC, Column, ScoreTable
 from tasks.names import printable
 
@@ -17,7 +17,7 @@ DAGGERS = ("†", "‡", "§", "¶")
 
 def short_names(specs: Specs, *, longest: int = MAX_NAME) -> dict[str, str]:
     """Return the models' names as tables have them; what is longer than `longest` loses its middle."""
-    return cut(model_names(specs), longest)
+    return cut_name(model_names(specs), longest)
 
 
 class Naming:
@@ -28,8 +28,8 @@ class Naming:
 
     def __init__(self, results: ScoreTable):
         self._results = results
-        self._names = cut(results.names, MAX_NAME)
-        self._titles = cut(results.titles, MAX_TITLE)
+        self._names = cut_name(results.names, MAX_NAME)
+        self._titles = cut_name(results.titles, MAX_TITLE)
         marks = list(dict.fromkeys(results.marks.values()))
         self._symbols = {
             mark: DAGGERS[i % len(DAGGERS)] * (1 + i // len(DAGGERS)) for i, mark in enumerate(marks)
@@ -58,7 +58,7 @@ class Naming:
 def metric_name(column: Column) -> str:
     """Return the metric of a column with its unit, and an arrow down when less is better."""
     unit = f" ({column.unit})" if column.unit else ""
-    name = shown(column.metric).short or printable(column.metric)
+    name = shown_metric(column.metric).short or printable(column.metric)
     return name + unit + (" ↓" if column.sign < 0 else "")
 
 

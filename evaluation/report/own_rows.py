@@ -14,7 +14,7 @@ from evaluation.report.sheet import Cell, Entry, Sheet
 from evaluation.results.score_table import ScoreTable
 from evaluation.statistics.intervals import Interval
 from evaluation.statistics.overall import Scores, overall_score
-from evaluation.statistics.pools import Pool, joined, paper_pool, run_pool
+from evaluation.statistics.pools import Pool, joined_pools, paper_pool, run_pool
 from evaluation.statistics.published import TASKS, PublishedRow, PublishedTable, read_published
 
 OUTSIDE = "≠"
@@ -60,7 +60,7 @@ def pool_and_scores(results: ScoreTable, name: str, published: Path | None) -> t
         )
     assert published is not None  # every pool but "run" needs it
     paper = paper_pool(published)
-    return (paper if name == "paper" else joined(paper, run_pool(scores))), scores
+    return (paper if name == "paper" else joined_pools(paper, run_pool(scores))), scores
 
 
 def counterparts(results: ScoreTable, given: Mapping[str, str], table: PublishedTable) -> dict[str, str]:
@@ -95,10 +95,10 @@ def own_tables(results: ScoreTable, published: Path, *, pool: str, rows: Mapping
     stands_for = counterparts(results, rows, table)
     reference, scores = paper_pool(published), whole_rows(results)
     if pool == "paper+run" and scores:
-        reference = joined(reference, run_pool(scores))
-    overall = overall_score({**_means(table), **scores}, reference, extremes="runs")
-    sheets = [_table1(results, table, stands_for, own, overall, reference)]
-    if lines := list(_differences(results, table, stands_for)):
+        reference = joined_pools(reference, run_pool(scores))
+    overall = overall_score({**_means_of_published(table), **scores}, reference, extremes="runs")
+    sheets = [_own_table1(results, table, stands_for, own, overall, reference)]
+    if lines := list(_differences_from_published(results, table, stands_for)):
         header = [
             "model",
             "published row",
@@ -114,11 +114,11 @@ def own_tables(results: ScoreTable, published: Path, *, pool: str, rows: Mapping
     return sheets
 
 
-def _means(table: PublishedTable) -> dict[str, dict[str, list[float]]]:
+def _means_of_published(table: PublishedTable) -> dict[str, dict[str, list[float]]]:
     return {row.name: {task: [row.cells[task].mean] for task in TASKS} for row in table.rows if row.whole}
 
 
-def _table1(
+def _own_table1(
     results: ScoreTable,
     table: PublishedTable,
     stands_for: Mapping[str, str],
@@ -129,8 +129,8 @@ def _table1(
     rows: list[list[Entry]] = []
     rest = [model for model in own if model not in stands_for]
     for row in table.rows:
-        printed = [_cell(row.cells.get(name)) for name in (*TASKS, "s(m)")]
-        rows.append([row.name, *printed, _cell(overall.get(row.name))])
+        printed = [_own_cell(row.cells.get(name)) for name in (*TASKS, "s(m)")]
+        rows.append([row.name, *printed, _own_cell(overall.get(row.name))])
         same = [model for model in own if stands_for.get(model) == row.name]
         rows += [_own_row(results, model, row, overall) for model in same]
     first = len(rows)
@@ -149,39 +149,39 @@ def _table1(
 def _own_row(
     results: ScoreTable, model: str, row: PublishedRow | None, overall: Mapping[str, Interval]
 ) -> list[Entry]:
-    intervals = _intervals(results, model)
+    intervals = _intervals_of_model(results, model)
     cells = []
     for task in TASKS:
         cell, printed = intervals.get(task), row.cells.get(task) if row else None
-        mark = OUTSIDE if cell and printed and _outside(cell, printed) else ""
-        cells.append(_cell(cell, mark))
-    return [f"> {results.name(model)}", *cells, None, _cell(overall.get(model))]
+        mark = OUTSIDE if cell and printed and _outside_printed(cell, printed) else ""
+        cells.append(_own_cell(cell, mark))
+    return [f"> {results.name(model)}", *cells, None, _own_cell(overall.get(model))]
 
 
-def _intervals(results: ScoreTable, model: str) -> dict[str, Interval]:
+def _intervals_of_model(results: ScoreTable, model: str) -> dict[str, Interval]:
     found = {c.published: results.interval(model, c) for c in results.columns if c.published}
     return {task: cell for task, cell in found.items() if cell is not None}
 
 
-def _outside(own: Interval, printed: Interval) -> bool:
+def _outside_printed(own: Interval, printed: Interval) -> bool:
     """Say whether two means are farther apart than their joint interval; not so where one is unknown."""
     return abs(own.mean - printed.mean) > math.hypot(own.half_width, printed.half_width)
 
 
-def _cell(interval: Interval | None, mark: str = "") -> Cell | None:
+def _own_cell(interval: Interval | None, mark: str = "") -> Cell | None:
     return None if interval is None else Cell(interval.mean, interval.half_width, mark)
 
 
-def _differences(
+def _differences_from_published(
     results: ScoreTable, table: PublishedTable, stands_for: Mapping[str, str]
 ) -> Iterator[list[Entry]]:
     published = {row.name: row for row in table.rows}
     for model, name in stands_for.items():
-        for task, own in _intervals(results, model).items():
+        for task, own in _intervals_of_model(results, model).items():
             if (printed := published[name].cells.get(task)) is not None:
                 joint = math.hypot(own.half_width, printed.half_width)
                 known = None if math.isnan(joint) else Cell(joint)
-                mark = OUTSIDE if _outside(own, printed) else ""
+                mark = OUTSIDE if _outside_printed(own, printed) else ""
                 difference = Cell(own.mean - printed.mean)
                 what = [results.name(model), name, task]
-                yield [*what, _cell(own), _cell(printed), difference, known, mark]
+                yield [*what, _own_cell(own), _own_cell(printed), difference, known, mark]

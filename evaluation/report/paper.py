@@ -71,19 +71,19 @@ def paper_tables(directory: Path) -> list[Sheet]:
     Raises EvaluationError when a file is missing or damaged.
     """
     pool = paper_pool(directory)
-    first = {_alike(row.name): row for row in read_published(directory, 1).rows}
+    first = {_alike_to_printed(row.name): row for row in read_published(directory, 1).rows}
     return [
-        _sheet(read_published(directory, number), pool, first, unrecovered_cells(directory, number))
+        _paper_sheet(read_published(directory, number), pool, first, unrecovered_cells(directory, number))
         for number in CAPTIONS
     ]
 
 
-def _alike(name: str) -> str:
+def _alike_to_printed(name: str) -> str:
     """Return a model's name as all tables would write it: Table 6 spells some differently from Table 1."""
     return SAME_MODELS.get(name, name).replace("Wav2Vec2", "W2V2").casefold()
 
 
-def recomputed(row: PublishedRow, pool: Pool) -> dict[str, Interval]:
+def recomputed_overall(row: PublishedRow, pool: Pool) -> dict[str, Interval]:
     """Return average and s(m) from a row's ten printed cells; nothing for a row with unreadable ones.
 
     Half widths are those of a mean over tasks that vary independently.
@@ -106,14 +106,14 @@ def recomputed(row: PublishedRow, pool: Pool) -> dict[str, Interval]:
     }
 
 
-def check(name: str, printed: Interval, ours: Interval) -> Cell:
+def check_published(name: str, printed: Interval, ours: Interval) -> Cell:
     """Return the printed cell, marked where the recomputed value differs."""
     off = [abs(printed.mean - ours.mean), abs(printed.half_width - ours.half_width)]
     mark = "‡" if max(off) > TOLERANCE[name] else "†" if max(off) > ROUNDING else ""
     return Cell(printed.mean, printed.half_width, mark)
 
 
-def _sheet(
+def _paper_sheet(
     table: PublishedTable, pool: Pool, first: Mapping[str, PublishedRow], missing: Sequence[str]
 ) -> Sheet:
     checked = [name for name in table.columns if name in TOLERANCE]
@@ -121,25 +121,29 @@ def _sheet(
     header += [f"{HEADINGS.get(name, name)}, recomputed" for name in checked]
     rows = []
     for row in table.rows:
-        source = row if table.number in SCORED else first.get(_alike(row.name))
-        ours = recomputed(source, pool) if source else {}
-        rows.append(_entries(table, row, {name: ours[name] for name in checked if name in ours}, checked))
+        source = row if table.number in SCORED else first.get(_alike_to_printed(row.name))
+        ours = recomputed_overall(source, pool) if source else {}
+        rows.append(
+            _paper_entries(table, row, {name: ours[name] for name in checked if name in ours}, checked)
+        )
     notes = [EXPLANATION.format(pool=pool.title)] if checked else []
     if missing:
         notes.append(f"{len(missing)} cells could not be read and are empty: {', '.join(missing)}.")
-    return Sheet(f"table{table.number}", CAPTIONS[table.number], header, rows, notes, _rules(table))
+    return Sheet(f"table{table.number}", CAPTIONS[table.number], header, rows, notes, _paper_rules(table))
 
 
-def _entries(
+def _paper_entries(
     table: PublishedTable, row: PublishedRow, ours: Mapping[str, Interval], checked: list[str]
 ) -> list[Entry]:
     printed = {name: Cell(cell.mean, cell.half_width) for name, cell in row.cells.items()}
-    printed |= {name: check(name, row.cells[name], ours[name]) for name in ours if name in row.cells}
+    printed |= {
+        name: check_published(name, row.cells[name], ours[name]) for name in ours if name in row.cells
+    }
     beside = [Cell(ours[name].mean, ours[name].half_width) if name in ours else None for name in checked]
     return [*(row.texts[name] for name in table.texts), *(printed.get(c) for c in table.columns), *beside]
 
 
-def _rules(table: PublishedTable) -> list[int]:
+def _paper_rules(table: PublishedTable) -> list[int]:
     """Return where a new group of rows begins: another group of models, another value of what is varied."""
     by = "group" if "group" in table.texts else table.texts[0]
     if by == "model":

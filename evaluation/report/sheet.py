@@ -44,7 +44,7 @@ class Sheet:
 
     def text_rows(self) -> list[list[str]]:
         """Return the rows as they are printed."""
-        return [[_text(entry) for entry in row] for row in self.rows]
+        return [[_text_cell(entry) for entry in row] for row in self.rows]
 
     def markdown(self) -> str:
         """Return caption, table and notes."""
@@ -87,7 +87,7 @@ class Sheet:
         lines += [" & ".join(map(latex, self.header)) + r" \\", r"\midrule"]
         for index, row in enumerate(self.rows):
             lines += [r"\midrule"] if index in self.rules and index else []
-            lines.append(" & ".join(map(_latex, row)) + r" \\")
+            lines.append(" & ".join(map(_latex_cell, row)) + r" \\")
         lines += [r"\bottomrule", r"\end{tabular}}"]
         lines += [rf"\par\raggedright\footnotesize {latex(note)}" for note in self.notes]
         return "\n".join([*lines, r"\end{table}", ""])
@@ -126,9 +126,9 @@ def aligned(rows: Sequence[Sequence[str]]) -> str:
     return "\n".join([lines[0], rule, *lines[1:]]) + "\n"
 
 
-def _text(entry: Entry) -> str:
+def _text_cell(entry: Entry) -> str:
     return entry.text if isinstance(entry, Cell) else entry or ""
 
 
-def _latex(entry: Entry) -> str:
-    return latex(_text(entry))
+def _latex_cell(entry: Entry) -> str:
+    return latex(_text_cell(entry))

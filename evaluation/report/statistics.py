@@ -6,7 +6,7 @@ from pathlib import Path
 
 from evaluation.escape import csv_text, markdown
 from evaluation.files import write_atomically
-from evaluation.metrics.table import shown
+from evaluation.metrics.table import shown_metric
 from evaluation.report.sheet import Cell, Entry, Sheet, markdown_item
 from evaluation.report.tables import who_is_who
 from evaluation.results.comparison import ClipInterval, Comparison, Detectable, PairedTest, Ranks
@@ -77,12 +77,12 @@ def _pair_sheet(comparison: Comparison, name: Name) -> Sheet:
     rows = []
     for test in comparison.over_tasks:
         pair = (test.first, test.second)
-        row = [name(test.first), name(test.second), _signed(test.difference), *_p_values(test)]
-        row.append(_verdict(test, name))
+        row = [name(test.first), name(test.second), _signed_difference(test.difference), *_p_values(test)]
+        row.append(_verdict_of_test(test, name))
         if seeds:
-            row.append(_wins(pair, [t for t in comparison.per_task if (t.first, t.second) == pair]))
+            row.append(_wins_of_pairs(pair, [t for t in comparison.per_task if (t.first, t.second) == pair]))
         if clips:
-            row.append(_wins(pair, [c for c in clips if (c.model, c.other) == pair]))
+            row.append(_wins_of_pairs(pair, [c for c in clips if (c.model, c.other) == pair]))
         rows.append(row)
     notes = [
         f"Mean difference over {comparison.over_tasks[0].n} tasks; Wilcoxon's signed-rank test over tasks, p "
@@ -99,7 +99,7 @@ def _pair_sheet(comparison: Comparison, name: Name) -> Sheet:
     return Sheet("over_tasks", "Pairs of models over all tasks", header, rows, notes)
 
 
-def _wins(pair: tuple[str, str], found: Sequence[PairedTest | ClipInterval]) -> str:
+def _wins_of_pairs(pair: tuple[str, str], found: Sequence[PairedTest | ClipInterval]) -> str:
     first, second = (sum(item.better == model for item in found) for model in pair)
     return f"{first} : {second} of {len(found)}" if found else ""
 
@@ -115,12 +115,16 @@ def _task_sheet(comparison: Comparison, name: Name) -> Sheet | None:
     header += ["low", "high", "better, clips"] * bool(clips)
     rows = []
     for test in comparison.per_task:
-        row = [test.task, name(test.first), name(test.second), _signed(test.difference)]
+        row = [test.task, name(test.first), name(test.second), _signed_difference(test.difference)]
         if seeds:
-            row += [*_p_values(test), _verdict(test, name)]
+            row += [*_p_values(test), _verdict_of_test(test, name)]
         if clips:
             clip = clips.get((test.task, test.first, test.second))
-            row += [_signed(clip.low), _signed(clip.high), _verdict(clip, name)] if clip else [""] * 3
+            row += (
+                [_signed_difference(clip.low), _signed_difference(clip.high), _verdict_of_test(clip, name)]
+                if clip
+                else [""] * 3
+            )
         rows.append(row)
     notes = ["p: paired permutation test over seeds, corrected for all pairs on the task (Holm)."] * seeds
     if clips:
@@ -128,7 +132,7 @@ def _task_sheet(comparison: Comparison, name: Name) -> Sheet | None:
     return Sheet("per_task", "Pairs of models on each task", header, rows, notes)
 
 
-def _signed(difference: float) -> str:
+def _signed_difference(difference: float) -> str:
     return f"{round(difference, 2) + 0.0:+.2f}"  # no "-0.00"
 
 
@@ -136,7 +140,7 @@ def _p_values(test: PairedTest) -> list[str]:
     return ["" if p is None else "< 0.0001" if p < 1e-4 else f"{p:.4f}" for p in (test.p, test.p_holm)]
 
 
-def _verdict(found: PairedTest | ClipInterval, name: Name) -> str:
+def _verdict_of_test(found: PairedTest | ClipInterval, name: Name) -> str:
     """Return which model is better; nothing where there was no test."""
     if isinstance(found, PairedTest) and found.p is None:
         return ""
@@ -184,7 +188,7 @@ def _clip_sheet(comparison: Comparison, name: Name) -> Sheet:
         "Score and 95 % percentile interval of a bootstrap over test clips; every part is resampled by "
         f"itself. Test clips: {', '.join(f'{task} {n}' for task, n in sizes.items())}.",
     ]
-    resampled = {clip.metric: shown(clip.metric).resampled_note for clip in own.values()}
+    resampled = {clip.metric: shown_metric(clip.metric).resampled_note for clip in own.values()}
     notes += [note for note in resampled.values() if note]
     return Sheet("clips", "Scores with intervals over test clips", ["model", *tasks], rows, notes)
 
@@ -230,7 +234,7 @@ def overall_sheet(scores: Scores, pool: Pool, name: Name, *, formula: Formula) -
     rows: list[list[Entry]] = []
     for model, cell in formula_scores(scores, pool, formula=formula).items():
         others = {member: row[model] for member, row in left.items() if model in row}
-        bounds = [_bound(others, name, choose) for choose in (min, max)] if moves else []
+        bounds = [_bound_of_interval(others, name, choose) for choose in (min, max)] if moves else []
         rows.append([name(model), Cell(cell.mean, cell.half_width), pool.title, *bounds])
     title = "s(m)" if formula == "minmax" else "score relative to HEAR-Naive and the best, clipped at 0"
     sensitivity = "Lowest and highest: with one member left out of the pool."
@@ -248,7 +252,7 @@ _FORMULAS: Mapping[str, str] = {
 }
 
 
-def _bound(others: Mapping[str, float], name: Name, choose: Callable) -> str:
+def _bound_of_interval(others: Mapping[str, float], name: Name, choose: Callable) -> str:
     if not others:
         return ""
     member = choose(others, key=others.__getitem__)

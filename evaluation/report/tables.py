@@ -7,7 +7,7 @@ from pathlib import Path
 from evaluation import escape
 from evaluation.files import write_atomically
 from evaluation.report.sheet import Cell, aligned, markdown_item, markdown_table
-from evaluation.results.frames import fold_rows, overall, score_rows, summary_rows
+from evaluation.results.frames import fold_rows, overall_frame, score_rows, summary_rows
 from evaluation.results.score_table import ScoreTable
 from evaluation.statistics.intervals import Interval
 from tasks.names import printable
@@ -20,16 +20,18 @@ def write_tables(results: ScoreTable, directory: Path) -> None:
     that counts and, with folds, their mean and standard deviation as the original runner aggregates them.
     """
     directory.mkdir(parents=True, exist_ok=True)
-    _write_csv(directory / "scores.csv", score_rows(results))
-    _write_csv(directory / "summary.csv", summary_rows(results))
-    _write_csv(directory / "folds.csv", fold_rows(results))
-    write_atomically(directory / "table.md", markdown(results))
+    _write_scores_csv(directory / "scores.csv", score_rows(results))
+    _write_scores_csv(directory / "summary.csv", summary_rows(results))
+    _write_scores_csv(directory / "folds.csv", fold_rows(results))
+    write_atomically(directory / "table.md", scores_markdown(results))
 
 
-def markdown(results: ScoreTable) -> str:
+def scores_markdown(results: ScoreTable) -> str:
     """Return the notes, the table and who is who as Markdown."""
-    notes = "".join(f"{escape.markdown(note, code=True, block=True)}\n\n" for note in all_notes(results))
-    return notes + markdown_table(grid(results)) + who_is_who(results)
+    notes = "".join(
+        f"{escape.markdown(note, code=True, block=True)}\n\n" for note in notes_below_table(results)
+    )
+    return notes + markdown_table(scores_grid(results)) + who_is_who(results)
 
 
 def who_is_who(results: ScoreTable) -> str:
@@ -38,29 +40,29 @@ def who_is_who(results: ScoreTable) -> str:
     return "\n".join(["\nModels:\n", *map(markdown_item, lines), ""]) if lines else ""
 
 
-def screen(results: ScoreTable) -> str:
+def scores_on_screen(results: ScoreTable) -> str:
     """Return the notes and the table for a terminal: tasks down and models across, or as is narrower."""
-    rows = grid(results)
+    rows = scores_grid(results)
     tables = aligned([list(column) for column in zip(*rows, strict=True)]), aligned(rows)
-    notes = "".join(f"{textwrap.fill(printable(note), 100)}\n" for note in all_notes(results))
+    notes = "".join(f"{textwrap.fill(printable(note), 100)}\n" for note in notes_below_table(results))
     return f"{notes}\n{min(tables, key=lambda table: table.index(chr(10)))}"
 
 
-def grid(results: ScoreTable) -> list[list[str]]:
+def scores_grid(results: ScoreTable) -> list[list[str]]:
     """Return the cells of the table as printed, header first: models down, tasks across."""
-    scores_overall = overall(results)
+    scores_overall = overall_frame(results)
     tasks = [f"{results.titles[column.task]} ({column.metric})" for column in results.columns]
     header = ["model", *tasks, "average", *scores_overall]
     rows = []
     for model in results.models:
         average = results.average(model)
-        cells = [_cell(results.interval(model, column)) for column in results.columns]
-        tail = [_cell(scores.get(model)) for scores in scores_overall.values()]
+        cells = [_score_cell(results.interval(model, column)) for column in results.columns]
+        tail = [_score_cell(scores.get(model)) for scores in scores_overall.values()]
         rows.append([results.name(model), *cells, "" if average is None else f"{average:.1f}", *tail])
     return [header, *rows]
 
 
-def all_notes(results: ScoreTable) -> list[str]:
+def notes_below_table(results: ScoreTable) -> list[str]:
     """Return every sentence that the table must carry."""
     scale = "; s(m) puts them on one scale" if results.ranked else ""
     several = len(results.models) > 1 and len(results.averaged) > 1
@@ -82,11 +84,11 @@ def _pool_note(results: ScoreTable) -> str:
     )
 
 
-def _cell(interval: Interval | None) -> str:
+def _score_cell(interval: Interval | None) -> str:
     if interval is None:
         return ""
     return Cell(interval.mean, interval.half_width).text
 
 
-def _write_csv(path: Path, rows: Sequence[Sequence]) -> None:
+def _write_scores_csv(path: Path, rows: Sequence[Sequence]) -> None:
     write_atomically(path, escape.csv_text(rows))

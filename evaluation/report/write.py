@@ -14,9 +14,9 @@ from evaluation.report.own_rows import own_tables, pool_and_scores
 from evaluation.report.paper import paper_summary, paper_tables
 from evaluation.report.sheet import Sheet, write_sheet
 from evaluation.report.statistics import COVERS, overall_sheet, statistics_sheets, write_statistics
-from evaluation.report.tables import all_notes, grid, write_tables
+from evaluation.report.tables import notes_below_table, scores_grid, write_tables
 from evaluation.results.comparison import Comparison, compare
-from evaluation.results.reading import merge, read_run
+from evaluation.results.reading import merge_runs, read_run
 from evaluation.results.run_file import read_run_file
 from evaluation.results.score_table import ScoreTable
 from evaluation.statistics.overall import Formula
@@ -50,7 +50,7 @@ def write_report(
     Returns the results and a sentence for everything that had to be left out. Raises EvaluationError for a
     folder that is no run, runs that cannot share a table, and a pool that cannot be had.
     """
-    results = merge([read_run(directory) for directory in directories])
+    results = merge_runs([read_run(directory) for directory in directories])
     if not results.scores:
         raise EvaluationError(f"no task is finished in {', '.join(map(str, directories))}")
     sheets, left_out = _overall_and_own(results, options)
@@ -64,10 +64,10 @@ def write_report(
     for sheet in sheets:
         write_sheet(sheet, tables)
     write_statistics(results, comparison, tables)
-    figures = _figures(results, directories, comparison, out / "figures", left_out)
+    figures = _write_report_figures(results, directories, comparison, out / "figures", left_out)
     sections = [
         *([Section("What could not be said", [], [], comparison.notes)] if comparison.notes else []),
-        *map(_section, [*sheets, *statistics_sheets(results, comparison)]),
+        *map(_page_section, [*sheets, *statistics_sheets(results, comparison)]),
         Section("What the intervals and tests cover", [], [], COVERS),
     ]
     write_html(results, directories, out, figures=figures, statistics=sections)
@@ -101,11 +101,11 @@ def _overall_and_own(results: ScoreTable, options: ReportOptions) -> tuple[list[
 
 
 def _results_sheet(results: ScoreTable) -> Sheet:
-    header, *rows = grid(results)
-    return Sheet("table", "Mean and 95 % interval over seeds", header, rows, all_notes(results))
+    header, *rows = scores_grid(results)
+    return Sheet("table", "Mean and 95 % interval over seeds", header, rows, notes_below_table(results))
 
 
-def _figures(
+def _write_report_figures(
     results: ScoreTable,
     directories: Sequence[Path],
     comparison: Comparison,
@@ -122,7 +122,7 @@ def _figures(
         return []
 
 
-def _section(sheet: Sheet) -> Section:
+def _page_section(sheet: Sheet) -> Section:
     return Section(sheet.caption, sheet.header, sheet.text_rows(), sheet.notes)
 
 

@@ -143,43 +143,43 @@ def compare(results: ScoreTable, directories: Sequence[Path] = ()) -> Comparison
     ranked = results.ranked
     clips = _clip_intervals(results, directories)
     return Comparison(
-        per_task=_per_task(results),
-        over_tasks=_over_tasks(results, ranked) if results.one_unit else [],
-        ranks=_ranks(results, ranked) if ranked else None,
+        per_task=_tests_per_task(results),
+        over_tasks=_tests_over_tasks(results, ranked) if results.one_unit else [],
+        ranks=_model_ranks(results, ranked) if ranked else None,
         clips=clips,
-        detectable=list(_detectable(results)),
-        notes=list(_notes(results, ranked, clips)),
+        detectable=list(_detectable_differences(results)),
+        notes=list(_comparison_notes(results, ranked, clips)),
     )
 
 
-def _seeds(results: ScoreTable, model: str, column: Column) -> Float[np.ndarray, "seeds"]:
+def _scores_by_seed(results: ScoreTable, model: str, column: Column) -> Float[np.ndarray, "seeds"]:
     """Return the scores as printed, one per seed."""
     return np.array([column.scale(score) for score in results.scores[model][column.task]])
 
 
-def _with(results: ScoreTable, column: Column) -> list[str]:
+def _models_with_scores(results: ScoreTable, column: Column) -> list[str]:
     return [model for model in results.models if column.task in results.scores.get(model, {})]
 
 
-def _per_task(results: ScoreTable) -> list[PairedTest]:
+def _tests_per_task(results: ScoreTable) -> list[PairedTest]:
     """Return the tests over seeds, corrected on every task by itself."""
     found = []
     for column in results.columns:
         tests = []
-        for first, second in itertools.combinations(_with(results, column), 2):
-            differences, n = _over_seeds(results, first, second, column)
+        for first, second in itertools.combinations(_models_with_scores(results, column), 2):
+            differences, n = _test_over_seeds(results, first, second, column)
             test = PairedTest(first, second, column.short, "paired permutation", n, minimised=column.sign < 0)
-            tests.append(_tested(test, differences, permutation_p))
-        found += _corrected(tests)
+            tests.append(_paired_test(test, differences, permutation_p))
+        found += _corrected_tests(tests)
     return found
 
 
-def _over_seeds(
+def _test_over_seeds(
     results: ScoreTable, first: str, second: str, column: Column
 ) -> tuple[Float[np.ndarray, "pairs"], int]:
     """Return the differences at the seeds that both have and their number; that of the means for none."""
     one, two = (
-        dict(zip(results.seeds(model, column.task), _seeds(results, model, column), strict=True))
+        dict(zip(results.seeds(model, column.task), _scores_by_seed(results, model, column), strict=True))
         for model in (first, second)
     )
     both = [seed for seed in one if seed in two]
@@ -188,35 +188,42 @@ def _over_seeds(
     return np.array([one[seed] - two[seed] for seed in both]), len(both)
 
 
-def _over_tasks(results: ScoreTable, ranked: Sequence[str]) -> list[PairedTest]:
+def _tests_over_tasks(results: ScoreTable, ranked: Sequence[str]) -> list[PairedTest]:
     tests = []
     for first, second in itertools.combinations(ranked, 2):
         differences = np.array(
             [
-                column.sign * (_seeds(results, first, column).mean() - _seeds(results, second, column).mean())
+                column.sign
+                * (
+                    _scores_by_seed(results, first, column).mean()
+                    - _scores_by_seed(results, second, column).mean()
+                )
                 for column in results.averaged
             ]
         )
         test = PairedTest(first, second, "all tasks", "Wilcoxon", len(differences))
-        tests.append(_tested(test, differences, wilcoxon_p))
-    return _corrected(tests)
+        tests.append(_paired_test(test, differences, wilcoxon_p))
+    return _corrected_tests(tests)
 
 
-def _tested(
+def _paired_test(
     test: PairedTest, differences: Float[np.ndarray, "pairs"], p_of: Callable[[np.ndarray], float]
 ) -> PairedTest:
     p = p_of(differences) if test.n >= least_pairs(1) else None
     return replace(test, difference=float(differences.mean()), p=p)
 
 
-def _corrected(tests: Sequence[PairedTest]) -> list[PairedTest]:
+def _corrected_tests(tests: Sequence[PairedTest]) -> list[PairedTest]:
     """Return the tests with p corrected over all of them."""
     corrected = iter(holm([test.p for test in tests if test.p is not None]))
     return [test if test.p is None else replace(test, p_holm=next(corrected)) for test in tests]
 
 
-def _ranks(results: ScoreTable, ranked: Sequence[str]) -> Ranks:
-    runs = [[column.sign * _seeds(results, model, column) for model in ranked] for column in results.averaged]
+def _model_ranks(results: ScoreTable, ranked: Sequence[str]) -> Ranks:
+    runs = [
+        [column.sign * _scores_by_seed(results, model, column) for model in ranked]
+        for column in results.averaged
+    ]
     means = np.array([[run.mean() for run in task] for task in runs])
     mean_ranks, intervals = task_ranks(means).mean(0), rank_intervals(runs)
     order = np.argsort(mean_ranks, kind="stable")
@@ -238,15 +245,18 @@ def _clip_intervals(results: ScoreTable, directories: Sequence[Path]) -> list[Cl
     found = []
     for column in results.columns:
         drawn = {}
-        for model in _with(results, column):
+        for model in _models_with_scores(results, column):
             seeds = [fits for fits in results.fits if (fits.model, fits.task) == (model, column.task)]
             if seeds and (replicates := clip_replicates(seeds, directories)) is not None:
                 drawn[model] = column.scale(1) * replicates[0], replicates[1]
         for model, (scores, n_clips) in drawn.items():
-            value = float(_seeds(results, model, column).mean())
+            value = float(_scores_by_seed(results, model, column).mean())
             found.append(_clip_interval(model, "", column, n_clips, value, scores))
         for (first, (one, n_clips)), (second, (two, _)) in itertools.combinations(drawn.items(), 2):
-            value = float(_seeds(results, first, column).mean() - _seeds(results, second, column).mean())
+            value = float(
+                _scores_by_seed(results, first, column).mean()
+                - _scores_by_seed(results, second, column).mean()
+            )
             found.append(_clip_interval(first, second, column, n_clips, value, one - two))
     return found
 
@@ -260,17 +270,19 @@ def _clip_interval(
     )
 
 
-def _detectable(results: ScoreTable) -> Iterator[Detectable]:
+def _detectable_differences(results: ScoreTable) -> Iterator[Detectable]:
     for column in results.columns:
-        runs = [_seeds(results, model, column) for model in _with(results, column)]
+        runs = [_scores_by_seed(results, model, column) for model in _models_with_scores(results, column)]
         if runs and (n := min(map(len, runs))) > 1:
             deviation = float(np.sqrt(np.mean([run.var(ddof=1) for run in runs])))
             yield Detectable(column.short, n, deviation, detectable_difference(deviation, n))
 
 
-def _notes(results: ScoreTable, ranked: Sequence[str], clips: Sequence[ClipInterval]) -> Iterator[str]:
+def _comparison_notes(
+    results: ScoreTable, ranked: Sequence[str], clips: Sequence[ClipInterval]
+) -> Iterator[str]:
     seeds = min((len(run) for row in results.scores.values() for run in row.values()), default=0)
-    models = max((len(_with(results, column)) for column in results.columns), default=0)
+    models = max((len(_models_with_scores(results, column)) for column in results.columns), default=0)
     if len(results.models) < 2:
         yield "One model only: there is nothing to compare it with."
     elif len(results.averaged) < 2:
@@ -280,9 +292,9 @@ def _notes(results: ScoreTable, ranked: Sequence[str], clips: Sequence[ClipInter
     elif not results.one_unit:
         yield "Scores of different kinds cannot be tested together: Wilcoxon's test over tasks is left out."
     else:
-        yield from _floor(len(results.averaged), len(ranked), "tasks", "over tasks")
+        yield from _floor_of_p(len(results.averaged), len(ranked), "tasks", "over tasks")
     if models > 1:
-        yield from _floor(seeds, models, "seeds", "on one task")
+        yield from _floor_of_p(seeds, models, "seeds", "on one task")
     if seeds == 1:
         yield "With one seed there is no interval over seeds and no smallest difference."
     if not clips:
@@ -292,7 +304,7 @@ def _notes(results: ScoreTable, ranked: Sequence[str], clips: Sequence[ClipInter
         )
 
 
-def _floor(n: int, models: int, unit: str, where: str) -> Iterator[str]:
+def _floor_of_p(n: int, models: int, unit: str, where: str) -> Iterator[str]:
     """Yield a sentence where no difference, however clear, could come out of the corrected tests."""
     pairs = math.comb(models, 2)
     if n < (needed := least_pairs(pairs)):

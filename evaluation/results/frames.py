@@ -15,7 +15,7 @@ Rows = list[list[Any]]
 """A header and the cells below it, "" where there is nothing."""
 
 
-def overall(results: ScoreTable) -> dict[str, dict[str, Interval]]:
+def overall_frame(results: ScoreTable) -> dict[str, dict[str, Interval]]:
     """Return s(m) over runs and over means by their names in tables; {} where they would say nothing."""
     if not results.ranked:
         return {}
@@ -43,13 +43,15 @@ def summary_rows(results: ScoreTable) -> Rows:
         for column in results.columns:
             if (cell := results.interval(model, column)) is not None:
                 what = [model, mark, column.task, column.metric, column.unit]
-                rows.append([*what, cell.n, cell.mean, _number(cell.half_width)])
+                rows.append([*what, cell.n, cell.mean, _number_in_frame(cell.half_width)])
         if (average := results.average(model)) is not None:
             rows.append([model, mark, "average", "", "", "", average, ""])
-        for name, scores in overall(results).items():
+        for name, scores in overall_frame(results).items():
             if model in scores:
                 cell = scores[model]
-                rows.append([model, mark, name, "", "%", cell.n, cell.mean, _number(cell.half_width)])
+                rows.append(
+                    [model, mark, name, "", "%", cell.n, cell.mean, _number_in_frame(cell.half_width)]
+                )
     return rows
 
 
@@ -70,12 +72,12 @@ def overall_rows(results: ScoreTable) -> Rows:
     """Return one row per model: its average, and s(m) over runs with its interval and over means."""
     header = ["model", "mark", "average", "s_runs", "s_runs_half_width_95", "s_means", "pool"]
     rows: Rows = [header]
-    found = overall(results)
+    found = overall_frame(results)
     pool = results.run_pool().title if found else ""
     for model in results.models:
         average = results.average(model)
         runs, means = (found.get(f"s(m) {kind}", {}).get(model) for kind in ("runs", "means"))
-        cells = [runs.mean, _number(runs.half_width)] if runs else ["", ""]
+        cells = [runs.mean, _number_in_frame(runs.half_width)] if runs else ["", ""]
         rows.append(
             [
                 model,
@@ -89,7 +91,7 @@ def overall_rows(results: ScoreTable) -> Rows:
     return rows
 
 
-def frame(rows: Rows, numbers: Sequence[str]) -> "pd.DataFrame":
+def data_frame(rows: Rows, numbers: Sequence[str]) -> "pd.DataFrame":
     """Return rows as a DataFrame; the columns called `numbers` are numeric, NaN where there is nothing."""
     import pandas as pd
 
@@ -101,5 +103,5 @@ def frame(rows: Rows, numbers: Sequence[str]) -> "pd.DataFrame":
     return found
 
 
-def _number(value: float) -> float | str:
+def _number_in_frame(value: float) -> float | str:
     return "" if math.isnan(value) else value

@@ -15,7 +15,7 @@ from typing import Any
 from evaluation.errors import EvaluationError
 from evaluation.files import Lines, append, ends_whole, read_lines, set_aside, write_atomically
 from evaluation.results.details import details_misfit
-from evaluation.shapes import ANY_NUMBER, misfit
+from evaluation.shapes import ANY_NUMBER, json_misfit
 from tasks import TaskError
 from tasks.json_files import parse_json
 from tasks.names import printable
@@ -37,7 +37,7 @@ class FitKey:
 
 
 @dataclass(frozen=True)
-class Origin:
+class FitOrigin:
     """What a fit was trained with: versions of packages, revision of the checkout, hardware and threads."""
 
     versions: Mapping[str, str] = field(default_factory=dict)
@@ -110,14 +110,14 @@ class Ledger:
             if size < last.stack_size:
                 records = records[:-size]
         details = read_lines(self.details_path, _START)
-        _mend(self.path, lines, len(records))
-        _mend(self.details_path, details, len(details.whole))
+        _mend_ledger(self.path, lines, len(records))
+        _mend_ledger(self.details_path, details, len(details.whole))
         self._load(records)
 
     def _read(self) -> tuple[Lines, list[FitRecord]]:
         lines = read_lines(self.path, _START)
         numbered = zip(lines.whole, lines.numbers, strict=True)
-        return lines, [_parsed(line, number, self.path) for line, number in numbered]
+        return lines, [_parsed_line(line, number, self.path) for line, number in numbered]
 
     def _load(self, records: Iterable[FitRecord]) -> None:
         self.records = {}
@@ -149,8 +149,8 @@ class Ledger:
         self.path.parent.mkdir(parents=True, exist_ok=True)
         if details:
             lines = ({"key": asdict(r.key), **details[r.key]} for r in fresh if r.key in details)
-            append(self.details_path, "".join(map(_line, lines)))
-        append(self.path, "".join(_line(asdict(record)) for record in fresh))
+            append(self.details_path, "".join(map(_line_of_record, lines)))
+        append(self.path, "".join(_line_of_record(asdict(record)) for record in fresh))
         self.records.update((record.key, record) for record in fresh)
 
     def details(self) -> dict[FitKey, dict[str, Any]]:
@@ -164,9 +164,9 @@ class Ledger:
         for line, number in zip(lines.whole, lines.numbers, strict=True):
             with contextlib.suppress(TaskError):
                 fields = parse_json(line, str(self.details_path), surrogates=True)
-                if misfit(fields, {"key": KEY_SHAPE}):
+                if json_misfit(fields, {"key": KEY_SHAPE}):
                     continue
-                key = _key(fields.pop("key"))
+                key = _key_of_line(fields.pop("key"))
                 if key in self.records:
                     found[key] = fields
                     numbers[key] = number
@@ -180,7 +180,7 @@ class Ledger:
         return found
 
 
-def _mend(path: Path, lines: Lines, kept: int) -> None:
+def _mend_ledger(path: Path, lines: Lines, kept: int) -> None:
     """Leave the first `kept` lines of a file, as their writer would have them.
 
     When more changes than that a torn last line goes, the file is kept as it was and that is said.
@@ -215,11 +215,11 @@ MOST_SECONDS = 1e9
 """No fit takes 30 years."""
 
 
-def _parsed(line: bytes, number: int, path: Path) -> FitRecord:
+def _parsed_line(line: bytes, number: int, path: Path) -> FitRecord:
     where = f"{path}, line {number}"
     try:
         fields = parse_json(line, where, surrogates=True)
-        reason = misfit(fields, RECORD_SHAPE) or _nonsense(fields)
+        reason = json_misfit(fields, RECORD_SHAPE) or _nonsense_in_ledger(fields)
     except TaskError as error:
         fields, reason = {}, str(error).removeprefix(f"{where} ").rpartition(";")[0]
     if reason:
@@ -227,10 +227,10 @@ def _parsed(line: bytes, number: int, path: Path) -> FitRecord:
             f"{where} is not a record of this version ({printable(reason)}); "
             "remove that line, or start another run with --run NAME"
         )
-    return _record(fields)
+    return _record_of_line(fields)
 
 
-def _nonsense(fields: Mapping[str, Any]) -> str:
+def _nonsense_in_ledger(fields: Mapping[str, Any]) -> str:
     """Return what is wrong with a record of the right shape, "" when nothing is."""
     if unknown := set(fields) - {field.removesuffix("?") for field in RECORD_SHAPE}:
         return f"{min(unknown)} is unknown"
@@ -242,9 +242,9 @@ def _nonsense(fields: Mapping[str, Any]) -> str:
     return next((f"{t} is {fields[t]}" for t in times if not 0 <= float(fields[t]) < MOST_SECONDS), "")
 
 
-def _record(fields: dict[str, Any]) -> FitRecord:
+def _record_of_line(fields: dict[str, Any]) -> FitRecord:
     changed = {
-        "key": _key(fields["key"]),
+        "key": _key_of_line(fields["key"]),
         **{
             name: float(fields[name])
             for name in ("test_loss", "train_score", "train_chance")
@@ -256,21 +256,21 @@ def _record(fields: dict[str, Any]) -> FitRecord:
     return FitRecord(**{**fields, **changed})
 
 
-def _key(fields: Mapping[str, Any]) -> FitKey:
+def _key_of_line(fields: Mapping[str, Any]) -> FitKey:
     names = [name.removesuffix("?") for name in KEY_SHAPE]
     return FitKey(**{name: fields[name] for name in names if name in fields})
 
 
-def _line(fields: Mapping[str, Any]) -> str:
-    return json.dumps(strict(fields), allow_nan=False) + "\n"
+def _line_of_record(fields: Mapping[str, Any]) -> str:
+    return json.dumps(strict_json(fields), allow_nan=False) + "\n"
 
 
-def strict(value: Any) -> Any:
+def strict_json(value: Any) -> Any:
     """Return the value with infinities and NaN as strings: strict JSON has neither (float() reads them)."""
     if isinstance(value, dict):
-        return {name: strict(item) for name, item in value.items()}
+        return {name: strict_json(item) for name, item in value.items()}
     if isinstance(value, list | tuple):
-        return [strict(item) for item in value]
+        return [strict_json(item) for item in value]
     if isinstance(value, float) and (value != value or value in (float("inf"), float("-inf"))):
         return str(value)
     return value

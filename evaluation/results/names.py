@@ -30,7 +30,7 @@ def model_names(specs: Specs) -> dict[str, str]:
         return specs[label].module.split(".")[-1] or label
 
     def weighted(label: str, folders: int = 0) -> str:
-        stem = _stem(specs[label].weights, folders)
+        stem = _common_stem(specs[label].weights, folders)
         return module(label) + (f"@{stem}" if stem else "")
 
     def whole(folders: int) -> Form:
@@ -50,32 +50,32 @@ def distinct(labels: Sequence[str], forms: Sequence[Form]) -> dict[str, str]:
     names = dict.fromkeys(labels, "")
     for form in forms:
         names = {label: name or printable(form(label)) for label, name in names.items()}
-        counts = Counter(map(looks, names.values()))
-        names = {label: name if counts[looks(name)] == 1 else "" for label, name in names.items()}
-    taken = {looks(name) for name in names.values()}
+        counts = Counter(map(look_of_name, names.values()))
+        names = {label: name if counts[look_of_name(name)] == 1 else "" for label, name in names.items()}
+    taken = {look_of_name(name) for name in names.values()}
     for label in (label for label, name in names.items() if not name):
         plain, number = printable(label), 1
-        while looks(f"{plain} #{number}") in taken:
+        while look_of_name(f"{plain} #{number}") in taken:
             number += 1
         names[label] = f"{plain} #{number}"
-        taken.add(looks(names[label]))
+        taken.add(look_of_name(names[label]))
     return names
 
 
-def looks(name: str) -> str:
+def look_of_name(name: str) -> str:
     """Return a name so that two are equal when a reader would take one for the other."""
     return " ".join(unicodedata.normalize("NFKC", name).split())
 
 
-def cut(names: Mapping[str, str], longest: int) -> dict[str, str]:
+def cut_name(names: Mapping[str, str], longest: int) -> dict[str, str]:
     """Take out the middle of names longer than `longest`; where that makes two alike, number them."""
     short = {label: _without_middle(name, longest) for label, name in names.items()}
-    counts = Counter(map(looks, short.values()))
+    counts = Counter(map(look_of_name, short.values()))
     seen: Counter[str] = Counter()
     for label, name in short.items():
-        if counts[looks(name)] > 1:
-            seen[looks(name)] += 1
-            number = f"#{seen[looks(name)]}"
+        if counts[look_of_name(name)] > 1:
+            seen[look_of_name(name)] += 1
+            number = f"#{seen[look_of_name(name)]}"
             short[label] = _without_middle(name, longest - len(number)) + number
     return short
 
@@ -87,7 +87,7 @@ def _without_middle(name: str, longest: int) -> str:
     return f"{name[:head]}…{name[len(name) - (longest - 1 - head) :]}"
 
 
-def _stem(weights: str, folders: int = 0) -> str:
+def _common_stem(weights: str, folders: int = 0) -> str:
     """Return the name of a file of weights without its ending, after so many of its folders."""
     parts = re.split(r"[/\\]", weights)
     return re.sub(r"\.[A-Za-z]\w*$", "", "/".join(parts[-1 - folders :]))

@@ -17,7 +17,7 @@ from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import Ledger
 from evaluation.results.run_file import LEDGER_FILE, RUN_FILE, not_a_run, read_run_file
 from evaluation.results.score_table import Column, ScoreTable, SeedFits
-from evaluation.shapes import misfit
+from evaluation.shapes import json_misfit
 from tasks.names import printable
 
 
@@ -125,7 +125,7 @@ FRAME_SHAPE = {
 def read_frame(directory: Path) -> Frame:
     """Return what a run was asked for, from its run.json; raises EvaluationError as `read_run` does."""
     content = read_run_file(directory)["results"]
-    reason = misfit(content, FRAME_SHAPE, "results") or _nonsense(content)
+    reason = json_misfit(content, FRAME_SHAPE, "results") or _nonsense_in_run_file(content)
     if reason:
         raise not_a_run(directory / RUN_FILE, reason)
     try:
@@ -135,7 +135,7 @@ def read_frame(directory: Path) -> Frame:
         raise not_a_run(directory / RUN_FILE, str(error)) from error
 
 
-def _nonsense(content: Mapping[str, Any]) -> str:
+def _nonsense_in_run_file(content: Mapping[str, Any]) -> str:
     """Return what is wrong with a frame of the right shape, "" when nothing is."""
     if not content["jobs"]:
         return "results.jobs is empty"
@@ -153,7 +153,7 @@ def _nonsense(content: Mapping[str, Any]) -> str:
     return ""
 
 
-def merge(results: Sequence[ScoreTable]) -> ScoreTable:
+def merge_runs(results: Sequence[ScoreTable]) -> ScoreTable:
     """Return several runs as one: models and tasks in order of appearance.
 
     What two runs hold both (the same model on the same task) must have the same scores. Raises
@@ -162,11 +162,11 @@ def merge(results: Sequence[ScoreTable]) -> ScoreTable:
     """
     first, *others = results
     for other in others:
-        first = _pair(first, other)
+        first = _pair_runs(first, other)
     return first
 
 
-def _pair(one: ScoreTable, two: ScoreTable) -> ScoreTable:
+def _pair_runs(one: ScoreTable, two: ScoreTable) -> ScoreTable:
     if one.synthetic != two.synthetic:
         raise EvaluationError("synthetic sample tasks and real tasks cannot share a table: report them apart")
     if one.protocol != two.protocol:
@@ -174,10 +174,16 @@ def _pair(one: ScoreTable, two: ScoreTable) -> ScoreTable:
             f"runs of different protocols cannot share a table ({one.protocol}; {two.protocol}): "
             "report them one by one"
         )
-    _check_same(one.fingerprints, two.fingerprints, "model {} has other weights or source in another run")
-    _check_same(one.digests, two.digests, "task {0[0]} has other content in another run")
-    _check_same(_metrics(one), _metrics(two), "task {} is scored differently in another run")
-    _check_same(_cells(one), _cells(two), "{0[0]} has other scores on {0[1]} in another run")
+    _check_same_runs(
+        one.fingerprints, two.fingerprints, "model {} has other weights or source in another run"
+    )
+    _check_same_runs(one.digests, two.digests, "task {0[0]} has other content in another run")
+    _check_same_runs(
+        _metrics_of_runs(one), _metrics_of_runs(two), "task {} is scored differently in another run"
+    )
+    _check_same_runs(
+        _cells_of_frame(one), _cells_of_frame(two), "{0[0]} has other scores on {0[1]} in another run"
+    )
     scores = {
         model: {**one.scores.get(model, {}), **two.scores.get(model, {})}
         for model in {**one.scores, **two.scores}
@@ -198,15 +204,15 @@ def _pair(one: ScoreTable, two: ScoreTable) -> ScoreTable:
     )
 
 
-def _metrics(results: ScoreTable) -> dict[str, tuple[str, str]]:
+def _metrics_of_runs(results: ScoreTable) -> dict[str, tuple[str, str]]:
     return {column.task: (column.metric, column.published) for column in results.columns}
 
 
-def _cells(results: ScoreTable) -> dict[tuple[str, str], Sequence[float]]:
+def _cells_of_frame(results: ScoreTable) -> dict[tuple[str, str], Sequence[float]]:
     return {(model, task): seeds for model, row in results.scores.items() for task, seeds in row.items()}
 
 
-def _check_same(one: Mapping, two: Mapping, sentence: str) -> None:
+def _check_same_runs(one: Mapping, two: Mapping, sentence: str) -> None:
     for name in one:
         if name in two and one[name] != two[name]:
             raise EvaluationError(f"{printable(sentence.format(name))}; leave one of the runs out")

@@ -9,8 +9,8 @@ from evaluation.environment import git_revision, versions
 from evaluation.errors import EvaluationError
 from evaluation.files import write_atomically
 from evaluation.results.failure import FAILURE_SHAPE
-from evaluation.results.ledger import strict
-from evaluation.shapes import misfit
+from evaluation.results.ledger import strict_json
+from evaluation.shapes import json_misfit
 from tasks import TaskError
 from tasks.json_files import read_json
 from tasks.names import printable
@@ -33,7 +33,7 @@ def write_run_file(path: Path, content: Mapping[str, Any]) -> None:
         "git_revision": git_revision(),
         **content,
     }
-    write_atomically(path, json.dumps(strict(whole), indent=1))
+    write_atomically(path, json.dumps(strict_json(whole), indent=1))
 
 
 RUN_SHAPE = {
@@ -88,7 +88,7 @@ def read_run_file(directory: Path) -> dict[str, Any]:
         )
     try:
         run = read_json(path, surrogates=True)
-        reason = misfit(run, RUN_SHAPE)
+        reason = json_misfit(run, RUN_SHAPE)
     except TaskError as error:
         reason = str(error).removeprefix(f"{path} ").rpartition(";")[0]
     except OSError as error:

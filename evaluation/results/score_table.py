@@ -4,7 +4,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property
 
-from evaluation.metrics.table import shown
+from evaluation.metrics.table import shown_metric
 from evaluation.models.spec import ModelSpec
 from evaluation.results.ledger import FitRecord
 from evaluation.results.names import model_names, task_titles
@@ -35,16 +35,16 @@ class Column:
     @property
     def unit(self) -> str:
         """ "%" or nothing."""
-        return "%" if shown(self.metric).percent else ""
+        return "%" if shown_metric(self.metric).percent else ""
 
     @property
     def sign(self) -> int:
         """1 for scores that are better when higher, -1 for those that are better when lower."""
-        return -1 if shown(self.metric).minimised else 1
+        return -1 if shown_metric(self.metric).minimised else 1
 
     def scale(self, score: float) -> float:
         """Return the score as printed: per cent where the metric is a share."""
-        return 100 * score if shown(self.metric).percent else score
+        return 100 * score if shown_metric(self.metric).percent else score
 
 
 @dataclass(frozen=True)

@@ -96,20 +96,20 @@ def _embedding_seconds(
         if number and time.perf_counter() - start > share:
             break
         audio = _real_batch(job, model.sample_rate)
-        embed = model.layer_timestamp_embeddings if _is_event(job) else model.layer_scene_embeddings
+        embed = model.layer_timestamp_embeddings if _is_event_task(job) else model.layer_scene_embeddings
         if not number:
-            _seconds(embed, audio[:1], layers)  # what happens only once is not extrapolated
+            _seconds_to_embed(embed, audio[:1], layers)  # what happens only once is not extrapolated
         try:
-            taken = _seconds(embed, audio, layers)
+            taken = _seconds_to_embed(embed, audio, layers)
         except EvaluationError:  # the run goes on with single clips, too
             audio = audio[:1]
-            taken = _seconds(embed, audio, layers)
+            taken = _seconds_to_embed(embed, audio, layers)
         rates[job.entry.key] = taken / (audio.size / model.sample_rate)
     mean = sum(rates.values()) / len(rates)
     return sum(rates.get(key, mean) * of_task for key, of_task in sound.items())
 
 
-def _seconds(
+def _seconds_to_embed(
     embed: Callable[[np.ndarray, Sequence[str]], Any], audio: np.ndarray, layers: Sequence[str]
 ) -> float:
     begin = time.perf_counter()
@@ -123,7 +123,7 @@ def _seconds(
     return time.perf_counter() - begin
 
 
-def _is_event(job: Job) -> bool:
+def _is_event_task(job: Job) -> bool:
     return job.task.metadata.embedding_type == "event"
 
 
@@ -149,22 +149,22 @@ def _training_seconds(session: Session, jobs: Sequence[Job], share: float) -> tu
     """Train for a few epochs at the size of the jobs, largest first while time allows, and extrapolate."""
     missing = [(job, job.n_fits - job.n_done(session.ledger)) for job in jobs]
     waiting = [(job, fits) for job, fits in missing if fits and job.preset.head != "knn"]
-    waiting.sort(key=lambda item: _work(item[0]), reverse=True)
+    waiting.sort(key=lambda item: _work_of_epoch(item[0]), reverse=True)
     device, per_work = torch_device(session.options.device), 0.0
     shortest = longest = 0.0
     start = time.perf_counter()
     for number, (job, fits) in enumerate(waiting):
         if not number or time.perf_counter() - start < share:
             measured = _epoch_seconds if isinstance(job.preset.grid[0], ProbeConfig) else _pass_seconds
-            per_work = measured(job, device) / _work(job)
-        epoch = per_work * _work(job)
-        fewest, most = _epochs(job.preset.grid[0])
+            per_work = measured(job, device) / _work_of_epoch(job)
+        epoch = per_work * _work_of_epoch(job)
+        fewest, most = _epochs_expected(job.preset.grid[0])
         shortest += fits * epoch * fewest
         longest += fits * epoch * most
     return shortest, longest
 
 
-def _epochs(config: Config) -> tuple[int, int]:
+def _epochs_expected(config: Config) -> tuple[int, int]:
     """Return how often a classifier goes over its rows if its first check is its best, and at most."""
     if isinstance(config, ProbeConfig):
         fewest = config.check_val_every_n_epoch * (config.patience + 1)
@@ -175,13 +175,13 @@ def _epochs(config: Config) -> tuple[int, int]:
 def rows_of_parts(job: Job) -> dict[str, int]:
     """Return the rows of the first split's three parts; of events as many frames as is usual."""
     first, seconds = job.splits[0], job.task.metadata.sample_duration or 1.0
-    frames = int(FRAMES_PER_SECOND * seconds) if _is_event(job) else 1
+    frames = int(FRAMES_PER_SECOND * seconds) if _is_event_task(job) else 1
     train = sum(len(job.task.clips[part]) for part in first.train) * job.budget / 100
     valid, test = len(job.task.clips[first.valid]), len(job.task.clips[first.test])
     return {"train": max(2, int(train)) * frames, "valid": valid * frames, "test": test * frames}
 
 
-def _work(job: Job) -> float:
+def _work_of_epoch(job: Job) -> float:
     """Return what an epoch's time goes with: rows times what each takes, for jobs that are not measured."""
     config, dim, width = job.preset.grid[0], job.entry.identity["dim"], len(job.task.vocabulary)
     if isinstance(config, ProbeConfig) and config.hidden_layers:
@@ -198,12 +198,12 @@ def _epoch_seconds(job: Job, device: torch.device) -> float:
     few = replace(config, max_epochs=epochs)
     generator = torch.Generator().manual_seed(0)
     parts = {
-        name: _random_rows(job, max(2, int(rows / scale)), n_labels, generator, device)
+        name: _random_training_rows(job, max(2, int(rows / scale)), n_labels, generator, device)
         for name, rows in counts.items()
     }
     networks = min(job.n_fits, 2 * torch.get_num_threads() if device.type == "cpu" else 10)
     metric = METRICS[job.primary].scene
-    target = _multi_hot(parts["valid"].target, n_labels)
+    target = _random_multi_hot(parts["valid"].target, n_labels)
 
     def score(logits: np.ndarray) -> float:
         return metric(target, logits) if metric else 0.0
@@ -227,8 +227,8 @@ def _pass_seconds(job: Job, device: torch.device) -> float:
     begins: list[float] = []
     scale = max(1.0, counts["train"] / MEASURED_ROWS)
     generator = torch.Generator().manual_seed(0)
-    rows = _random_rows(job, max(2, int(counts["train"] / scale)), n_labels, generator, device)
-    hot = torch.from_numpy(_multi_hot(rows.target, n_labels)).to(device)
+    rows = _random_training_rows(job, max(2, int(counts["train"] / scale)), n_labels, generator, device)
+    hot = torch.from_numpy(_random_multi_hot(rows.target, n_labels)).to(device)
 
     def on_pass() -> None:
         begins.append(time.perf_counter())
@@ -244,7 +244,7 @@ def _pass_seconds(job: Job, device: torch.device) -> float:
     return measured() if device.type != "cpu" else on_one_core(measured) / torch.get_num_threads()
 
 
-def _random_rows(
+def _random_training_rows(
     job: Job, rows: int, n_labels: int, generator: torch.Generator, device: torch.device
 ) -> Rows:
     """Return rows of the job's size; arithmetic takes as long with random numbers as with real ones."""
@@ -255,6 +255,6 @@ def _random_rows(
     return Rows(x.to(device), target.to(device))
 
 
-def _multi_hot(target: torch.Tensor, n_labels: int) -> np.ndarray:
+def _random_multi_hot(target: torch.Tensor, n_labels: int) -> np.ndarray:
     target = target.cpu()
     return (target if target.ndim == 2 else torch.nn.functional.one_hot(target, n_labels)).numpy()

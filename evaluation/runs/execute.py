@@ -21,7 +21,7 @@ from evaluation.runs.columns import short_name
 from evaluation.runs.job import Job
 from evaluation.runs.missing import bytes_needed, waiting_by_task
 from evaluation.runs.plan import ModelCard, Session
-from evaluation.runs.record import origin, write_provenance
+from evaluation.runs.record import fit_origin, write_provenance
 from evaluation.runs.train_job import Resources, run_job
 from tasks import TaskError
 
@@ -37,20 +37,20 @@ def execute(session: Session) -> None:
     """
     options = session.options
     options.directory.mkdir(parents=True, exist_ok=True)
-    _check_disk(session)
+    _check_disk_space(session)
     predictions = options.directory if options.save_predictions else None
     device = torch_device(options.device)
-    resources = Resources(device, options.max_bytes, predictions, origin(device))
-    with _exclusive(options.directory):
+    resources = Resources(device, options.max_bytes, predictions, fit_origin(device))
+    with _exclusive_run(options.directory):
         if not options.resume:
-            _set_aside(session.ledger.path, session.ledger.details_path)
+            _set_ledger_aside(session.ledger.path, session.ledger.details_path)
         session.ledger.open_for_writing()
         write_provenance(session)
         for cards in session.cards_by_model():
-            _do_model(session, cards, resources)
+            _execute_model(session, cards, resources)
 
 
-def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources) -> None:
+def _execute_model(session: Session, cards: Sequence[ModelCard], resources: Resources) -> None:
     """Embed with one model, every layer that is probed in the same pass, and train on each."""
     own = [[job for job in session.jobs if job.model == card.spec.label] for card in cards]
     if _embed_missing(session, cards[0], list(itertools.chain(*own))):
@@ -58,21 +58,23 @@ def _do_model(session: Session, cards: Sequence[ModelCard], resources: Resources
     for jobs in own:
         for number, job in enumerate(jobs, 1):
             if is_embedded(job.entry, job.task):
-                with _noted(session, "train", [job], "lower --max-memory, or train elsewhere with --device"):
+                with _failures_noted(
+                    session, "train", [job], "lower --max-memory, or train elsewhere with --device"
+                ):
                     _train_missing(session, job, resources, f"{number}/{len(jobs)}")
 
 
 def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> bool:
     """Embed what the store lacks; return whether there was anything."""
     waiting = waiting_by_task(jobs)
-    load = _loader(card, session.options.device, session.held.pop(card.spec.label, None))
+    load = _model_loader(card, session.options.device, session.held.pop(card.spec.label, None))
     for number, layers in enumerate(waiting.values(), 1):
         task, entries = layers[0].task, [job.entry for job in layers]
         keys = {entry.key for entry in entries}
         clips = sum(len(part) for part in task.clips.values())
         title = f"embed {number}/{len(waiting)} {short_name(task)}"
         with (
-            _noted(
+            _failures_noted(
                 session,
                 "embed",
                 [job for job in jobs if job.entry.key in keys],
@@ -84,14 +86,14 @@ def _embed_missing(session: Session, card: ModelCard, jobs: Sequence[Job]) -> bo
     return bool(waiting)
 
 
-def _loader(card: ModelCard, device: str, held: HearModel | None) -> Callable[[], HearModel]:
+def _model_loader(card: ModelCard, device: str, held: HearModel | None) -> Callable[[], HearModel]:
     """Return the function that gives the model, or raises why there is none; it is loaded once at most."""
     loaded: list[HearModel | EvaluationError] = [held] if held else []
 
     def load() -> HearModel:
         if not loaded:
             try:
-                loaded.append(_load(card, device))
+                loaded.append(_load_planned_model(card, device))
             except EvaluationError as error:
                 loaded.append(error)
         if isinstance(loaded[0], EvaluationError):
@@ -101,7 +103,7 @@ def _loader(card: ModelCard, device: str, held: HearModel | None) -> Callable[[]
     return load
 
 
-def _load(card: ModelCard, device: str) -> HearModel:
+def _load_planned_model(card: ModelCard, device: str) -> HearModel:
     """Load a model again; raise EvaluationError, naming the file, when it is not the one that was planned."""
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")  # it said what it had to say when the run was prepared
@@ -139,7 +141,7 @@ def _train_missing(session: Session, job: Job, resources: Resources, position: s
 
 
 @contextlib.contextmanager
-def _noted(session: Session, stage: Stage, jobs: Sequence[Job], remedy: str) -> Iterator[None]:
+def _failures_noted(session: Session, stage: Stage, jobs: Sequence[Job], remedy: str) -> Iterator[None]:
     """Let the other jobs go on after a mistake in these; it is said once and kept of each in run.json.
 
     `remedy` is for want of memory.
@@ -179,7 +181,7 @@ def _is_out_of_memory(error: Exception) -> bool:
 
 
 @contextlib.contextmanager
-def _exclusive(directory: Path) -> Iterator[None]:
+def _exclusive_run(directory: Path) -> Iterator[None]:
     """Hold the run directory; the operating system lets go of it when the process ends in any way."""
     lock = FileLock(directory / ".lock")
     try:
@@ -194,7 +196,7 @@ def _exclusive(directory: Path) -> Iterator[None]:
         lock.release()
 
 
-def _check_disk(session: Session) -> None:
+def _check_disk_space(session: Session) -> None:
     """Raise EvaluationError when the embeddings and resampled clips to be made would not fit on the disk."""
     cache = session.options.cache
     needed = bytes_needed(session.jobs, cache)
@@ -207,7 +209,7 @@ def _check_disk(session: Session) -> None:
         )
 
 
-def _set_aside(*files: Path) -> None:
+def _set_ledger_aside(*files: Path) -> None:
     """Rename those of the files that exist to <name>.<n>.jsonl, with the first n that is free for all."""
 
     def aside(file: Path, number: int) -> Path:

@@ -14,7 +14,7 @@ from evaluation.probes.chance import at_chance
 from evaluation.probes.config import Config, config_key
 from evaluation.probes.presets import Preset
 from evaluation.probes.splits import (
-    Split,
+    Combination,
     is_minimised,
     monitored_score,
     primary_score,
@@ -83,7 +83,7 @@ class Job:
         return task_label(self.task.name, self.budget)
 
     @property
-    def splits(self) -> tuple[Split, ...]:
+    def splits(self) -> tuple[Combination, ...]:
         """The task's train / valid / test combinations; the grid is searched on the first."""
         return task_splits(self.task.metadata.split_mode, self.task.metadata.splits)
 
@@ -131,7 +131,7 @@ class Job:
         drawn = {seed: set(self.preset.order(seed)) for seed in self.seeds}
         return [(seed, config) for seed, own in drawn.items() for config in self.preset.grid if config in own]
 
-    def key(self, split: Split, fit: SeededFit) -> FitKey:
+    def key(self, split: Combination, fit: SeededFit) -> FitKey:
         """Return the ledger's name of one fit."""
         return self.planned.key(split.test, config_key(fit[1]), fit[0])
 
@@ -170,7 +170,7 @@ class Job:
             f"trained them; {_REMEDY[self.preset.random]}"
         )
 
-    def prediction_path(self, directory: Path, split: Split, fit: SeededFit) -> Path:
+    def prediction_path(self, directory: Path, split: Combination, fit: SeededFit) -> Path:
         """Return where the predictions of one fit are saved under a run's `directory`."""
         return prediction_path(directory, self.model, self.label, self.key(split, fit))
 

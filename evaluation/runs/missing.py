@@ -17,12 +17,12 @@ BYTES_PER_SAMPLE = 2
 def waiting_by_task(jobs: Sequence[Job]) -> dict[str, list[Job]]:
     """Return what is not embedded yet: per task one job for each model and layer."""
     waiting: dict[str, list[Job]] = {}
-    for job in _waiting(jobs):
+    for job in _waiting_for_embedding(jobs):
         waiting.setdefault(job.task.name, []).append(job)
     return waiting
 
 
-def _waiting(jobs: Sequence[Job]) -> list[Job]:
+def _waiting_for_embedding(jobs: Sequence[Job]) -> list[Job]:
     """Return one job for each task, model and layer that is not embedded yet."""
     distinct = {job.entry.key: job for job in jobs}.values()
     return [job for job in distinct if not is_embedded(job.entry, job.task)]
@@ -30,7 +30,7 @@ def _waiting(jobs: Sequence[Job]) -> list[Job]:
 
 def bytes_needed(jobs: Sequence[Job], cache: Path) -> float:
     """Return how many bytes the embeddings and resampled clips take that `cache` does not hold yet."""
-    waiting = _waiting(jobs)
+    waiting = _waiting_for_embedding(jobs)
     audio = {(job.task.name, job.entry.identity["sample_rate"]): _new_audio(job, cache) for job in waiting}
     return sum(map(_new_embeddings, waiting)) + sum(audio.values())
 

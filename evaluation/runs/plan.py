@@ -77,7 +77,7 @@ class Session:
             models=labels,
             marks={card.spec.label: "random init" for card in self.cards if not card.pretrained},
             fingerprints={card.spec.label: card.fingerprint for card in self.cards},
-            digests=_digests(self.jobs),
+            digests=_task_digests(self.jobs),
             protocol=preset.title if preset.head == "mlp" else f"{preset.title}, head {preset.head}",
             notes=[
                 *protocol_notes(preset, self.options.seeds, self.options.budgets, self.options.tasks),
@@ -89,7 +89,7 @@ class Session:
         )
 
 
-def _digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:
+def _task_digests(jobs: Sequence[Job]) -> list[tuple[str, int, str]]:
     """Return [task, sample rate, hash of the content]; imported embeddings have no sound to hash."""
     identities = (job.entry.identity for job in jobs)
     found = {(i["task"], i["source_rate"], i["task_digest"]) for i in identities if "task_digest" in i}
@@ -111,13 +111,13 @@ def prepare(options: RunOptions) -> Session:
     if not options.resume:
         ledger.records.clear()
     session = Session(options, [], [], ledger)
-    (_add_imported if options.imported else _add_models)(session)
+    (_plan_imported if options.imported else _plan_models)(session)
     if not session.jobs:
         raise EvaluationError(session.failures[0].sentence)
     return session
 
 
-def _add_models(session: Session) -> None:
+def _plan_models(session: Session) -> None:
     """Load every model once and add cards and jobs, one card per layer; what fails is noted."""
     options = session.options
     known: Known = {}
@@ -130,12 +130,12 @@ def _add_models(session: Session) -> None:
             )
         layers, planned = model.at_layers(options.layers), len(session.jobs)
         for at_layer in layers:
-            _add_model(session, at_layer, known)
+            _plan_model(session, at_layer, known)
         if waiting_by_task(session.jobs[planned:]):
-            _hold(session, layers[0])
+            _hold_model(session, layers[0])
 
 
-def _hold(session: Session, model: HearModel) -> None:
+def _hold_model(session: Session, model: HearModel) -> None:
     """Keep a model for embedding, as far as --max-memory goes; what is not kept is loaded again.
 
     So is one without files: only a second loading shows whether its weights are drawn alike each time.
@@ -145,7 +145,7 @@ def _hold(session: Session, model: HearModel) -> None:
         session.held[model.spec.label] = model
 
 
-def _add_model(session: Session, model: HearModel, known: Known) -> None:
+def _plan_model(session: Session, model: HearModel, known: Known) -> None:
     options, spec = session.options, model.spec
     session.cards.append(
         ModelCard(
@@ -170,18 +170,18 @@ def _add_model(session: Session, model: HearModel, known: Known) -> None:
             )
             session.failures += [replace(failed, budget=budget) for budget in options.budgets]
             continue
-        session.jobs += _jobs(options, spec.label, task, entry)
+        session.jobs += _planned_jobs(options, spec.label, task, entry)
 
 
-def _add_imported(session: Session) -> None:
+def _plan_imported(session: Session) -> None:
     """Add the cards and jobs of imported trees, in the order of the models' names."""
     options = session.options
     dims = {item.model: item.entry.identity["dim"] for item in options.imported}
     session.cards += [ModelCard(ModelSpec(model), None, dim, True, None, None) for model, dim in dims.items()]
     for item in options.imported:
-        session.jobs += _jobs(options, item.model, item.task, item.entry)
+        session.jobs += _planned_jobs(options, item.model, item.task, item.entry)
 
 
-def _jobs(options: RunOptions, model: str, task: Task, entry: StoreEntry) -> list[Job]:
+def _planned_jobs(options: RunOptions, model: str, task: Task, entry: StoreEntry) -> list[Job]:
     preset = options.preset.for_task(task.metadata)
     return [Job(model, task, entry, preset, options.seeds, budget) for budget in options.budgets]

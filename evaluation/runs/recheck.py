@@ -1,44 +1,44 @@
 """What a run's files say of each other: stored arrays and their digests, scores and what is behind them."""
 
 import math
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any
 
 from evaluation.embedding.store import StoreEntry
 from evaluation.errors import EvaluationError
 from evaluation.metrics.table import METRICS
+from evaluation.results.details import scores_of_details
 from evaluation.results.failure import task_label
 from evaluation.results.ledger import FitRecord, Ledger
 
 
 @dataclass(frozen=True)
-class Finding:
+class Recheck:
     """One thing that was checked; `state` is "equal", "differs" or "not checked", `text` says what."""
 
     state: str
     text: str
 
 
-def check_entry(name: str, entry: StoreEntry, splits: Sequence[str]) -> Finding:
+def check_entry(name: str, entry: StoreEntry, splits: Sequence[str]) -> Recheck:
     """Compare the stored arrays of a job's embeddings with the SHA-256 that was taken when they were made."""
     files, known = [file for split in splits for file in entry.files_of(split)], entry.digests()
     if missing := [file for file in files if not (entry.path / file).is_file()]:
-        return Finding(
+        return Recheck(
             "not checked", f"embeddings of {name}: {entry.path / missing[0]} is not there any more"
         )
     if unknown := [file for file in files if file not in known]:
         what = f"{entry.path / unknown[0]} was stored without a SHA-256, by an earlier version"
-        return Finding("not checked", f"embeddings of {name}: {what}")
+        return Recheck("not checked", f"embeddings of {name}: {what}")
     try:
         for file in files:
             entry.check(file, again=True)
     except EvaluationError as error:
-        return Finding("differs", f"embeddings of {name}: {error}")
-    return Finding("equal", f"embeddings of {name}: SHA-256 of {len(files)} files")
+        return Recheck("differs", f"embeddings of {name}: {error}")
+    return Recheck("equal", f"embeddings of {name}: SHA-256 of {len(files)} files")
 
 
-def check_scores(ledger: Ledger) -> Iterator[Finding]:
+def check_scores(ledger: Ledger) -> Iterator[Recheck]:
     """Compare every score of the ledger that the fit's details give with what they give.
 
     Those are accuracies, from the confusion matrix, and mAP and aucroc, from the classes' own.
@@ -53,28 +53,19 @@ def check_scores(ledger: Ledger) -> Iterator[Finding]:
             if name not in behind:
                 continue
             compared += 1
-            if not _agree(score, behind[name], METRICS[name].rounding):
-                where = f"{_of(record)}: {name} is {score} in the ledger"
-                yield Finding("differs", f"{where} and {behind[name]} by its details in details.jsonl")
+            if not _scores_agree(score, behind[name], METRICS[name].rounding):
+                where = f"{_name_of_fit(record)}: {name} is {score} in the ledger"
+                yield Recheck("differs", f"{where} and {behind[name]} by its details in details.jsonl")
     if compared:
-        yield Finding("equal", f"{compared} scores of the ledger were compared with details.jsonl")
+        yield Recheck("equal", f"{compared} scores of the ledger were compared with details.jsonl")
     if without:
-        yield Finding("not checked", f"{without} fits of the ledger have no details in details.jsonl")
+        yield Recheck("not checked", f"{without} fits of the ledger have no details in details.jsonl")
 
 
-def _of(record: FitRecord) -> str:
+def _name_of_fit(record: FitRecord) -> str:
     task = task_label(record.task, record.key.budget)
     return f"{record.model} on {task}, test part {record.key.test}, seed {record.key.seed}"
 
 
-def _agree(one: float, two: float, rounding: float) -> bool:
+def _scores_agree(one: float, two: float, rounding: float) -> bool:
     return (math.isnan(one) and math.isnan(two)) or one == two or abs(one - two) <= rounding
-
-
-def scores_of_details(details: Mapping[str, Any]) -> dict[str, float]:
-    """Return the scores that a fit's details give, by their names; {} where they are of another shape."""
-    try:
-        found = {m.name: m.of_details(details) for m in METRICS.values() if m.of_details}
-    except (TypeError, ValueError, ZeroDivisionError):
-        return {}
-    return {name: score for name, score in found.items() if score is not None}

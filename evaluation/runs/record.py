@@ -8,15 +8,15 @@ import torch
 from evaluation.embedding.store import EmbeddingTime, summed
 from evaluation.environment import git_revision, hardware, versions
 from evaluation.models.hear_model import torch_device
-from evaluation.results.ledger import Origin
+from evaluation.results.ledger import FitOrigin
 from evaluation.results.run_file import RUN_FILE, write_run_file
 from evaluation.runs.job import Job
 from evaluation.runs.plan import ModelCard, Session
 
 
-def origin(device: torch.device) -> Origin:
+def fit_origin(device: torch.device) -> FitOrigin:
     """Return what this process trains with."""
-    return Origin(versions(), git_revision(), hardware(device))
+    return FitOrigin(versions(), git_revision(), hardware(device))
 
 
 def write_provenance(session: Session) -> None:
@@ -46,7 +46,7 @@ def write_provenance(session: Session) -> None:
                 "clips_per_second": time and time.clips_per_second,
                 "flops_per_second_of_sound": time and time.flops_per_second_of_sound,
             }
-            for card, time in ((card, _whole_time(session, card)) for card in session.cards)
+            for card, time in ((card, _whole_embedding_time(session, card)) for card in session.cards)
         ],
         "jobs": [
             {
@@ -74,7 +74,7 @@ def _embedding_time(job: Job) -> dict[str, Any] | None:
     return None if found is None else asdict(found)
 
 
-def _whole_time(session: Session, card: ModelCard) -> EmbeddingTime | None:
+def _whole_embedding_time(session: Session, card: ModelCard) -> EmbeddingTime | None:
     """Return what embedding all of the run's tasks took a model; None unless all were timed."""
     jobs = {job.entry.key: job for job in session.jobs if job.model == card.spec.label}.values()
     times = [job.entry.embedding_time(job.task.clips) for job in jobs]

@@ -27,7 +27,7 @@ from evaluation.probes.cost import (
 )
 from evaluation.probes.data import TaskData, task_data
 from evaluation.probes.knn import as_logits, neighbour_shares
-from evaluation.probes.splits import Split, fit_seed
+from evaluation.probes.splits import Combination, fit_seed
 from evaluation.probes.train import (
     Fit,
     FitResult,
@@ -39,7 +39,7 @@ from evaluation.probes.train import (
     as_trained_on,
     train_stacks,
 )
-from evaluation.results.ledger import FitKey, FitRecord, Ledger, Origin
+from evaluation.results.ledger import FitKey, FitOrigin, FitRecord, Ledger
 from evaluation.results.predictions import save_predictions
 from evaluation.runs.job import Job, SeededFit
 
@@ -58,7 +58,7 @@ class Resources:
     device: torch.device
     max_bytes: float
     predictions: Path | None = None
-    origin: Origin = field(default_factory=Origin)
+    origin: FitOrigin = field(default_factory=FitOrigin)
 
 
 def run_job(job: Job, ledger: Ledger, resources: Resources, on: OnProgress) -> None:
@@ -71,10 +71,10 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, on: OnProgress) -> N
     data = task_data(job.task, job.entry, job.budget, resources.device)
     first, *others = job.splits
     for splits, fits in (([first], job.grid_fits), (others, lambda: job.chosen(ledger))):
-        stacks = _stacks(job, data, splits, fits(), resources.max_bytes)
+        stacks = _stacks_of_fits(job, data, splits, fits(), resources.max_bytes)
         missing = [[fit for fit in s.fits if job.key(s.split, fit) not in ledger] for s in stacks]
         lacking = [replace(s, fits=fits) for s, fits in zip(stacks, missing, strict=True) if fits]
-        with contextlib.closing(_trained(lacking, resources, on)) as finished:
+        with contextlib.closing(_trained_stacks(lacking, resources, on)) as finished:
             for stack, results, seconds in finished:
                 if resources.predictions:
                     stack.save(results, resources.predictions)
@@ -82,13 +82,13 @@ def run_job(job: Job, ledger: Ledger, resources: Resources, on: OnProgress) -> N
     _keep_predictions_that_count(job, data, ledger, resources, on)
 
 
-def _of_kind(kind: type[ConfigT], fits: Sequence[SeededFit]) -> list[tuple[int, ConfigT]]:
+def _fits_of_kind(kind: type[ConfigT], fits: Sequence[SeededFit]) -> list[tuple[int, ConfigT]]:
     """Return the fits of one kind of classifier; those of a stack are all of one."""
     return [(seed, config) for seed, config in fits if isinstance(config, kind)]
 
 
-def _stacks(
-    job: Job, data: TaskData, splits: Sequence[Split], fits: Sequence[SeededFit], max_bytes: float
+def _stacks_of_fits(
+    job: Job, data: TaskData, splits: Sequence[Combination], fits: Sequence[SeededFit], max_bytes: float
 ) -> list["_Stack"]:
     """Cut the fits of every split into stacks of what is computed together.
 
@@ -104,7 +104,7 @@ def _stacks(
         for shared, alike in kinds.items():
             size = 1 if isinstance(shared, LinearConfig) else len(alike)
             if isinstance(shared, ProbeConfig):
-                configs = [config for _, config in _of_kind(ProbeConfig, alike)]
+                configs = [config for _, config in _fits_of_kind(ProbeConfig, alike)]
                 alike = [alike[i] for i in adams_order(configs)]
                 one = network_bytes(shared, **counts, dim=data.dim, n_labels=n_labels)
                 size = 1 if data.device.type == "cpu" else max(1, int(max_bytes / one))
@@ -113,7 +113,7 @@ def _stacks(
     return stacks
 
 
-def _trained(
+def _trained_stacks(
     stacks: Sequence["_Stack"], resources: Resources, on: OnProgress
 ) -> Generator[tuple["_Stack", list[FitResult], float], None, None]:
     """Train the stacks and yield each as it finishes, with the seconds that it took of the machine.
@@ -134,13 +134,13 @@ def _trained(
         on(done - reported, f"{alive} to go")
         reported = done
 
-    workers = _workers(stacks, resources)
+    workers = _stacks_at_a_time(stacks, resources)
     with contextlib.closing(train_stacks([s.trainable() for s in stacks], workers, on_work)) as finished:
         for one in finished:
             yield stacks[one.number], one.results, one.seconds / min(workers, len(stacks))
 
 
-def _workers(stacks: Sequence["_Stack"], resources: Resources) -> int:
+def _stacks_at_a_time(stacks: Sequence["_Stack"], resources: Resources) -> int:
     """Return how many stacks may train at a time: as many as there are cores and memory for; one on a GPU."""
     if resources.device.type != "cpu" or not stacks:
         return 1
@@ -164,11 +164,13 @@ def _keep_predictions_that_count(
         job.prediction_path(directory, job.splits[0], fit).unlink(missing_ok=True)
     for split in job.splits:
         lost = [fit for fit in chosen if not job.prediction_path(directory, split, fit).exists()]
-        stacks = _stacks(job, data, [split], lost, resources.max_bytes)
-        with contextlib.closing(_trained(stacks, resources, on)) as finished:
+        stacks = _stacks_of_fits(job, data, [split], lost, resources.max_bytes)
+        with contextlib.closing(_trained_stacks(stacks, resources, on)) as finished:
             for stack, results, seconds in finished:
                 again = stack.records(results, seconds, resources.origin)
-                if any(_main_scores(record) != _main_scores(ledger[record.key]) for record in again):
+                if any(
+                    _main_scores_of_fit(record) != _main_scores_of_fit(ledger[record.key]) for record in again
+                ):
                     warnings.warn(
                         f"{job.model} on {job.label}: the networks trained again for --save-predictions "
                         f"score otherwise than those in the ledger, test part {split.test}",
@@ -177,7 +179,7 @@ def _keep_predictions_that_count(
                 stack.save(results, directory)
 
 
-def _main_scores(record: FitRecord) -> tuple[float, float]:
+def _main_scores_of_fit(record: FitRecord) -> tuple[float, float]:
     return record.validation_score, record.scores[record.primary]
 
 
@@ -187,10 +189,10 @@ class _RowsInUse:
     def __init__(self, data: TaskData):
         self._data = data
         self._lock = threading.Lock()
-        self._key: tuple[Split, str] | None = None
+        self._key: tuple[Combination, str] | None = None
         self._rows: tuple[Rows, Rows, Rows]
 
-    def of(self, split: Split, config: ProbeConfig | LinearConfig) -> tuple[Rows, Rows, Rows]:
+    def of(self, split: Combination, config: ProbeConfig | LinearConfig) -> tuple[Rows, Rows, Rows]:
         """Return what is trained, validated and tested on."""
         kind = "regressed"
         if isinstance(config, ProbeConfig):
@@ -201,7 +203,7 @@ class _RowsInUse:
                 self._key = (split, kind)
             return self._rows
 
-    def _read(self, split: Split, config: ProbeConfig | LinearConfig) -> tuple[Rows, Rows, Rows]:
+    def _read(self, split: Combination, config: ProbeConfig | LinearConfig) -> tuple[Rows, Rows, Rows]:
         data = self._data
         train, valid, test = data.train_rows(split), data.part_rows(split.valid), data.part_rows(split.test)
         if isinstance(config, LinearConfig):
@@ -216,7 +218,7 @@ class _Stack:
 
     job: Job
     data: TaskData
-    split: Split
+    split: Combination
     rows: _RowsInUse
     fits: Sequence[SeededFit]
 
@@ -233,15 +235,15 @@ class _Stack:
         """Return them as the engine trains them."""
         split, rows = self.split, self.rows
         shared = len(self.job.task.vocabulary), self.data.validation_score(split.valid)
-        if regressions := [config for _, config in _of_kind(LinearConfig, self.fits)]:
+        if regressions := [config for _, config in _fits_of_kind(LinearConfig, self.fits)]:
             return Regressions(regressions, lambda: rows.of(split, regressions[0]), *shared)
-        networks = [Fit(c, fit_seed(seed, split, c)) for seed, c in _of_kind(ProbeConfig, self.fits)]
+        networks = [Fit(c, fit_seed(seed, split, c)) for seed, c in _fits_of_kind(ProbeConfig, self.fits)]
         return Stack(networks, lambda: rows.of(split, networks[0].config), *shared)
 
     def neighbours(self) -> list[FitResult]:
         """Classify by nearest neighbours for every k at once; a result reads like that of a network."""
         train, multilabel = self.data.train_rows(self.split), self.data.multilabel
-        n_labels, fits = len(self.job.task.vocabulary), _of_kind(KnnConfig, self.fits)
+        n_labels, fits = len(self.job.task.vocabulary), _fits_of_kind(KnnConfig, self.fits)
         target = train.target if multilabel else functional.one_hot(train.target, n_labels).float()
         ks, logits = [config.k for _, config in fits], []
         for part in (self.split.valid, self.split.test):
@@ -250,7 +252,7 @@ class _Stack:
         score = self.data.validation_score(self.split.valid)
         return [FitResult(float(np.float32(score(v))), 0, 0, v, t) for v, t in zip(*logits, strict=True)]
 
-    def records(self, results: Sequence[FitResult], seconds: float, origin: Origin) -> list[FitRecord]:
+    def records(self, results: Sequence[FitResult], seconds: float, origin: FitOrigin) -> list[FitRecord]:
         """Return the ledger's lines; `seconds` is what the whole stack took."""
         job, keys = self.job, [self.job.key(self.split, fit) for fit in self.fits]
         flops = [self._flops(fit[1], r.epochs) for fit, r in zip(self.fits, results, strict=True)]

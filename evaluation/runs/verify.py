@@ -29,13 +29,13 @@ from evaluation.models.hear_model import HearModel, torch_device
 from evaluation.models.spec import ModelSpec
 from evaluation.probes.config import config_of
 from evaluation.probes.presets import Preset
-from evaluation.probes.splits import Split
+from evaluation.probes.splits import Combination
 from evaluation.results.job import PlannedJob
 from evaluation.results.ledger import FitKey, FitRecord, Ledger
 from evaluation.results.reading import Frame, read_frame
 from evaluation.results.run_file import LEDGER_FILE, read_run_file
 from evaluation.runs.job import Job, SeededFit, embedding_digest
-from evaluation.runs.recheck import Finding, check_entry, check_scores
+from evaluation.runs.recheck import Recheck, check_entry, check_scores
 from evaluation.runs.train_job import Resources, run_job
 from tasks import TaskError, read_labels, read_task, task_digest
 
@@ -50,7 +50,7 @@ _OWN = ("model", "label", "budget", "directory", "synthetic", "embedding_time", 
 Say = Callable[[str], None]
 
 
-def check_hashes(directory: Path) -> Iterator[Finding]:
+def check_hashes(directory: Path) -> Iterator[Recheck]:
     """Compare the hashes in run.json with what is there now: models, tasks, the store's keys and arrays."""
     run, frame = read_run_file(directory), read_frame(directory)
     models = {(model["module"], model["fingerprint"]): model for model in run["models"]}
@@ -62,52 +62,52 @@ def check_hashes(directory: Path) -> Iterator[Finding]:
         yield _check_task(job)
     checked = set()
     for job, planned in zip(run["jobs"], frame.jobs, strict=True):
-        entry, name = _entry(run, job), f"{job['model']} on {job['task']}"
+        entry, name = _entry_of_job(run, job), f"{job['model']} on {job['task']}"
         if entry.key != job.get("entry", planned.embedding):
-            yield Finding("differs", f"{name}: run.json's identity of the embeddings has another key")
+            yield Recheck("differs", f"{name}: run.json's identity of the embeddings has another key")
         elif (entry.key, planned.embedding) not in checked:
             checked.add((entry.key, planned.embedding))
             yield _check_store(name, entry, job, planned)
 
 
-def _check_model(model: Mapping[str, Any]) -> Finding:
+def _check_model(model: Mapping[str, Any]) -> Recheck:
     try:
         with warnings.catch_warnings():
             warnings.simplefilter("ignore")  # that weights are random was said when the run was made
             found = HearModel(ModelSpec(model["module"], model["weights"], model["options"]), "cpu")
     except EvaluationError as error:
-        return Finding("not checked", f"model {model['module']}: {error}")
-    return _compare(f"model {model['module']}", "fingerprint", model["fingerprint"], found.fingerprint)
+        return Recheck("not checked", f"model {model['module']}: {error}")
+    return _compare_hash(f"model {model['module']}", "fingerprint", model["fingerprint"], found.fingerprint)
 
 
-def _check_task(job: Mapping[str, Any]) -> Finding:
+def _check_task(job: Mapping[str, Any]) -> Recheck:
     what = f"task {job['task']} at {job['source_rate']} Hz"
     try:
         digest = task_digest(read_task(job["directory"]), job["source_rate"])
     except (TaskError, OSError) as error:
-        return Finding("not checked", f"{what}: {error}")
-    return _compare(what, "content", job["task_digest"], digest)
+        return Recheck("not checked", f"{what}: {error}")
+    return _compare_hash(what, "content", job["task_digest"], digest)
 
 
-def _check_store(name: str, entry: StoreEntry, job: Mapping[str, Any], planned: PlannedJob) -> Finding:
+def _check_store(name: str, entry: StoreEntry, job: Mapping[str, Any], planned: PlannedJob) -> Recheck:
     """Compare the arrays with what was stored, and all of them with what the run's fits are known by."""
     try:
         task = read_labels(job["directory"])
     except (TaskError, OSError) as error:
-        return Finding("not checked", f"embeddings of {name}: {error}")
+        return Recheck("not checked", f"embeddings of {name}: {error}")
     found = check_entry(name, entry, task.metadata.splits)
     if found.state == "equal" and embedding_digest(entry, task) != planned.embedding:
-        return Finding("differs", f"embeddings of {name}: {OTHERS}")
+        return Recheck("differs", f"embeddings of {name}: {OTHERS}")
     return found
 
 
-def _compare(what: str, name: str, before: str, now: str) -> Finding:
+def _compare_hash(what: str, name: str, before: str, now: str) -> Recheck:
     if before == now:
-        return Finding("equal", f"{what}: {name} {now[:12]}")
-    return Finding("differs", f"{what}: {name} was {before[:12]} and is {now[:12]}")
+        return Recheck("equal", f"{what}: {name} {now[:12]}")
+    return Recheck("differs", f"{what}: {name} was {before[:12]} and is {now[:12]}")
 
 
-def _entry(run: Mapping[str, Any], job: Mapping[str, Any]) -> StoreEntry:
+def _entry_of_job(run: Mapping[str, Any], job: Mapping[str, Any]) -> StoreEntry:
     identity = {name: value for name, value in job.items() if name not in _OWN}
     return StoreEntry(Path(run["cache"]) / "embeddings", identity)
 
@@ -126,7 +126,7 @@ def sample_fits(ledger: Ledger, frame: Frame, fits: int, seed: int) -> dict[int,
     return chosen
 
 
-def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Iterator[Finding]:
+def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Iterator[Recheck]:
     """Train these fits again, with as many threads as then, and compare them with the ledger.
 
     Of a fit of this machine every number must be equal, epochs included; of another, validation and primary
@@ -139,20 +139,20 @@ def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Itera
         name = f"{fields['model']} on {fields['label']}"
         kinds: dict[tuple[str, bool, int], list[FitKey]] = {}
         for key in keys:
-            kinds.setdefault(_kind(run, ledger[key]), []).append(key)
+            kinds.setdefault(_kind_of_fit(run, ledger[key]), []).append(key)
         for (part, elsewhere, threads), alike in sorted(kinds.items()):
             try:
-                job = _job(run, fields, part, alike)
+                job = _job_of_sample(run, fields, part, alike)
                 if job.embedding != frame.jobs[place].embedding:
                     raise EvaluationError(OTHERS)
-                tolerance = _tolerance(job) if elsewhere else 0.0
-                for record in _trained(job, torch_device(run["hardware"]["device"]), threads):
+                tolerance = _tolerance_of_retraining(job) if elsewhere else 0.0
+                for record in _trained_again(job, torch_device(run["hardware"]["device"]), threads):
                     yield _compare_fit(name, ledger[record.key], record, tolerance)
             except (EvaluationError, TaskError) as error:
-                yield Finding("not checked", f"{name}: {error}")
+                yield Recheck("not checked", f"{name}: {error}")
 
 
-def _kind(run: Mapping[str, Any], record: FitRecord) -> tuple[str, bool, int]:
+def _kind_of_fit(run: Mapping[str, Any], record: FitRecord) -> tuple[str, bool, int]:
     """Return test part, whether it was trained elsewhere, and threads: what fits have in common."""
     threads = (record.hardware or run["hardware"])["torch_threads"]
     return record.key.test, bool(difference_of_machines(run, [record])), threads
@@ -166,16 +166,18 @@ class _Sample(Job):
     fits: Sequence[SeededFit] = ()
 
     @property
-    def splits(self) -> tuple[Split, ...]:
+    def splits(self) -> tuple[Combination, ...]:
         return tuple(split for split in super().splits if split.test == self.part)
 
     def grid_fits(self) -> list[SeededFit]:
         return list(self.fits)
 
 
-def _job(run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Sequence[FitKey]) -> _Sample:
+def _job_of_sample(
+    run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Sequence[FitKey]
+) -> _Sample:
     """Return the fits as a job; grid points come from the keys, of the preset only the head matters."""
-    task, entry = read_labels(fields["directory"]), _entry(run, fields)
+    task, entry = read_labels(fields["directory"]), _entry_of_job(run, fields)
     if not is_embedded(entry, task):
         raise EvaluationError(f"its embeddings are not in {entry.path} any more; run the run's command again")
     preset = Preset(run["preset"], "", {}, head=run["head"])
@@ -183,7 +185,7 @@ def _job(run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Seq
     return _Sample(fields["model"], task, entry, preset, (), fields["budget"], part, fits)
 
 
-def _trained(job: _Sample, device: torch.device, threads: int) -> list[FitRecord]:
+def _trained_again(job: _Sample, device: torch.device, threads: int) -> list[FitRecord]:
     """Train the fits into a ledger of their own, which is thrown away."""
     before = torch.get_num_threads()
     torch.set_num_threads(threads)
@@ -196,13 +198,13 @@ def _trained(job: _Sample, device: torch.device, threads: int) -> list[FitRecord
         torch.set_num_threads(before)
 
 
-def _tolerance(job: _Sample) -> float:
+def _tolerance_of_retraining(job: _Sample) -> float:
     """Return how far scores may be apart where rounding differs."""
     (split,) = job.splits
     return 1 / math.sqrt(min(len(job.task.clips[part]) for part in (split.valid, split.test)))
 
 
-def _compare_fit(name: str, before: FitRecord, now: FitRecord, tolerance: float) -> Finding:
+def _compare_fit(name: str, before: FitRecord, now: FitRecord, tolerance: float) -> Recheck:
     numbers = {"validation": (before.validation_score, now.validation_score)}
     names = [now.primary] if tolerance else list(now.scores)
     numbers |= {name: (before.scores.get(name, math.nan), now.scores[name]) for name in names}
@@ -215,9 +217,9 @@ def _compare_fit(name: str, before: FitRecord, now: FitRecord, tolerance: float)
         if not difference <= tolerance:
             text = f"{where}: {score} is {old} in the ledger and {new} when trained again"
             allowed = f", {tolerance:.2g} is allowed" if tolerance else ""
-            return Finding("differs", f"{text}{allowed} ({now.key.config})")
+            return Recheck("differs", f"{text}{allowed} ({now.key.config})")
         largest = max(largest, difference)
-    return Finding("equal", where + (f": within {largest:.2g}" if largest else ""))
+    return Recheck("equal", where + (f": within {largest:.2g}" if largest else ""))
 
 
 def difference_of_machines(run: Mapping[str, Any], records: Iterable[FitRecord]) -> str:
@@ -252,9 +254,9 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
     if not finished:
         raise EvaluationError(f"{directory} has no finished fit to verify; run its command first")
     say("Hashes of run.json beside what is there now:")
-    counts = _tell(check_hashes(directory), say)
+    counts = _tell_findings(check_hashes(directory), say)
     say("\nThe ledger beside what stands behind its scores:")
-    counts += _tell(check_scores(ledger), say)
+    counts += _tell_findings(check_scores(ledger), say)
     chosen = sample_fits(ledger, frame, fits, seed)
     drawn = [ledger[key] for keys in chosen.values() for key in keys]
     elsewhere = [record for record in drawn if difference_of_machines(run, [record])]
@@ -266,7 +268,7 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
         which = f" for {len(elsewhere)} fits" if len(elsewhere) < len(drawn) else ""
         changed = difference_of_machines(run, elsewhere)
         say(f"Mode: TOLERANT{which}. Not as it was: {changed}. Scores may differ by 1/sqrt(number of clips).")
-    trained = _tell(check_fits(directory, chosen), say)
+    trained = _tell_findings(check_fits(directory, chosen), say)
     counts += trained
     mode = "Within the tolerance" if elsewhere else "To the last bit"
     say(
@@ -275,7 +277,7 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
     return not counts["differs"] and not trained["not checked"]
 
 
-def _tell(findings: Iterator[Finding], say: Say) -> Counter[str]:
+def _tell_findings(findings: Iterator[Recheck], say: Say) -> Counter[str]:
     counts: Counter[str] = Counter()
     for finding in findings:
         counts[finding.state] += 1

@@ -47,11 +47,11 @@ def overall_score(scores: Scores, pool: Pool, *, extremes: Extremes) -> dict[str
             terms = [
                 (np.asarray(row[task], float) - low) / (high - low) for task, (low, high) in ranges.items()
             ]
-            found[model] = _over_seeds(terms, literal=extremes == "means")
+            found[model] = _overall_of_seeds(terms, literal=extremes == "means")
     return found
 
 
-def _over_seeds(terms: Sequence[np.ndarray], *, literal: bool) -> Interval:
+def _overall_of_seeds(terms: Sequence[np.ndarray], *, literal: bool) -> Interval:
     """Average over tasks and seeds; the interval is that of the seeds' own averages."""
     counts = {len(term) for term in terms}
     mean = 100 * float(np.mean([term.mean() for term in terms]))

@@ -129,7 +129,7 @@ def extreme_factor(n: int) -> float:
     return expected_maximum * math.sqrt(n) / float(stats.t.ppf(0.975, n - 1))
 
 
-def joined(paper: Pool, run: Pool) -> Pool:
+def joined_pools(paper: Pool, run: Pool) -> Pool:
     """Return the pool of the published rows and the models at hand.
 
     Raises EvaluationError when a model bears a published row's name, or their tasks are not the same.

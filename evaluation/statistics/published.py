@@ -75,7 +75,7 @@ def read_published(directory: Path, number: int) -> PublishedTable:
             raise ValueError("its columns need names, each once, and one is model")
         columns = [name for name in header if f"{name}_ci" in header]
         texts = [name for name in header if name not in columns and not name.endswith("_ci")]
-        rows = [_row(dict(zip(header, line, strict=True)), texts, columns) for line in lines]
+        rows = [_published_row(dict(zip(header, line, strict=True)), texts, columns) for line in lines]
     except (OSError, ValueError, csv.Error) as error:
         raise EvaluationError(f"{path} cannot be read as a published table: {error}") from error
     return PublishedTable(number, texts, columns, rows)
@@ -92,20 +92,22 @@ def unrecovered_cells(directory: Path, number: int) -> list[str]:
         raise EvaluationError(f"{path} cannot be read: {error}") from error
 
 
-def _row(line: Mapping[str, str], texts: Sequence[str], columns: Sequence[str]) -> PublishedRow:
+def _published_row(line: Mapping[str, str], texts: Sequence[str], columns: Sequence[str]) -> PublishedRow:
     cells = {
         name: Interval(
-            _number(line[name]), _number(half) if (half := line[f"{name}_ci"]) else math.nan, N_RUNS
+            _published_number(line[name]),
+            _published_number(half) if (half := line[f"{name}_ci"]) else math.nan,
+            N_RUNS,
         )
         for name in columns
         if line[name]
     }
-    if (parameters := line.get("params_m")) and not _number(parameters) > 0:
+    if (parameters := line.get("params_m")) and not _published_number(parameters) > 0:
         raise ValueError(f"{parameters} million parameters")
     return PublishedRow({name: line[name] for name in texts}, cells)
 
 
-def _number(text: str) -> float:
+def _published_number(text: str) -> float:
     """Read a finite number; raises ValueError for anything else."""
     number = float(text)
     if not math.isfinite(number):

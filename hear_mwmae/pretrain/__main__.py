@@ -69,11 +69,11 @@ def _run(options: argparse.Namespace) -> int:
     _warn_of_emulation(config)
     if options.plan:
         return _plan(config, options)
-    from hear_mwmae.pretrain.training.train import RunOptions, train
+    from hear_mwmae.pretrain.training.train import TrainingOptions, train
 
-    names = [field.name for field in dataclasses.fields(RunOptions)]
+    names = [field.name for field in dataclasses.fields(TrainingOptions)]
     try:
-        train(config, RunOptions(**{name: getattr(options, name) for name in names}))
+        train(config, TrainingOptions(**{name: getattr(options, name) for name in names}))
     except InterruptedRun as stop:
         print(stop, file=sys.stderr)
         return stop.exit_status

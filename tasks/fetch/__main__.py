@@ -11,7 +11,7 @@ from tasks.command import run_command, sample_rate
 from tasks.errors import TaskError
 from tasks.fetch.fetch import fetch, verify
 from tasks.fetch.install import Rates
-from tasks.fetch.plan import Source
+from tasks.fetch.plan import ArchiveSource
 from tasks.fetch.zenodo import RECORD, SERVER
 from tasks.hear.paper import PAPER_TASKS
 
@@ -28,7 +28,7 @@ def main(arguments: Sequence[str] | None = None) -> int:
         fetch(
             options.tasks,
             options.dir,
-            source=Source(record=options.record, server=options.mirror, archives=options.archives),
+            source=ArchiveSource(record=options.record, server=options.mirror, archives=options.archives),
             rates=Rates(wanted=tuple(options.sample_rate), keep_source=options.keep_source),
             keep_archives=options.keep_archives,
             plan_only=options.plan_only,

@@ -15,9 +15,9 @@ from tqdm import tqdm
 from tasks.command import progress_bar
 from tasks.errors import TaskError
 from tasks.fetch.download import BytesDone, bytes_present, downloading
-from tasks.fetch.install import Origin, Rates, add_rates, findings, install_task
+from tasks.fetch.install import ArchiveOrigin, Rates, add_rates, findings, install_task
 from tasks.fetch.lock import LOCK_FILE, TASKS_FOLDER, differences, read_lock
-from tasks.fetch.plan import ARCHIVES_FOLDER, Source, Step, count_tasks, plan, say_plan, select
+from tasks.fetch.plan import ARCHIVES_FOLDER, ArchiveSource, Step, count_tasks, plan, say_plan, select
 from tasks.fetch.zenodo import RemoteArchive
 from tasks.names import printable
 from tasks.work import Say
@@ -27,7 +27,7 @@ def fetch(
     names: Sequence[str],
     directory: Path | str,
     *,
-    source: Source | None = None,
+    source: ArchiveSource | None = None,
     rates: Rates | None = None,
     keep_archives: bool = False,
     plan_only: bool = False,
@@ -38,7 +38,7 @@ def fetch(
     Tells through `say` what it will do, how many bytes that takes, and what it found in each task. Raises
     TaskError for what `plan`, the download or the installation refuse, and when the disk is too small.
     """
-    directory, source, rates = Path(directory), source or Source(), rates or Rates()
+    directory, source, rates = Path(directory), source or ArchiveSource(), rates or Rates()
     steps = plan(names, directory, source, rates)
     if not any(step.archive or step.rates for step in steps):
         say(f"nothing to do, {count_tasks(len(steps))} installed in {directory / TASKS_FOLDER}")
@@ -105,7 +105,7 @@ def _alone(directory: Path) -> Iterator[None]:
 def _install_all(
     steps: Sequence[Step], directory: Path, rates: Rates, *, keep_archives: bool, say: Say
 ) -> None:
-    def install(step: Step, path: Path, origin: Origin) -> None:
+    def install(step: Step, path: Path, origin: ArchiveOrigin) -> None:
         with progress_bar(f"resampling {step.name}", "clip") as progress:
             install_task(
                 path,
@@ -123,7 +123,9 @@ def _install_all(
             with open(step.archive, "rb") as file:
                 md5 = hashlib.file_digest(file, "md5").hexdigest()
             install(
-                step, step.archive, Origin(source=printable(step.archive.absolute()), checksum=f"md5:{md5}")
+                step,
+                step.archive,
+                ArchiveOrigin(source=printable(step.archive.absolute()), checksum=f"md5:{md5}"),
             )
     remote = {step.archive: step for step in steps if isinstance(step.archive, RemoteArchive)}
     if not remote:
@@ -135,7 +137,7 @@ def _install_all(
         downloading(smallest_first, folder, bytes_done) as arriving,
     ):
         for archive, path in arriving:
-            install(remote[archive], path, Origin(source=archive.url, checksum=archive.checksum))
+            install(remote[archive], path, ArchiveOrigin(source=archive.url, checksum=archive.checksum))
             if not keep_archives:
                 path.unlink()
     if not any(folder.iterdir()):

@@ -30,7 +30,7 @@ class Rates:
 
 
 @dataclass(frozen=True, kw_only=True)
-class Origin:
+class ArchiveOrigin:
     """Where an archive came from: its address or path, and its checksum as "md5:<hex>"."""
 
     source: str
@@ -43,7 +43,7 @@ def install_task(
     directory: Path,
     *,
     info: TaskInfo | None,
-    origin: Origin,
+    origin: ArchiveOrigin,
     rates: Rates,
     say: Say,
     progress: Progress | None = None,

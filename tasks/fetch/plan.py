@@ -21,7 +21,7 @@ _SOURCE_RATE = 48000
 
 
 @dataclass(frozen=True, kw_only=True)
-class Source:
+class ArchiveSource:
     """Where archives come from: the `record` of a `server`, or without the network the folder `archives`."""
 
     record: str = RECORD
@@ -52,7 +52,7 @@ class Step:
         return self.archive.stat().st_size if self.archive else 0
 
 
-def plan(names: Sequence[str], directory: Path, source: Source, rates: Rates) -> list[Step]:
+def plan(names: Sequence[str], directory: Path, source: ArchiveSource, rates: Rates) -> list[Step]:
     """What `fetch` would do for `names` ("all", "paper", "hear19", a task's name or its archive's directory).
 
     The record is asked only when something is not installed yet. Raises TaskError for an unknown name, and
@@ -120,7 +120,7 @@ def _missing_rates(directory: Path, name: str, rates: Rates) -> tuple[int, ...]:
     return tuple(rate for rate in rates.wanted if rate not in present)
 
 
-def _find(names: Sequence[str], source: Source) -> dict[str, RemoteArchive | Path]:
+def _find(names: Sequence[str], source: ArchiveSource) -> dict[str, RemoteArchive | Path]:
     """The archive of each task; only asks the record when there is something to find."""
     if not names:
         return {}
@@ -141,7 +141,7 @@ def _find(names: Sequence[str], source: Source) -> dict[str, RemoteArchive | Pat
     return {name: there[found[name]] for name in names}
 
 
-def say_plan(steps: Sequence[Step], directory: Path, source: Source, rates: Rates, say: Say) -> None:
+def say_plan(steps: Sequence[Step], directory: Path, source: ArchiveSource, rates: Rates, say: Say) -> None:
     """Say what will be done and what it takes; raises TaskError when the disk has less room than that."""
     hertz = ", ".join(str(rate) for rate in rates.wanted)
     say(f"{count_tasks(len(steps))} from {source} into {directory / TASKS_FOLDER} at {hertz} Hz:")

@@ -83,7 +83,7 @@ def test_the_state_of_a_run_that_ends_after_embedding_names_its_fits(
     def killed(*_: object) -> None:
         raise SystemExit(137)
 
-    monkeypatch.setattr("evaluation.run._finished", killed)
+    monkeypatch.setattr("evaluation.run._text_of_finished_run", killed)
     line = arguments(
         tmp_path / "tasks", tmp_path, "--preset", "quick", "--seeds", "2", models=("band_energy",)
     )

@@ -10,7 +10,7 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.configs import find_run
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.training.plan import measurable, memory_per_device, print_plan
-from hear_mwmae.pretrain.training.timing import Machine, StepOptions
+from hear_mwmae.pretrain.training.timing import DeviceGroup, StepOptions
 
 SMALL = TrainConfig(
     ModelConfig(width=8, depth=1, heads=1, decoder_width=8, decoder_depth=1, decoder_heads=1),
@@ -19,8 +19,8 @@ SMALL = TrainConfig(
     batch_size=4,
     precision="float32",
 )
-ACCELERATOR = Machine(1, "accelerator", 1e15, "data sheet", 100 * 2**30)
-PROCESSOR = Machine(1, "cpu", 1e11, "measured", 16 * 2**30)
+ACCELERATOR = DeviceGroup(1, "accelerator", 1e15, "data sheet", 100 * 2**30)
+PROCESSOR = DeviceGroup(1, "cpu", 1e11, "measured", 16 * 2**30)
 
 
 def lines_of(printed: str) -> dict[str, str]:

@@ -26,7 +26,7 @@ from tasks.fetch.__main__ import main
 from tasks.fetch.fetch import fetch, verify
 from tasks.fetch.install import Rates
 from tasks.fetch.lock import read_lock
-from tasks.fetch.plan import Source
+from tasks.fetch.plan import ArchiveSource
 from tasks.fetch.zenodo import read_record
 from tasks.format.audio import resample
 
@@ -60,7 +60,7 @@ def esc(tmp_path_factory) -> bytes:
 
 def run(record, directory: Path, *names: str, **options) -> list[str]:
     said: list[str] = []
-    fetch(names or [ESC], directory, source=Source(server=record.url), say=said.append, **options)
+    fetch(names or [ESC], directory, source=ArchiveSource(server=record.url), say=said.append, **options)
     return said
 
 

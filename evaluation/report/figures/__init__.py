@@ -54,10 +54,12 @@ def write_figures(
     from evaluation.report.figures.draw import draw_figures
     from evaluation.report.figures.style import drawing_style
     from evaluation.report.naming import MAX_NAME
-    from evaluation.results.names import cut
+    from evaluation.results.names import cut_name
 
     with drawing_style():
-        return _write(draw_figures(results, costs or {}, ranks), directory, cut(results.names, MAX_NAME))
+        return _write_figure_files(
+            draw_figures(results, costs or {}, ranks), directory, cut_name(results.names, MAX_NAME)
+        )
 
 
 def write_paper_figures(published: Path, directory: Path) -> list[SavedFigure]:
@@ -70,7 +72,7 @@ def write_paper_figures(published: Path, directory: Path) -> list[SavedFigure]:
     from evaluation.report.figures.style import drawing_style
 
     with drawing_style():
-        return _write([figure_2(published), published_parameters(published)], directory, {})
+        return _write_figure_files([figure_2(published), published_parameters(published)], directory, {})
 
 
 def _check_matplotlib() -> None:
@@ -80,14 +82,14 @@ def _check_matplotlib() -> None:
         raise EvaluationError("figures need matplotlib: pip install matplotlib") from error
 
 
-def _write(
+def _write_figure_files(
     figures: Sequence["Drawing | LeftOut"], directory: Path, names: Mapping[str, str]
 ) -> list[SavedFigure]:
-    from evaluation.report.figures.style import Drawing, save
+    from evaluation.report.figures.style import Drawing, save_figure
 
     directory.mkdir(parents=True, exist_ok=True)
     _remove_earlier(directory)
-    saved = [save(figure, directory) for figure in figures if isinstance(figure, Drawing)]
+    saved = [save_figure(figure, directory) for figure in figures if isinstance(figure, Drawing)]
     write_atomically(directory / CAPTIONS_FILE, captions(figures, names))
     return saved
 

@@ -42,8 +42,10 @@ def heat_map(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw the means as numbers on shades: how far each model is from the task's worst to its best."""
     if len(results.models) < 2:
         return [LeftOut("heat_map", "A heat map compares models, and there is only one.")]
-    means = _means(results)
-    shades = np.column_stack([_shade(column, means[:, i]) for i, column in enumerate(results.columns)])
+    means = _means_of_cells(results)
+    shades = np.column_stack(
+        [_shade_of_column(column, means[:, i]) for i, column in enumerate(results.columns)]
+    )
     caption = (
         "Means over seeds. Shades run, for every task by itself, from the worst model (light) to the best "
         "(dark); hatched cells are not finished."
@@ -53,9 +55,9 @@ def heat_map(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     notes = [*naming.notes(results.models), "Darker: nearer the task's best model."]
     if not np.isfinite(means).all():
         notes.append("Hatched: no score.")
-    if _width(names, titles) > TWO_COLUMNS:
+    if _matrix_width(names, titles) > TWO_COLUMNS:
         names, titles, means, shades = titles, names, means.T, shades.T
-    return _tiled("heat_map", caption, means, shades, names, titles, notes, decimals=1)
+    return _tiled_matrix("heat_map", caption, means, shades, names, titles, notes, decimals=1)
 
 
 def task_correlation(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
@@ -71,7 +73,7 @@ def task_correlation(results: ScoreTable, naming: Naming) -> list[Drawing | Left
     if len(results.models) < LEAST_MODELS:
         return [LeftOut(name, f"Correlations between tasks need at least {LEAST_MODELS} models.")]
     signs = [column.sign for column in columns]
-    matrix = spearman(_means(results, columns) * signs)
+    matrix = spearman(_means_of_cells(results, columns) * signs)
     if not np.isfinite(matrix[~np.eye(len(columns), dtype=bool)]).any():
         return [LeftOut(name, f"No two tasks have {LEAST_MODELS} models in common whose scores differ.")]
     caption = (
@@ -82,7 +84,7 @@ def task_correlation(results: ScoreTable, naming: Naming) -> list[Drawing | Left
     over = f"Spearman's rank correlation over at most {len(results.models)} models."
     notes = [*synthetic_notes(results), over]
     titles = [naming.title(column) for column in columns]
-    return _tiled(name, caption, matrix, (matrix + 1) / 2, titles, titles, notes, decimals=2)
+    return _tiled_matrix(name, caption, matrix, (matrix + 1) / 2, titles, titles, notes, decimals=2)
 
 
 def spearman(scores: Float[np.ndarray, "models tasks"]) -> Float[np.ndarray, "tasks tasks"]:
@@ -97,13 +99,15 @@ def spearman(scores: Float[np.ndarray, "models tasks"]) -> Float[np.ndarray, "ta
     return matrix
 
 
-def _means(results: ScoreTable, columns: Sequence[Column] | None = None) -> Float[np.ndarray, "models tasks"]:
+def _means_of_cells(
+    results: ScoreTable, columns: Sequence[Column] | None = None
+) -> Float[np.ndarray, "models tasks"]:
     columns = results.columns if columns is None else columns
     cells = [[results.interval(model, column) for column in columns] for model in results.models]
     return np.array([[math.nan if cell is None else cell.mean for cell in row] for row in cells])
 
 
-def _shade(column: Column, means: Float[np.ndarray, "models"]) -> Float[np.ndarray, "models"]:
+def _shade_of_column(column: Column, means: Float[np.ndarray, "models"]) -> Float[np.ndarray, "models"]:
     """Return 0 for the task's worst model, 1 for its best; 0.5 when all are the same."""
     known = means[np.isfinite(means)]
     if not len(known):
@@ -113,11 +117,11 @@ def _shade(column: Column, means: Float[np.ndarray, "models"]) -> Float[np.ndarr
     return 1 - share if column.sign < 0 else share
 
 
-def _width(rows: Sequence[str], columns: Sequence[str]) -> float:
+def _matrix_width(rows: Sequence[str], columns: Sequence[str]) -> float:
     return max(map(len, rows)) * CHARACTER + len(columns) * CELL + 0.2
 
 
-def _tiled(
+def _tiled_matrix(
     name: str,
     caption: str,
     values: Matrix,
@@ -140,12 +144,12 @@ def _tiled(
         down, right = page
         tile = np.ix_(down, right)
         labels = [rows[i] for i in down], [columns[i] for i in right]
-        return Drawing(name, caption, _figure(values[tile], shades[tile], *labels, notes, decimals))
+        return Drawing(name, caption, _matrix_figure(values[tile], shades[tile], *labels, notes, decimals))
 
     return numbered(name, pages, draw)
 
 
-def _figure(
+def _matrix_figure(
     values: Matrix,
     shades: Matrix,
     rows: Sequence[str],
@@ -153,7 +157,7 @@ def _figure(
     notes: Sequence[str],
     decimals: int,
 ) -> Figure:
-    width = width_for(_width(rows, columns))
+    width = width_for(_matrix_width(rows, columns))
     cell = (width - max(map(len, rows)) * CHARACTER - 0.2) / len(columns)
     longest = max(map(len, columns)) * CHARACTER
     upright = longest > cell
@@ -167,7 +171,7 @@ def _figure(
     )
     axes.patch.set(facecolor="white", edgecolor="0.6", hatch=MISSING_HATCH)
     axes.invert_yaxis()
-    _write_cells(axes, values, shades, colours, decimals)
+    _write_matrix_cells(axes, values, shades, colours, decimals)
     axes.set_xticks(np.arange(len(columns)) + 0.5, columns, rotation=90 if upright else 0)
     axes.set_yticks(np.arange(len(rows)) + 0.5, rows)
     axes.tick_params(length=0, top=True, labeltop=True, bottom=False, labelbottom=False)
@@ -176,7 +180,7 @@ def _figure(
     return figure
 
 
-def _write_cells(axes: Axes, values: Matrix, shades: Matrix, colours: Colormap, decimals: int) -> None:
+def _write_matrix_cells(axes: Axes, values: Matrix, shades: Matrix, colours: Colormap, decimals: int) -> None:
     for row, column in np.argwhere(np.isfinite(values)):
         red, green, blue, _ = colours(shades[row, column])
         dark = 0.299 * red + 0.587 * green + 0.114 * blue < 0.5

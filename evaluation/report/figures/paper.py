@@ -5,7 +5,7 @@ from pathlib import Path
 
 from evaluation.errors import EvaluationError
 from evaluation.report.figures.curves import Curve, Panel, draw_panels
-from evaluation.report.figures.pareto import Point, scatter
+from evaluation.report.figures.pareto import Point, pareto_scatter
 from evaluation.report.figures.style import Drawing, LeftOut
 from evaluation.statistics.published import PublishedTable, read_published
 
@@ -37,7 +37,7 @@ def figure_2(published: Path) -> Drawing:
     `published` is the folder of `table7.csv` to `table10.csv`. A cell that could not be read interrupts its
     curve. Raises EvaluationError when a table is missing or is not what it should be.
     """
-    panels = [_panel(ablation, read_published(published, ablation.table)) for ablation in FIGURE_2]
+    panels = [_ablation_panel(ablation, read_published(published, ablation.table)) for ablation in FIGURE_2]
     caption = (
         "Figure 2 of the MW-MAE paper, drawn from its Tables 7 to 10: overall score s(m) of MAE and MW-MAE "
         "at different patch sizes (a), encoders (b), decoder depths (c) and amounts of pre-training data "
@@ -46,7 +46,7 @@ def figure_2(published: Path) -> Drawing:
     return Drawing("figure_2", caption, draw_panels(panels, [], across=2, panel=(2.6, 1.7)))
 
 
-def _panel(ablation: Ablation, table: PublishedTable) -> Panel:
+def _ablation_panel(ablation: Ablation, table: PublishedTable) -> Panel:
     """Return the panel of an ablation, settings in the table's order."""
     if not {ablation.column, "model"} <= set(table.texts):
         raise EvaluationError(f"table{table.number}.csv has no columns 'model' and '{ablation.column}'")
@@ -82,4 +82,4 @@ def published_parameters(published: Path) -> Drawing | LeftOut:
         "line joins the models that no other one beats in both."
         + (f" Without one of the two: {', '.join(absent)}." if absent else "")
     )
-    return Drawing(name, caption, scatter(points, "parameters (millions)", SCORE, []))
+    return Drawing(name, caption, pareto_scatter(points, "parameters (millions)", SCORE, []))

@@ -61,10 +61,10 @@ def against_parameters(
 ) -> list[Drawing | LeftOut]:
     """Draw the average score over the number of parameters; fewer is better."""
     known = {model: cost.parameters / 1e6 for model, cost in costs.items() if cost.parameters}
-    return _against(results, naming, known, "score_parameters", "parameters (millions)")
+    return _scores_against(results, naming, known, "score_parameters", "parameters (millions)")
 
 
-def _against(
+def _scores_against(
     results: ScoreTable,
     naming: Naming,
     known: Mapping[str, float],
@@ -93,7 +93,7 @@ def _against(
         f"Average score over {xlabel}; the dashed line joins the models that no other one beats in both. "
         + (f"Not shown, as unfinished, unknown or zero: {', '.join(missing)}." if missing else "")
     ).strip()
-    return [Drawing(name, caption, scatter(points, xlabel, ylabel, naming.notes(shown)))]
+    return [Drawing(name, caption, pareto_scatter(points, xlabel, ylabel, naming.notes(shown)))]
 
 
 def front(points: Sequence[Point]) -> list[Point]:
@@ -113,7 +113,7 @@ def front(points: Sequence[Point]) -> list[Point]:
     return sorted((p for p in points if not beaten(p)), key=lambda p: (p.cost, p.score))
 
 
-def scatter(points: Sequence[Point], xlabel: str, ylabel: str, notes: Sequence[str]) -> Figure:
+def pareto_scatter(points: Sequence[Point], xlabel: str, ylabel: str, notes: Sequence[str]) -> Figure:
     """Return the points with their names in a column at the right, each joined to its point."""
     width = ONE_COLUMN if len(points) <= 6 else TWO_COLUMNS
     tall = max(1.9, LINE * (len(points) + 2))
@@ -142,11 +142,11 @@ def scatter(points: Sequence[Point], xlabel: str, ylabel: str, notes: Sequence[s
     axes.grid(axis="y")
     _name_points(axes, points if len(points) <= MOST_NAMES else best, line=LINE / tall)
     add_footer(figure, notes)
-    _tick(figure, axes)
+    _cost_tick(figure, axes)
     return figure
 
 
-def _tick(figure: Figure, axes: Axes) -> None:
+def _cost_tick(figure: Figure, axes: Axes) -> None:
     """Give the axis of costs as many round numbers as stand apart from each other."""
     axes.xaxis.set_minor_locator(NullLocator())
     low, high = axes.get_xlim()
@@ -171,7 +171,7 @@ def _name_points(axes: Axes, points: Sequence[Point], *, line: float) -> None:
     """Write the names right of the axes from the lowest score up, moved apart by at least a line."""
     low, high = axes.get_ylim()
     ordered = sorted(points, key=lambda p: (p.score, p.cost, p.name))
-    places = spread([(p.score - low) / (high - low) for p in ordered], 1.05 * line)
+    places = spread_labels([(p.score - low) / (high - low) for p in ordered], 1.05 * line)
     for point, place in zip(ordered, places, strict=True):
         axes.annotate(
             point.name,
@@ -190,7 +190,7 @@ def _name_points(axes: Axes, points: Sequence[Point], *, line: float) -> None:
         )
 
 
-def spread(places: Sequence[float], gap: float) -> list[float]:
+def spread_labels(places: Sequence[float], gap: float) -> list[float]:
     """Return ascending places moved as little as a sweep up and a sweep down need to be `gap` apart.
 
     All stay within 0 and 1 as long as they fit there.

@@ -49,10 +49,10 @@ def critical_difference(ranks: Ranks | None, naming: Naming) -> list[Drawing | L
     if ranks.friedman_p is not None:
         verdict = "rejects" if ranks.friedman_p < ALPHA else "does not reject"
         caption += f" Friedman's test {verdict} that all models are alike (p = {ranks.friedman_p:.2g})."
-    return [Drawing(NAME, caption, _figure(ranks, naming))]
+    return [Drawing(NAME, caption, _rank_figure(ranks, naming))]
 
 
-def _figure(ranks: Ranks, naming: Naming) -> Figure:
+def _rank_figure(ranks: Ranks, naming: Naming) -> Figure:
     """Return the diagram: the better half of the models is named at the left, the others at the right."""
     models = sorted(ranks.mean, key=lambda model: ranks.mean[model])
     texts = {model: f"{naming(model)}  {ranks.mean[model]:.2f}" for model in models}
@@ -70,17 +70,17 @@ def _figure(ranks: Ranks, naming: Naming) -> Figure:
     side = (high - low) * margin / (width - 2 * margin)
     axes.set(xlim=(low - side, high + side), ylim=(first_name + half, -ABOVE))
     step = -(-(high - low + 1) * TICK // (width - 2 * margin))
-    _draw_axis(axes, range(low, high + 1, int(step)), high, ranks.critical_difference)
+    _draw_rank_axis(axes, range(low, high + 1, int(step)), high, ranks.critical_difference)
     for row, clique in enumerate(cliques):
         places = [ranks.mean[model] for model in clique]
         axes.plot([min(places), max(places)], [0.5 + CLIQUE * row] * 2, color="black", linewidth=2.5)
-    _draw_names(axes, ranks, texts, models[:half], low, first_name, better=True)
-    _draw_names(axes, ranks, texts, models[: half - 1 : -1], high, first_name, better=False)
+    _draw_ranked_names(axes, ranks, texts, models[:half], low, first_name, better=True)
+    _draw_ranked_names(axes, ranks, texts, models[: half - 1 : -1], high, first_name, better=False)
     add_footer(figure, notes)
     return figure
 
 
-def _draw_axis(axes: Axes, ticks: Sequence[int], high: int, difference: float) -> None:
+def _draw_rank_axis(axes: Axes, ticks: Sequence[int], high: int, difference: float) -> None:
     """Draw the axis of ranks up to `high` at y = 0 and the critical difference as a bar above it."""
     low = ticks[0]
     axes.spines[["left", "bottom", "right"]].set_visible(False)
@@ -92,7 +92,7 @@ def _draw_axis(axes: Axes, ticks: Sequence[int], high: int, difference: float) -
     axes.text(low, -2.3, f"CD = {difference:.2f}", ha="left", va="bottom")
 
 
-def _draw_names(
+def _draw_ranked_names(
     axes: Axes,
     ranks: Ranks,
     texts: dict[str, str],

@@ -38,7 +38,7 @@ DrawRow = Callable[[Axes, ScoreTable, Column, str, float], None]
 """Draws one model's scores on one task into the row at a height."""
 
 
-def bars(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
+def bar_figure(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw every cell of the table as a bar with its interval over seeds and the mean as a number.
 
     The bars start at 0; a cell that is not finished has no bar and no number.
@@ -47,10 +47,10 @@ def bars(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
         "Mean over seeds of every model on every task; lines are 95 % t-intervals over the classifier's "
         "seeds, do not cover the choice of test clips, and are cut at 0 and 100 %."
     )
-    return _paged("bars", caption, results, naming, _bar, numbers=True)
+    return _paged_rows("bars", caption, results, naming, _score_bar, numbers=True)
 
 
-def seeds(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
+def seed_figure(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw the score of every seed as a point, with mean and interval; axes cover the scores only."""
     several = [row for rows in results.scores.values() for row in rows.values() if len(row) > 1]
     if not several:
@@ -61,25 +61,25 @@ def seeds(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
         "The score of every seed (points, from the first at the bottom of a row to the last at its top), "
         "mean (upright line) and 95 % t-interval (cut at 0 and 100 %); every panel has its own axis."
     )
-    return _paged("seeds", caption, results, naming, _strip, numbers=False)
+    return _paged_rows("seeds", caption, results, naming, _seed_strip, numbers=False)
 
 
-def _paged(
+def _paged_rows(
     name: str, caption: str, results: ScoreTable, naming: Naming, draw: DrawRow, *, numbers: bool
 ) -> list[Drawing | LeftOut]:
     pages = []
     for models in chunks(list(results.models), MOST_ROWS):
         lines = max(1, int(MAX_HEIGHT / (ROW * (len(models) + 1) + 3.6 * LINE)))
-        most = lines * _across(naming, models, results.columns, numbers)
+        most = lines * _panels_across(naming, models, results.columns, numbers)
         pages += [(models, columns) for columns in chunks(list(results.columns), most)]
 
     def page_of(name: str, page: tuple[Sequence[str], Sequence[Column]]) -> Drawing:
-        return Drawing(name, caption, _page(results, naming, *page, draw, numbers))
+        return Drawing(name, caption, _page_of_rows(results, naming, *page, draw, numbers))
 
     return numbered(name, pages, page_of)
 
 
-def _page(
+def _page_of_rows(
     results: ScoreTable,
     naming: Naming,
     models: Sequence[str],
@@ -88,7 +88,7 @@ def _page(
     numbers: bool,
 ) -> Figure:
     """Return a grid of panels; model names stand at the left of every line of panels."""
-    lines = -(-len(columns) // _across(naming, models, columns, numbers))
+    lines = -(-len(columns) // _panels_across(naming, models, columns, numbers))
     across = -(-len(columns) // lines)
     names = [naming(model) for model in models]
     width = width_for(max(map(len, names)) * CHARACTER + across * _panel_width(naming, columns, numbers))
@@ -100,14 +100,14 @@ def _page(
         if place >= len(columns):
             axes.remove()
             continue
-        _panel(axes, results, columns[place], models, draw, numbers)
+        _rows_panel(axes, results, columns[place], models, draw, numbers)
         axes.set_title(naming.title(columns[place]))
         axes.set_yticks(range(len(models)), names if place % across == 0 else [""] * len(models))
     add_footer(figure, notes)
     return figure
 
 
-def _across(naming: Naming, models: Sequence[str], columns: Sequence[Column], numbers: bool) -> int:
+def _panels_across(naming: Naming, models: Sequence[str], columns: Sequence[Column], numbers: bool) -> int:
     """Return how many panels stand side by side at most."""
     room = TWO_COLUMNS - max(len(naming(model)) for model in models) * CHARACTER
     return min(ACROSS, int(room / _panel_width(naming, columns, numbers)))
@@ -118,7 +118,7 @@ def _panel_width(naming: Naming, columns: Sequence[Column], numbers: bool) -> fl
     return max(PANEL + (3 * CHARACTER if numbers else 0), title)
 
 
-def _panel(
+def _rows_panel(
     axes: Axes, results: ScoreTable, column: Column, models: Sequence[str], draw: DrawRow, numbers: bool
 ) -> None:
     for row, model in enumerate(models):
@@ -137,7 +137,7 @@ def _panel(
     axes.tick_params(axis="y", length=0)
 
 
-def _bar(axes: Axes, results: ScoreTable, column: Column, model: str, row: float) -> None:
+def _score_bar(axes: Axes, results: ScoreTable, column: Column, model: str, row: float) -> None:
     cell = results.interval(model, column)
     if cell is None or not math.isfinite(cell.mean):
         return
@@ -147,7 +147,7 @@ def _bar(axes: Axes, results: ScoreTable, column: Column, model: str, row: float
         axes.errorbar(cell.mean, row, xerr=cell.half_width, color="black", capsize=1.5, linewidth=1)
 
 
-def _strip(axes: Axes, results: ScoreTable, column: Column, model: str, row: float) -> None:
+def _seed_strip(axes: Axes, results: ScoreTable, column: Column, model: str, row: float) -> None:
     cell = results.interval(model, column)
     if cell is None or not math.isfinite(cell.mean):
         return

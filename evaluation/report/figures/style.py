@@ -157,7 +157,7 @@ def line_style(number: int) -> LineStyle:
     }
 
 
-def save(drawing: Drawing, directory: Path) -> SavedFigure:
+def save_figure(drawing: Drawing, directory: Path) -> SavedFigure:
     """Write NAME.png (200 dpi) and NAME.svg, each whole or not at all.
 
     The caption is in both files as their description. Equal drawings give equal bytes: no date, fixed

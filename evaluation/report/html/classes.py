@@ -73,12 +73,12 @@ def class_views(results: ScoreTable, run_directories: Sequence[Path]) -> list[Ta
                     found.setdefault(fits.model, []).append(details[key])
                     parts[key.test] = details[key]
         if found:
-            _check_alike(column, [known for fits in found.values() for known in fits])
+            _check_classes_alike(column, [known for fits in found.values() for known in fits])
             views.append(_task_classes(column, found, list(parts.values())))
     return views
 
 
-def _check_alike(column: Column, known: Sequence[Mapping[str, Any]]) -> None:
+def _check_classes_alike(column: Column, known: Sequence[Mapping[str, Any]]) -> None:
     """Raise EvaluationError unless the details of all fits on a task are of the same classes."""
     if any((one["labels"], set(one)) != (known[0]["labels"], set(known[0])) for one in known):
         raise EvaluationError(
@@ -93,9 +93,11 @@ def _task_classes(
     """Return the view of one task; `parts` has the details of one fit for every test part."""
     first = parts[0]
     labels = [str(label) for label in first["labels"]]
-    matrices = {model: _matrix(known, len(labels)) for model, known in found.items() if "confusion" in first}
+    matrices = {
+        model: _confusion_matrix(known, len(labels)) for model, known in found.items() if "confusion" in first
+    }
     if matrices:
-        measure, per_model = "recall", [_recall(matrix) for matrix in matrices.values()]
+        measure, per_model = "recall", [_class_recall(matrix) for matrix in matrices.values()]
     else:
         measure = "average_precision" if "average_precision" in first else column.metric
         per_model = [_mean_over_fits(known, measure) for known in found.values()]
@@ -111,7 +113,7 @@ def _task_classes(
     )
 
 
-def _matrix(known: Sequence[Mapping[str, Any]], n_labels: int) -> Int[np.ndarray, "true predicted"]:
+def _confusion_matrix(known: Sequence[Mapping[str, Any]], n_labels: int) -> Int[np.ndarray, "true predicted"]:
     matrix = np.zeros((n_labels, n_labels), np.int64)
     for item in known:
         for true, predicted, count in item["confusion"]:
@@ -119,7 +121,7 @@ def _matrix(known: Sequence[Mapping[str, Any]], n_labels: int) -> Int[np.ndarray
     return matrix
 
 
-def _recall(matrix: Int[np.ndarray, "true predicted"]) -> list[float]:
+def _class_recall(matrix: Int[np.ndarray, "true predicted"]) -> list[float]:
     with np.errstate(invalid="ignore"):
         return (matrix.diagonal() / matrix.sum(1)).tolist()
 

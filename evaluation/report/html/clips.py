@@ -75,7 +75,10 @@ def hardest_clips(
     their mean), averaged over seeds and then over models. `jobs` are those of run.json, which say where a
     task's sound is; each task may use the same share of `audio_bytes`.
     """
-    found = {column.task: _read(results, run_directories, column.task) for column in results.columns}
+    found = {
+        column.task: _read_clip_predictions(results, run_directories, column.task)
+        for column in results.columns
+    }
     found = {task: models for task, models in found.items() if models}
     allowed = audio_bytes // max(1, len(found))
     where = {job["label"]: (Path(job["directory"]), job.get("source_rate")) for job in jobs}
@@ -83,7 +86,7 @@ def hardest_clips(
     return [_task_clips(task, models, *where.get(task, unknown), allowed) for task, models in found.items()]
 
 
-def _read(
+def _read_clip_predictions(
     results: ScoreTable, run_directories: Sequence[Path], task: str
 ) -> dict[str, tuple[tuple[str, ...], dict[Name, _Seen]]]:
     """Return, per model with predictions of this task, the labels and what it says of every clip."""
@@ -95,11 +98,11 @@ def _read(
                 arrays = read_predictions(path)
                 labels = tuple(map(str, arrays["labels"]))
                 _, clips = models.setdefault(fits.model, (labels, {}))
-                _add(clips, key.test, arrays)
+                _add_fit_of_clips(clips, key.test, arrays)
     return models
 
 
-def _add(clips: dict[Name, _Seen], part: str, arrays: Mapping[str, np.ndarray]) -> None:
+def _add_fit_of_clips(clips: dict[Name, _Seen], part: str, arrays: Mapping[str, np.ndarray]) -> None:
     """Add what one fit says of every clip of its test part."""
     scores, target = arrays["scores"].astype(np.float64), arrays["target"].astype(np.float64)
     multiclass = bool((target.sum(1) == 1).all() and np.allclose(scores.sum(1), 1, atol=1e-3))
@@ -137,16 +140,16 @@ def _task_clips(
     for part, file in hardest:
         seen = [(labels, clips[part, file]) for labels, clips in models.values()]
         labels, first = seen[0]
-        audio, remark = _sound(directory / str(rate) / part / file, allowed)
+        audio, remark = _sound_of_clip(directory / str(rate) / part / file, allowed)
         allowed -= len(audio)
         truth = [label for label, true in zip(labels, first.target, strict=True) if true]
         uri = f"data:audio/mpeg;base64,{base64.b64encode(audio).decode()}" if audio else ""
-        answers = [_answer(labels, item) for labels, item in seen]
+        answers = [_answer_for_clip(labels, item) for labels, item in seen]
         shown.append(HardClip(f"{part}/{file}", truth, losses[part, file], answers, uri, remark))
     return TaskClips(task, list(models), shown)
 
 
-def _answer(labels: Sequence[str], seen: _Seen) -> str:
+def _answer_for_clip(labels: Sequence[str], seen: _Seen) -> str:
     """Return "says dog 62 %; truth 3 %; right 1 of 10", means over seeds."""
     scores = 100 * seen.scores / seen.fits
     top = int(scores.argmax())
@@ -159,7 +162,7 @@ def _answer(labels: Sequence[str], seen: _Seen) -> str:
     return f"{said}{truth}; right {seen.right} of {seen.fits}"
 
 
-def _sound(path: Path, allowed: int) -> tuple[bytes, str]:
+def _sound_of_clip(path: Path, allowed: int) -> tuple[bytes, str]:
     """Return a clip as MP3, cut to its first seconds, or nothing; and what must be said of it."""
     if not path.is_file():
         return b"", "sound not at hand"

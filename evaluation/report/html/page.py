@@ -20,7 +20,7 @@ from evaluation.files import write_atomically
 from evaluation.report.figures.saved import SavedFigure
 from evaluation.report.html.classes import TaskClasses, class_views
 from evaluation.report.html.clips import AUDIO_BYTES, TaskClips, hardest_clips
-from evaluation.report.tables import all_notes, grid
+from evaluation.report.tables import notes_below_table, scores_grid
 from evaluation.results.failure import read_failures
 from evaluation.results.ledger import FitRecord, Ledger
 from evaluation.results.run_file import LEDGER_FILE, read_run_file
@@ -120,12 +120,12 @@ def write_html(
         title=", ".join(path.resolve().name for path in run_directories),
         results=results,
         table=_main_table(results),
-        best=_best(results),
+        best=_best_cells(results),
         statistics=statistics,
-        figures=[_figure(saved) for saved in figures],
+        figures=[_figure_on_page(saved) for saved in figures],
         classes=class_views(results, run_directories),
         clips=clips,
-        provenance=[_provenance(path, run, results) for path, run in runs.items()],
+        provenance=[_page_provenance(path, run, results) for path, run in runs.items()],
     )
     directory.mkdir(parents=True, exist_ok=True)
     write_atomically(directory / "report.html", page)
@@ -150,7 +150,7 @@ def render(
         loader=loader,
         autoescape=True,
         undefined=StrictUndefined,
-        finalize=_shown,
+        finalize=_shown_on_page,
         trim_blocks=True,
         lstrip_blocks=True,
     )
@@ -173,19 +173,19 @@ def render(
     )
 
 
-def _shown(value: Any) -> Any:
+def _shown_on_page(value: Any) -> Any:
     """Return text from outside with control characters as escapes; the page's own parts stay."""
     return printable(value) if isinstance(value, str) and not isinstance(value, Markup) else value
 
 
 def _main_table(results: ScoreTable) -> Section:
     """Return the table as everywhere else, with models by their plain names: the page marks them itself."""
-    header, *rows = grid(results)
+    header, *rows = scores_grid(results)
     plain = [[model, *cells[1:]] for model, cells in zip(results.models, rows, strict=True)]
-    return Section("Scores", header, plain, all_notes(results))
+    return Section("Scores", header, plain, notes_below_table(results))
 
 
-def _best(results: ScoreTable) -> set[tuple[str, int]]:
+def _best_cells(results: ScoreTable) -> set[tuple[str, int]]:
     """Return (model, place of the column) of the best mean of every task that several models have done."""
     best = set()
     for place, column in enumerate(results.columns, 1):
@@ -197,7 +197,7 @@ def _best(results: ScoreTable) -> set[tuple[str, int]]:
     return best
 
 
-def _figure(saved: SavedFigure) -> Figure:
+def _figure_on_page(saved: SavedFigure) -> Figure:
     """Return a figure as the page shows it: its SVG, or where that is very large its PNG."""
     path = saved.png if saved.svg.stat().st_size > SVG_BYTES else saved.svg
     content = base64.b64encode(path.read_bytes()).decode()
@@ -205,7 +205,7 @@ def _figure(saved: SavedFigure) -> Figure:
     return Figure(name, saved.caption, f"data:{_MEDIA[path.suffix]};base64,{content}")
 
 
-def _provenance(path: Path, run: Mapping[str, Any], results: ScoreTable) -> Provenance:
+def _page_provenance(path: Path, run: Mapping[str, Any], results: ScoreTable) -> Provenance:
     records = list(Ledger(path / LEDGER_FILE).records.values())
     hardware = ", ".join(f"{name.replace('_', ' ')} {value}" for name, value in run["hardware"].items())
     versions = ", ".join(f"{name} {version}" for name, version in run["versions"].items())
@@ -216,8 +216,8 @@ def _provenance(path: Path, run: Mapping[str, Any], results: ScoreTable) -> Prov
         ("Hardware", hardware),
         *_other_origins(run, records),
         ("Protocol", f"preset {run['preset']}, head {run['head']}, seeds {run['n_seeds']}"),
-        *_costs(records),
-        ("Embedding", _embedding(run)),
+        *_costs_of_fits(records),
+        ("Embedding", _embedding_cost(run)),
     ]
     facts += [("Failed", failure.sentence) for failure in read_failures(run)]
     return Provenance(path.resolve().name, facts, _model_hashes(run, results), _task_hashes(run, results))
@@ -235,7 +235,7 @@ def _other_origins(run: Mapping[str, Any], records: Sequence[FitRecord]) -> list
     return [("Other origins", f"{', '.join(words)}, as their lines in the ledger say")] if words else []
 
 
-def _costs(records: Sequence[FitRecord]) -> list[tuple[str, str]]:
+def _costs_of_fits(records: Sequence[FitRecord]) -> list[tuple[str, str]]:
     """Return how many fits the ledger holds, since when, and what training them took."""
     if not records:
         return [("Fits", "none is finished")]
@@ -253,7 +253,7 @@ def _costs(records: Sequence[FitRecord]) -> list[tuple[str, str]]:
     ]
 
 
-def _embedding(run: Mapping[str, Any]) -> str:
+def _embedding_cost(run: Mapping[str, Any]) -> str:
     """Return what embedding took, as the store keeps it: that may have been in an earlier run."""
     models: dict[str, dict[str, Any]] = {}
     for job in run["jobs"]:  # layers share a pass of their model, budgets its embeddings

@@ -124,7 +124,7 @@ def validation_batches(clips: ClipSet, *, frames: int, batch_size: int) -> "Batc
     return BatchIterator(_BatchSource(clips, frames, ValidationPlan(len(clips), batch_size)))
 
 
-class Plan(Protocol):
+class BatchPlan(Protocol):
     """Which clips and crops the batches of one host hold."""
 
     @property
@@ -237,7 +237,7 @@ def epoch_order(clips: int, seed: int, epoch: int) -> Int[np.ndarray, " clips"]:
 class _BatchSource:
     """Random access to the batches of one host, from batch `first` on."""
 
-    def __init__(self, clips: ClipSet, frames: int, plan: Plan, first: int = 0) -> None:
+    def __init__(self, clips: ClipSet, frames: int, plan: BatchPlan, first: int = 0) -> None:
         manifest = clips.manifest
         paths = [manifest.path(shard) for shard in manifest.shards]
         self._reader = ShardReader(paths, [shard.clips for shard in manifest.shards])

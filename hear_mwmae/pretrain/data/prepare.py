@@ -33,7 +33,7 @@ from hear_mwmae.pretrain.data.shards import ShardSequence
 from hear_mwmae.pretrain.data.sources import (
     InputsHash,
     Outcome,
-    Source,
+    SoundSource,
     Unreadable,
     encode_source,
     find_sources,
@@ -255,8 +255,8 @@ def _processes(workers: int) -> Iterator[ProcessPoolExecutor]:
 
 def _in_order(
     pool: ProcessPoolExecutor,
-    encode: Callable[[Source], list[Outcome]],
-    sources: Iterable[Source],
+    encode: Callable[[SoundSource], list[Outcome]],
+    sources: Iterable[SoundSource],
     *,
     ahead: int,
 ) -> Iterator[list[Outcome]]:
@@ -274,7 +274,9 @@ def _progress_bar(files: int, done: int) -> tqdm:
     return tqdm(total=files, initial=done, desc="preparing", unit="file", disable=None)
 
 
-def _finished_earlier(out: Path, sources: Sequence[Source], options: Options, *, strict: bool) -> Manifest:
+def _finished_earlier(
+    out: Path, sources: Sequence[SoundSource], options: Options, *, strict: bool
+) -> Manifest:
     manifest = read_manifest(out)
     if InputsHash(sources, options).of_first(len(sources)) != manifest.inputs_sha256:
         raise UserError(

@@ -40,7 +40,7 @@ from hear_mwmae.pretrain.data.manifest import (
     parse_shard,
 )
 from hear_mwmae.pretrain.data.records import EncodedClip, ShardWriter
-from hear_mwmae.pretrain.data.sources import InputsHash, Outcome, Remark, Source, Unreadable
+from hear_mwmae.pretrain.data.sources import InputsHash, Outcome, Remark, SoundSource, Unreadable
 
 
 @dataclass
@@ -79,7 +79,7 @@ class Report:
 class ShardSequence:
     """The shards of one folder, written one after another in the order of the inputs."""
 
-    def __init__(self, directory: Path, sources: Sequence[Source], options: Options) -> None:
+    def __init__(self, directory: Path, sources: Sequence[SoundSource], options: Options) -> None:
         """Take up what an earlier run finished.
 
         Raises:

@@ -31,7 +31,7 @@ LINE_BREAKS = {
 
 
 @dataclass(frozen=True)
-class Source:
+class SoundSource:
     """One input file."""
 
     id: str
@@ -64,7 +64,7 @@ class ChangedSource(UserError):
     """A file is no longer the one that was listed."""
 
 
-def find_sources(roots: Sequence[Path], inputs: str = "audio") -> list[Source]:
+def find_sources(roots: Sequence[Path], inputs: str = "audio") -> list[SoundSource]:
     """List the files below the roots, ordered by id, so that the order of the roots does not matter.
 
     A root is a folder, searched at any depth, or a file; of TFRecords also a CSV file whose column `files`
@@ -74,7 +74,7 @@ def find_sources(roots: Sequence[Path], inputs: str = "audio") -> list[Source]:
         UserError: a root that does not exist or holds nothing suitable, or two files with the same id.
     """
     find = {"audio": _audio, "tfrecord": _tfrecords, "images": _images}
-    found: dict[str, Source] = {}
+    found: dict[str, SoundSource] = {}
     for root in roots:
         files, base = find[inputs](root)
         prefix = f"{root.resolve().name}/" if len(roots) > 1 and root.is_dir() else ""
@@ -135,15 +135,15 @@ def _listed_in_csv(table: Path) -> tuple[list[Path], Path]:
     return files, Path(os.path.commonpath([path.parent for path in files]))
 
 
-def _source(clip_id: str, path: Path) -> Source:
+def _source(clip_id: str, path: Path) -> SoundSource:
     status = path.stat()
-    return Source(name_as_text(clip_id).translate(LINE_BREAKS), path, status.st_size, status.st_mtime_ns)
+    return SoundSource(name_as_text(clip_id).translate(LINE_BREAKS), path, status.st_size, status.st_mtime_ns)
 
 
 class InputsHash:
     """SHA-256 of the options and the first so many sources, taken in one pass."""
 
-    def __init__(self, sources: Sequence[Source], options: Options) -> None:
+    def __init__(self, sources: Sequence[SoundSource], options: Options) -> None:
         self._sources, self._taken = sources, 0
         self._digest = hashlib.sha256(repr(options).encode())
 
@@ -155,7 +155,7 @@ class InputsHash:
         return self._digest.hexdigest()
 
 
-def encode_source(source: Source, options: Options) -> list[Outcome]:
+def encode_source(source: SoundSource, options: Options) -> list[Outcome]:
     """Decode a file, take log-mels, encode them; what cannot be read or is doubtful is in the list, too.
 
     Raises:
@@ -186,7 +186,7 @@ def _encoded(clip_id: str, spectrogram: Float[np.ndarray, "frames bands"]) -> Ou
         return Unreadable(clip_id, str(error))
 
 
-def _check_unchanged(source: Source) -> None:
+def _check_unchanged(source: SoundSource) -> None:
     try:
         status = source.path.stat()
         if (status.st_size, status.st_mtime_ns) == (source.size, source.modified_ns):
@@ -200,7 +200,7 @@ def _check_unchanged(source: Source) -> None:
 
 
 def _log_mels_of_audio(
-    source: Source, options: Options
+    source: SoundSource, options: Options
 ) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"] | str]]:
     sound = read_sound(source.path, SAMPLE_RATE)
     for remark in sound.remarks:
@@ -218,13 +218,13 @@ def cut(audio: Float[np.ndarray, " samples"], clip_seconds: float) -> list[Float
 
 
 def _log_mels_of_records(
-    source: Source, _: Options
+    source: SoundSource, _: Options
 ) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"] | ValueError]]:
     for number, spectrogram in enumerate(read_log_mels(source.path)):
         yield f"{source.id}#{number}", spectrogram
 
 
-def _image(source: Source, _: Options) -> Iterator[tuple[str, Float[np.ndarray, "rows columns"]]]:
+def _image(source: SoundSource, _: Options) -> Iterator[tuple[str, Float[np.ndarray, "rows columns"]]]:
     from hear_mwmae.pretrain.data.images import read_image
 
     yield source.id, read_image(source.path)

@@ -18,7 +18,7 @@ from hear_mwmae.pretrain.training.memory import memory_advice
 from hear_mwmae.pretrain.training.step import check_batch
 from hear_mwmae.pretrain.training.timing import (
     WARM_UP_STEPS,
-    Machine,
+    DeviceGroup,
     StepOptions,
     start_training,
     this_machine,
@@ -75,7 +75,7 @@ def memory_per_device(train: TrainConfig, devices: int, options: StepOptions) ->
     )
 
 
-def measurable(train: TrainConfig, machine: Machine, options: StepOptions) -> TrainConfig | None:
+def measurable(train: TrainConfig, machine: DeviceGroup, options: StepOptions) -> TrainConfig | None:
     """The run, or with its batch halved until memory and a minute suffice; None if memory never does."""
     unit = machine.devices * train.accumulation_steps * train.crops_per_clip
     seconds_per_crop = train_flops_per_crop(train.model) / (ASSUMED_UTILISATION * machine.flops)
@@ -104,7 +104,7 @@ def _print_size(train: TrainConfig, clips: int, steps: int) -> None:
     _print_line("operations", f"{steps * train.batch_size * per_crop:.2e}, {per_crop:.2e} per crop")
 
 
-def _print_duration(train: TrainConfig, steps: int, machine: Machine, options: StepOptions) -> None:
+def _print_duration(train: TrainConfig, steps: int, machine: DeviceGroup, options: StepOptions) -> None:
     measured = measurable(train, machine, options)
     if measured is None:
         _print_line("speed", "not measured: by the estimate not even the smallest batch fits the memory")

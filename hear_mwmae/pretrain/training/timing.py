@@ -38,7 +38,7 @@ class StepOptions:
 
 
 @dataclass(frozen=True)
-class Machine:
+class DeviceGroup:
     """The devices that take part in a run."""
 
     devices: int
@@ -96,14 +96,14 @@ def start_training(train: TrainConfig, options: StepOptions) -> Training:
     return Training(train, mesh, state, step)
 
 
-def this_machine(precision: str) -> Machine:
+def this_machine(precision: str) -> DeviceGroup:
     """Describe the devices at hand; the peak of those without a known data sheet is measured."""
     device, devices = jax.devices()[0], jax.device_count()
     memory = (device.memory_stats() or {}).get("bytes_limit")
     if peak := peak_flops(device):
-        return Machine(devices, device.device_kind, peak * devices, "data sheet, bfloat16", memory)
+        return DeviceGroup(devices, device.device_kind, peak * devices, "data sheet, bfloat16", memory)
     flops = measured_peak(precision) * devices
     if device.platform == "cpu":  # The devices of one processor share it and its memory.
         flops /= devices
         memory = os.sysconf("SC_PHYS_PAGES") * os.sysconf("SC_PAGE_SIZE") / devices
-    return Machine(devices, device.device_kind, flops, f"a matrix product in {precision}", memory)
+    return DeviceGroup(devices, device.device_kind, flops, f"a matrix product in {precision}", memory)

@@ -42,7 +42,7 @@ from hear_mwmae.pretrain.training.validation import Validation
 
 
 @dataclass(frozen=True)
-class RunOptions:
+class TrainingOptions:
     """What watches a run and spreads it over a machine; none of it changes the outcome.
 
     Every `*_every` counts updates: 0 for never (logs excepted), None for once an epoch.
@@ -76,7 +76,7 @@ class RunOptions:
             )
 
 
-def train(config: TrainConfig, options: RunOptions) -> None:
+def train(config: TrainConfig, options: TrainingOptions) -> None:
     """Run, or go on with, the training in `options.workdir` to its end.
 
     Raises:
@@ -100,7 +100,7 @@ class Trainer:
     """One run in progress; `stack` closes what it opens."""
 
     def __init__(
-        self, config: TrainConfig, options: RunOptions, stop: StopRequest, stack: contextlib.ExitStack
+        self, config: TrainConfig, options: TrainingOptions, stop: StopRequest, stack: contextlib.ExitStack
     ) -> None:
         self.config, self.options, self._stop = config, options, stop
         self.mesh = data_mesh()

@@ -6,10 +6,10 @@ import numpy as np
 import pytest
 from stored_task import QUICK, cycle, run, stored_task
 
-from evaluation.metrics.table import METRICS, Metric, metrics_of, shown
+from evaluation.metrics.table import METRICS, Metric, metrics_of, shown_metric
 from evaluation.report.naming import metric_name
+from evaluation.results.details import scores_of_details
 from evaluation.results.score_table import Column
-from evaluation.runs.recheck import scores_of_details
 
 PARTS = {"train": cycle(30), "valid": cycle(15), "test": cycle(15)}
 
@@ -44,7 +44,7 @@ def test_every_metric_is_of_one_kind() -> None:
     scene, event = metrics_of("scene"), metrics_of("event")
     assert scene.keys() | event.keys() == METRICS.keys()
     assert not scene.keys() & event.keys()
-    assert all(shown(name) is metric and metric.name == name for name, metric in METRICS.items())
+    assert all(shown_metric(name) is metric and metric.name == name for name, metric in METRICS.items())
 
 
 def test_what_details_give_is_the_score() -> None:

@@ -163,15 +163,17 @@ def test_missing_weights_of_table_1_are_named_together_and_can_be_left_out() -> 
     with pytest.raises(
         EvaluationError, match=r"^16 systems of Table 1 are not on this machine; --skip"
     ) as caught:
-        systems.expand(["table1", "mine"], skip_missing=False)
+        systems.expand_systems(["table1", "mine"], skip_missing=False)
     for system in systems.SYSTEMS:
         assert (f"  {system.module}: " in str(caught.value)) == (
             bool(system.origin) or "mae_" in system.module
         )
-    there, left_out = systems.expand(["table1", "mine"], skip_missing=True)
+    there, left_out = systems.expand_systems(["table1", "mine"], skip_missing=True)
     assert there == ["evaluation.baselines.hear_naive", "mine"]
     assert len(left_out) == 16
-    there, _ = systems.expand(["table1", "hear_mwmae.mae_b@w"], skip_missing=True, may_lack="hear_mwmae.mw_")
+    there, _ = systems.expand_systems(
+        ["table1", "hear_mwmae.mae_b@w"], skip_missing=True, may_lack="hear_mwmae.mw_"
+    )
     assert there[:2] == ["evaluation.baselines.hear_naive", "hear_mwmae.mae_b@w"]
     assert [name for name in there if "mw_mae" in name] == [
         f"hear_mwmae.mw_mae_{size}" for size in ("b", "b_5x5", "l_8l")

@@ -11,7 +11,7 @@ from tiny_task import make_task
 from evaluation.errors import EvaluationError
 from evaluation.probes.config import HEADS, ProbeConfig, config_key, config_of
 from evaluation.probes.presets import PRESETS, preset_named
-from evaluation.probes.splits import Split, best_config, fit_seed, row_orders, task_splits
+from evaluation.probes.splits import Combination, best_config, fit_seed, row_orders, task_splits
 from tasks import read_metadata
 
 
@@ -146,9 +146,11 @@ def test_ties_go_to_the_earlier_grid_point() -> None:
 
 def test_folds_rotate_with_the_next_one_for_validation() -> None:
     splits = task_splits("new_split_kfold", ("fold00", "fold01", "fold02", "fold03"))
-    assert splits[0] == Split(("fold02", "fold03"), "fold01", "fold00")
-    assert splits[3] == Split(("fold01", "fold02"), "fold00", "fold03")
-    assert task_splits("trainvaltest", ("test", "train", "valid")) == (Split(("train",), "valid", "test"),)
+    assert splits[0] == Combination(("fold02", "fold03"), "fold01", "fold00")
+    assert splits[3] == Combination(("fold01", "fold02"), "fold00", "fold03")
+    assert task_splits("trainvaltest", ("test", "train", "valid")) == (
+        Combination(("train",), "valid", "test"),
+    )
     with pytest.raises(EvaluationError, match="at least 3 folds"):
         task_splits("presplit_kfold", ("fold00", "fold01"))
 
@@ -168,8 +170,8 @@ def test_the_global_generator_is_left_alone() -> None:
 
 
 def test_every_fit_has_its_own_seed() -> None:
-    first = Split(("c",), "b", "a")
-    other = Split(("a",), "c", "b")
+    first = Combination(("c",), "b", "a")
+    other = Combination(("a",), "c", "b")
     configs = preset_named("mwmae").grid
     seeds = {fit_seed(s, split, c) for s in range(10) for split in (first, other) for c in configs}
     assert len(seeds) == 40

@@ -218,11 +218,13 @@ def test_as_many_networks_train_at_a_time_as_there_are_cores_and_memory_for(
     monkeypatch.setattr("torch.get_num_threads", lambda: 3)
     job = Job("m", *stored_task(tmp_path, FOLDS), preset_named("mwmae").changed(TINY), range(2))
     data = task_data(job.task, job.entry, job.budget, torch.device("cpu"))
-    stacks = train_job._stacks(job, data, job.splits[1:], job.grid_fits()[:1], 1e9)
+    stacks = train_job._stacks_of_fits(job, data, job.splits[1:], job.grid_fits()[:1], 1e9)
     assert [stack.split for stack in stacks] == list(job.splits[1:])
     counts = {"train": 18, "valid": 9, "test": 9}
     one = network_bytes(ProbeConfig(**TINY), **counts, dim=3, n_labels=3)
-    assert train_job._workers(stacks, train_job.Resources(torch.device("cpu"), share * one)) == expected
+    assert (
+        train_job._stacks_at_a_time(stacks, train_job.Resources(torch.device("cpu"), share * one)) == expected
+    )
 
 
 def test_rows_of_a_split_are_made_once_and_let_go(tmp_path: Path) -> None:

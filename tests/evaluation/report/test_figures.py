@@ -19,9 +19,16 @@ from evaluation.report.figures import write_figures
 from evaluation.report.figures.curves import base_task, layers, low_data
 from evaluation.report.figures.draw import draw_figures
 from evaluation.report.figures.matrices import heat_map, spearman, task_correlation
-from evaluation.report.figures.pareto import ModelCost, Point, against_parameters, front, model_costs, spread
+from evaluation.report.figures.pareto import (
+    ModelCost,
+    Point,
+    against_parameters,
+    front,
+    model_costs,
+    spread_labels,
+)
 from evaluation.report.figures.ranks import critical_difference
-from evaluation.report.figures.rows import bars, seeds
+from evaluation.report.figures.rows import bar_figure, seed_figure
 from evaluation.report.figures.style import (
     MAX_HEIGHT,
     ONE_COLUMN,
@@ -132,7 +139,7 @@ def test_nothing_overlaps_and_all_type_is_readable(n_models: int, n_tasks: int) 
 def test_nineteen_tasks_and_fourteen_models_fit_on_pages() -> None:
     results = results_of(14, 19, n_seeds=2)
     naming = Naming(results)
-    pages = bars(results, naming)
+    pages = bar_figure(results, naming)
     assert [page.name for page in pages] == ["bars_1", "bars_2"]
     assert sum(len(page.figure.axes) for page in pages) == 19
     for drawing in [pages[0], *heat_map(results, naming)]:
@@ -144,16 +151,16 @@ def test_long_names_of_tasks_are_cut_and_do_not_meet() -> None:
     columns = [Column(f"t{t}", "top1_acc", f"{t}_own_task_of_a_long_name-v1.0-full") for t in range(7)]
     scores = {model: {c.task: [0.2, 0.3 + i / 9] for c in columns} for i, model in enumerate("abc")}
     results = ScoreTable(list("abc"), columns, scores, {}, [])
-    for kind in (bars, heat_map):
+    for kind in (bar_figure, heat_map):
         assert overlapping(drawn(kind(results, Naming(results))).figure) == []
-    titles = [axes.get_title() for axes in drawn(bars(results, Naming(results))).figure.axes]
+    titles = [axes.get_title() for axes in drawn(bar_figure(results, Naming(results))).figure.axes]
     assert len(set(titles)) == 7
 
 
 def test_bars_are_the_means_and_their_intervals() -> None:
     results = results_of(2, 2)
     del results.scores[results.models[0]][results.columns[1].task]
-    figure = drawn(bars(results, Naming(results))).figure
+    figure = drawn(bar_figure(results, Naming(results))).figure
     for axes, column in zip(figure.axes, results.columns, strict=True):
         expected = [results.interval(model, column) for model in results.models]
         expected = [cell for cell in expected if cell is not None]
@@ -172,14 +179,14 @@ def test_bars_are_the_means_and_their_intervals() -> None:
 
 def test_one_seed_has_a_bar_without_interval_and_no_strip() -> None:
     results = results_of(2, 1, n_seeds=1)
-    axes = drawn(bars(results, Naming(results))).figure.axes[0]
+    axes = drawn(bar_figure(results, Naming(results))).figure.axes[0]
     assert [type(container) for container in axes.containers] == [BarContainer, BarContainer]
-    assert "more than one seed" in reason(seeds(results, Naming(results)))
+    assert "more than one seed" in reason(seed_figure(results, Naming(results)))
 
 
 def test_every_seed_is_a_point() -> None:
     results = results_of(3, 1, n_seeds=5)
-    axes = drawn(seeds(results, Naming(results))).figure.axes[0]
+    axes = drawn(seed_figure(results, Naming(results))).figure.axes[0]
     points = [line.get_xdata() for line in axes.lines if line.get_marker() == "o"]
     expected = [100 * np.array(results.scores[model]["task0-sample"]) for model in results.models]
     np.testing.assert_allclose(points, expected)
@@ -204,7 +211,7 @@ def test_wide_intervals_do_not_stretch_an_axis_of_per_cent() -> None:
     results.scores["a.two"]["esc50"] = [0.1, 0.9]
     axes = drawn(low_data(results, Naming(results))).figure.axes[0]
     assert axes.get_ylim() == (-3, 103)
-    axes = drawn(seeds(results, Naming(results))).figure.axes[2]
+    axes = drawn(seed_figure(results, Naming(results))).figure.axes[2]
     assert axes.get_xlim() == (-3, 103)
 
 
@@ -214,7 +221,7 @@ def test_less_is_better_for_an_error_rate() -> None:
     results = ScoreTable(["good", "bad"], columns, scores, {}, [])
     shades = drawn(heat_map(results, Naming(results))).figure.axes[0].collections[0].get_array()
     assert shades.ravel().tolist() == [1, 0]
-    assert "↓" in words(drawn(bars(results, Naming(results))).figure)
+    assert "↓" in words(drawn(bar_figure(results, Naming(results))).figure)
 
 
 def test_correlation_is_scipys_over_the_models_that_both_tasks_have() -> None:
@@ -334,7 +341,7 @@ def test_costs_come_from_run_json() -> None:
 
 
 def test_spread_keeps_the_order_and_the_gap() -> None:
-    places = spread([0.0, 0.01, 0.5, 0.99, 1.0], 0.1)
+    places = spread_labels([0.0, 0.01, 0.5, 0.99, 1.0], 0.1)
     assert np.diff(places).min() >= 0.1 - 1e-12
     assert min(places) >= 0
     assert max(places) <= 1

@@ -10,7 +10,7 @@ import pytest
 from evaluation.cli.report import main
 from evaluation.errors import EvaluationError
 from evaluation.escape import latex
-from evaluation.report.paper import CAPTIONS, check, paper_tables
+from evaluation.report.paper import CAPTIONS, check_published, paper_tables
 from evaluation.report.sheet import Cell, Sheet
 from evaluation.statistics.intervals import Interval
 from evaluation.statistics.published import published_directory, read_published
@@ -93,9 +93,9 @@ def test_a_damaged_table_is_one_sentence(tmp_path: Path, change: Callable[[str],
 
 
 def test_marks() -> None:
-    assert check("average", Interval(67.5, 0.2, 10), Interval(67.45, 0.2, 10)).mark == ""
-    assert check("average", Interval(67.5, 0.2, 10), Interval(67.42, 0.2, 10)).mark == "†"
-    assert check("average", Interval(67.5, 0.2, 10), Interval(67.35, 0.2, 10)).mark == "‡"
+    assert check_published("average", Interval(67.5, 0.2, 10), Interval(67.45, 0.2, 10)).mark == ""
+    assert check_published("average", Interval(67.5, 0.2, 10), Interval(67.42, 0.2, 10)).mark == "†"
+    assert check_published("average", Interval(67.5, 0.2, 10), Interval(67.35, 0.2, 10)).mark == "‡"
 
 
 def test_unreadable_cells_are_empty_and_listed(sheets: dict[str, Sheet]) -> None:

@@ -180,7 +180,7 @@ def test_the_score_asked_for_is_shown_or_why_not(
     made.scores["mine"] |= like_published("HEAR-Naive", shift)
     monkeypatch.setattr("evaluation.report.write.read_run", lambda directory: made)
     monkeypatch.setattr("evaluation.report.write.write_html", lambda *args, **options: None)
-    monkeypatch.setattr("evaluation.report.write._figures", lambda *args: [])
+    monkeypatch.setattr("evaluation.report.write._write_report_figures", lambda *args: [])
     assert main([str(tmp_path), "--score", "superb"]) == 0
     shown = capsys.readouterr().out
     assert ("Overall score relative to HEAR-Naive" in shown) == (shift > 0)

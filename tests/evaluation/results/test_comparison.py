@@ -12,8 +12,8 @@ from run_helpers import TWO, arguments
 from evaluation.errors import EvaluationError
 from evaluation.escape import csv_text
 from evaluation.report.statistics import overall_sheet, statistics_markdown, statistics_rows
-from evaluation.report.tables import markdown
-from evaluation.results.comparison import _per_task, compare
+from evaluation.report.tables import scores_markdown
+from evaluation.results.comparison import _tests_per_task, compare
 from evaluation.results.reading import read_run
 from evaluation.results.score_table import Column, ScoreTable, SeedFits
 from evaluation.run import main
@@ -70,7 +70,7 @@ def test_scores_of_different_kinds_are_ranked_but_not_added_up() -> None:
     assert any("different kinds" in note for note in found.notes)
     assert plain.average("m0") == pytest.approx(80, abs=0.5)
     assert mixed.average("m0") is None
-    assert "have no average" in markdown(mixed)
+    assert "have no average" in scores_markdown(mixed)
     # By hand: the task's range is from the worst run 0.9 to the best 0.1.
     pool, scores = mixed.run_pool(), mixed.complete_scores()
     last = Pool("one", {model: {"t7": row["t7"]} for model, row in pool.rows.items()})
@@ -94,7 +94,7 @@ def test_nothing_is_minus_zero() -> None:
     made = results()
     made.scores["m1"] = made.scores["m2"] = {task: [0.3 - 1e-9] * 10 for task in made.scores["m1"]}
     made.scores["m1"] = {task: [0.3 - 2e-9] * 10 for task in made.scores["m1"]}
-    assert "-0.0" not in statistics_markdown(made, compare(made)) + markdown(made)
+    assert "-0.0" not in statistics_markdown(made, compare(made)) + scores_markdown(made)
 
 
 def test_tables_that_nobody_would_read_are_in_the_csv_only() -> None:
@@ -130,10 +130,10 @@ def test_too_little_is_said_plainly(made: ScoreTable, sentence: str) -> None:
 def test_one_task_or_one_model_has_no_overall_score_and_no_ranks(made: ScoreTable) -> None:
     found = compare(made)
     assert (found.ranks, found.over_tasks) == (None, [])
-    assert "s(m)" not in markdown(made)
+    assert "s(m)" not in scores_markdown(made)
     assert "all tasks" not in statistics_markdown(made, found)
     assert "1 tasks" not in statistics_markdown(made, found)
-    assert "s(m) runs" in markdown(results(n_tasks=2, n_models=2))
+    assert "s(m) runs" in scores_markdown(results(n_tasks=2, n_models=2))
 
 
 def test_two_seeds_have_no_p_at_all() -> None:
@@ -196,7 +196,7 @@ def test_seeds_are_paired_by_their_numbers() -> None:
     task = made.columns[0].task
     numbers = {"m0": range(8), "m1": range(4, 12)}
     fits = [SeedFits(model, task, seed, []) for model, own in numbers.items() for seed in own]
-    (test,) = _per_task(replace(made, fits=fits))
+    (test,) = _tests_per_task(replace(made, fits=fits))
     first, second = (np.array(made.scores[model][task]) for model in ("m0", "m1"))
     assert test.n == 4
     assert test.difference == pytest.approx(100 * float((first[4:] - second[:4]).mean()))
@@ -207,5 +207,5 @@ def test_models_without_a_seed_in_common_are_not_paired() -> None:
     task = made.columns[0].task
     numbers = {"m0": range(8), "m1": range(40, 48)}
     fits = [SeedFits(model, task, seed, []) for model, own in numbers.items() for seed in own]
-    (test,) = _per_task(replace(made, fits=fits))
+    (test,) = _tests_per_task(replace(made, fits=fits))
     assert (test.n, test.p) == (0, None)

@@ -2,7 +2,7 @@
 
 from specs import specs
 
-from evaluation.results.names import cut, looks, model_names, task_titles
+from evaluation.results.names import cut_name, look_of_name, model_names, task_titles
 
 
 def test_names_that_would_look_alike_are_told_apart() -> None:
@@ -16,9 +16,9 @@ def test_names_that_would_look_alike_are_told_apart() -> None:
         "m@a\n.pt",
     ]
     names = model_names(specs(labels))
-    assert len({looks(name) for name in names.values()}) == len(labels)
+    assert len({look_of_name(name) for name in names.values()}) == len(labels)
     assert all(name.replace("\u00a0", " ").isprintable() for name in names.values())
-    assert len({looks(name) for name in cut(names, 6).values()}) == len(labels)
+    assert len({look_of_name(name) for name in cut_name(names, 6).values()}) == len(labels)
 
 
 def test_a_path_stands_in_a_name_only_where_it_must() -> None:
@@ -43,4 +43,4 @@ def test_two_tasks_of_one_short_name_are_told_apart() -> None:
 
 def test_a_numbered_name_is_not_that_of_another() -> None:
     labels = ["a\x1b", "a\\x1b", "a\\x1b #1"]
-    assert len({looks(name) for name in model_names(specs(labels)).values()}) == 3
+    assert len({look_of_name(name) for name in model_names(specs(labels)).values()}) == 3

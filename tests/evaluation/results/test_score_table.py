@@ -8,10 +8,10 @@ import pytest
 from paths import MODELS
 from run_helpers import TWO, arguments
 
-from evaluation.cli.run_options import options_from
-from evaluation.cli.run_parser import parser
+from evaluation.cli.run_options import options_of_arguments
+from evaluation.cli.run_parser import run_parser
 from evaluation.errors import EvaluationError
-from evaluation.results.reading import merge, read_run
+from evaluation.results.reading import merge_runs, read_run
 from evaluation.results.score_table import Column, ScoreTable
 from evaluation.run import main
 from evaluation.runs.plan import prepare
@@ -37,7 +37,7 @@ FAST = ("--seeds", "2", "--probe", "max_epochs=3")
 def test_a_run_is_read_back_as_it_was(sample_tasks: Path, tmp_path: Path, options: tuple[str, ...]) -> None:
     line = arguments(sample_tasks, tmp_path, *options)
     assert main(line) == 0
-    session = prepare(options_from(parser().parse_args(line))[0])
+    session = prepare(options_of_arguments(run_parser().parse_args(line))[0])
     for job in session.jobs:  # by the rule that training follows, not by the one under test
         assert session.results().scores[job.model][job.label] == job.seed_scores(session.ledger)
     assert read_run(tmp_path / "sample") == session.results()
@@ -78,7 +78,7 @@ def run(**changes: object) -> ScoreTable:
 def test_runs_join() -> None:
     other = Column("vox", "top1_acc", "VL", published="VL")
     second = run(models=["b", "a"], columns=[other], scores={"b": {"vox": [0.1]}, "a": {"vox": [0.2]}})
-    both = merge([run(), second, run()])
+    both = merge_runs([run(), second, run()])
     assert both.models == ["a", "b"]
     assert [column.task for column in both.columns] == ["esc50", "vox"]
     assert both.scores == {"a": {"esc50": [0.5, 0.6], "vox": [0.2]}, "b": {"vox": [0.1]}}
@@ -97,14 +97,14 @@ def test_runs_join() -> None:
 )
 def test_what_cannot_be_joined_is_said(changes: dict, sentence: str) -> None:
     with pytest.raises(EvaluationError, match=sentence):
-        merge([run(), run(**changes)])
+        merge_runs([run(), run(**changes)])
 
 
 def test_the_same_rate_of_a_task_must_have_the_same_content() -> None:
     one, two = run(digests={("esc50", 16000): "x"}), run(digests={("esc50", 16000): "y"})
     with pytest.raises(EvaluationError, match="task esc50 has other content"):
-        merge([one, two])
-    assert merge([one, run(digests={("esc50", 32000): "y"})]).digests[("esc50", 32000)] == "y"
+        merge_runs([one, two])
+    assert merge_runs([one, run(digests={("esc50", 32000): "y"})]).digests[("esc50", 32000)] == "y"
 
 
 def test_run_json_stays_readable(sample_tasks: Path, tmp_path: Path) -> None:

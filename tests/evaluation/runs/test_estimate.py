@@ -14,8 +14,8 @@ from tiny_task import make_task
 
 from evaluation.cli import plan_check as plan
 from evaluation.cli.plan import main
-from evaluation.cli.run_options import options_from
-from evaluation.cli.run_parser import parser
+from evaluation.cli.run_options import options_of_arguments
+from evaluation.cli.run_parser import run_parser
 from evaluation.run import main as run_main
 from evaluation.runs import estimate as estimating
 from evaluation.runs.plan import prepare
@@ -34,7 +34,7 @@ def line(tmp_path: Path) -> list[str]:
 
 
 def estimate(line: list[str]) -> estimating.Estimate:
-    options, _ = options_from(parser().parse_args(line))
+    options, _ = options_of_arguments(run_parser().parse_args(line))
     (found,) = estimating.estimates(prepare(options), 2.0)
     return found
 
@@ -81,8 +81,8 @@ def test_embedding_time_goes_with_the_sound(line: list[str], monkeypatch: pytest
 def test_layers_are_embedded_in_one_pass(line: list[str], monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(estimating, "_training_seconds", lambda *_: (0.0, 0.0))
     place = line.index("band_energy")
-    options, _ = options_from(
-        parser().parse_args([*line[:place], "layered", *line[place + 1 :], "--layers", "all"])
+    options, _ = options_of_arguments(
+        run_parser().parse_args([*line[:place], "layered", *line[place + 1 :], "--layers", "all"])
     )
     first, *others = estimating.estimates(prepare(options), 2.0)
     assert first.embedding > 0

@@ -10,7 +10,7 @@ import pytest
 from evaluation.errors import EvaluationError
 from evaluation.statistics.intervals import t_interval
 from evaluation.statistics.overall import leave_one_out, overall_score, superb_score
-from evaluation.statistics.pools import Pool, Standing, extreme_factor, joined, paper_pool, run_pool
+from evaluation.statistics.pools import Pool, Standing, extreme_factor, joined_pools, paper_pool, run_pool
 from evaluation.statistics.published import SCORED, TASKS, published_directory, read_published
 
 PUBLISHED = published_directory()
@@ -132,12 +132,12 @@ def test_a_pool_is_known_by_its_numbers() -> None:
 def test_pools_join_only_on_the_same_tasks() -> None:
     paper = paper_pool(PUBLISHED)
     row = {task: Standing(50, 49, 51) for task in TASKS}
-    both = joined(paper, Pool("run", {"mine": row}))
+    both = joined_pools(paper, Pool("run", {"mine": row}))
     assert set(both.rows) == {*paper.rows, "mine"}
     with pytest.raises(EvaluationError, match="all ten tasks"):
-        joined(paper, run_pool(SCORES))
+        joined_pools(paper, run_pool(SCORES))
     with pytest.raises(EvaluationError, match="name of a published row"):
-        joined(paper, Pool("run", {"PaSST-base": row}))
+        joined_pools(paper, Pool("run", {"PaSST-base": row}))
 
 
 def test_missing_tables_are_one_sentence(tmp_path: Path) -> None:
