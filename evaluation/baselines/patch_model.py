@@ -22,12 +22,11 @@ AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
 class PatchModel(FrameModel):
     """A HEAR model that reads (filter bank - mean) / (2 std); subclasses say how in `encode`.
 
-    Parameters
-    ----------
-    network, layer_names, width
-        The network, the names of its layers in order, and the length of all their embeddings.
-    frames_per_column, input_frames
-        Frames of 10 ms that one column of patches covers, and that one part has at most.
+    Args:
+        network, layer_names, width: The network, the names of its layers in order, and the length of all
+            their embeddings.
+        frames_per_column, input_frames: Frames of 10 ms that one column of patches covers, and that one part
+            has at most.
     """
 
     def __init__(

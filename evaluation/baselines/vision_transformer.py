@@ -38,14 +38,10 @@ NAMES = {
 class VisionTransformer(nn.Module):
     """Patches and leading tokens, position codes, blocks, a last normalisation.
 
-    Parameters
-    ----------
-    patch
-        Rows and columns of a patch of the picture.
-    leading
-        Tokens before those of the patches (class token, distillation token).
-    tokens
-        Rows of the position table, leading tokens included.
+    Args:
+        patch: Rows and columns of a patch of the picture.
+        leading: Tokens before those of the patches (class token, distillation token).
+        tokens: Rows of the position table, leading tokens included.
     """
 
     def __init__(self, *, width: int, depth: int, patch: tuple[int, int], leading: int, tokens: int) -> None:

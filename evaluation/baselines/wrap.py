@@ -30,15 +30,11 @@ class FrameModel(nn.Module):
     `longest_seconds` go through the network in equal parts without overlap, as `evaluation.baselines.chunks`
     says; clips shorter than one frame are filled up with silence.
 
-    Parameters
-    ----------
-    network
-        Called with [clips, samples] float32 and answers with [clips, frames, size], a frame every `hop`
-        samples from the start on. What it gives beyond the last whole frame is cut off.
-    hop, window
-        Samples from frame to frame, and those that one frame sees at least (default: `hop`).
-    longest_seconds
-        Time from the first frame of a part to the first of the next, at most.
+    Args:
+        network: Called with [clips, samples] float32 and answers with [clips, frames, size], a frame every
+            `hop` samples from the start on. What it gives beyond the last whole frame is cut off.
+        hop, window: Samples from frame to frame, and those that one frame sees at least (default: `hop`).
+        longest_seconds: Time from the first frame of a part to the first of the next, at most.
     """
 
     def __init__(

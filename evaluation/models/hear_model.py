@@ -66,28 +66,20 @@ Answer = tuple[Float[np.ndarray, "..."], Float[np.ndarray, "..."]]
 class HearModel:
     """A loaded HEAR model: its attributes, checked, and its embeddings as float32 numpy arrays.
 
-    Attributes
-    ----------
-    spec, device, kind, sample_rate (Hz), scene_embedding_size, timestamp_embedding_size
-        What it is. A module without timestamp embeddings is refused only when the last is asked for.
-    layer_embedding_sizes
-        The layers that it exposes, see the module's text; empty for most.
-    pretrained
-        False only when the model itself says that its weights are random.
-    n_parameters, n_fixed
-        Numbers that are trained (all weights where the model is not torch's), and those that never are:
-        torch's buffers, such as a window or a random projection.
-    n_bytes
-        What all of them take in memory.
-    fingerprint
-        Hash of weights, module source, options and sample rate, see `evaluation.models.fingerprint`.
-    files
-        Every file that the answers depend on, as it was when it was read.
-    drawn
-        Whether no file but its source is behind it, so that its weights are drawn or computed.
-    unseen
-        Whether there are no numbers of the model that its framework knows of, and nobody said in which files
-        they are.
+    Attributes:
+        spec, device, kind, sample_rate (Hz), scene_embedding_size, timestamp_embedding_size: What it is. A
+            module without timestamp embeddings is refused only when the last is asked for.
+        layer_embedding_sizes: The layers that it exposes, see the module's text; empty for most.
+        pretrained: False only when the model itself says that its weights are random.
+        n_parameters, n_fixed: Numbers that are trained (all weights where the model is not torch's), and
+            those that never are: torch's buffers, such as a window or a random projection.
+        n_bytes: What all of them take in memory.
+        fingerprint: Hash of weights, module source, options and sample rate, see
+            `evaluation.models.fingerprint`.
+        files: Every file that the answers depend on, as it was when it was read.
+        drawn: Whether no file but its source is behind it, so that its weights are drawn or computed.
+        unseen: Whether there are no numbers of the model that its framework knows of, and nobody said in
+            which files they are.
     """
 
     def __init__(self, spec: ModelSpec, device: str = "auto"):

@@ -52,12 +52,9 @@ def task_data(task: Task, entry: StoreEntry, budget: float, device: torch.device
 class TaskData:
     """The embeddings and targets of a task of clips, in the protocol's row order, on the device.
 
-    Attributes
-    ----------
-    files
-        Every part's clips in that order.
-    multi_hot
-        Every part's targets [rows, labels], float32.
+    Attributes:
+        files: Every part's clips in that order.
+        multi_hot: Every part's targets [rows, labels], float32.
     """
 
     def __init__(self, task: Task, entry: StoreEntry, budget: float, device: torch.device):

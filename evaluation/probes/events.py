@@ -89,16 +89,11 @@ def _is_natural_number(value: Any) -> bool:
 class EventPart:
     """The frames of one part of a task in the protocol's order, and the events that are true of it.
 
-    Attributes
-    ----------
-    rows
-        Row of the stored split for every frame.
-    timestamps
-        Time of every frame in ms, ascending within a file.
-    boundaries
-        File f has the frames boundaries[f] to boundaries[f + 1] - 1.
-    events
-        The true events of every file.
+    Attributes:
+        rows: Row of the stored split for every frame.
+        timestamps: Time of every frame in ms, ascending within a file.
+        boundaries: File f has the frames boundaries[f] to boundaries[f + 1] - 1.
+        events: The true events of every file.
     """
 
     files: tuple[str, ...]

@@ -22,20 +22,16 @@ def overall_score(scores: Scores, pool: Pool, *, extremes: Extremes) -> dict[str
 
     $s(m) = \frac{100}{|T|} \sum_t \frac{x_t(m) - \min_t}{\max_t - \min_t}$
 
-    Parameters
-    ----------
-    scores
-        The models to score; they need not be members of the pool. One that is not may fall outside 0 .. 100.
-    pool
-        Sets worst and best. A task on which they are equal says nothing and is left out.
-    extremes
-        "runs": worst and best single run of any member (reproduces the paper's tables); "means": worst and
-        best mean over seeds (equation 3 read literally), one value without an interval.
+    Args:
+        scores: The models to score; they need not be members of the pool. One that is not may fall outside
+            0 .. 100.
+        pool: Sets worst and best. A task on which they are equal says nothing and is left out.
+        extremes: "runs": worst and best single run of any member (reproduces the paper's tables); "means":
+            worst and best mean over seeds (equation 3 read literally), one value without an interval.
 
-    Returns
-    -------
-    model -> mean and, for "runs", interval over seeds (NaN when the tasks have different numbers of seeds).
-    Empty when the pool has fewer than two members or no task tells them apart.
+    Returns:
+        model -> mean and, for "runs", interval over seeds (NaN when the tasks have different numbers of
+        seeds). Empty when the pool has fewer than two members or no task tells them apart.
     """
     if len(pool.rows) < 2:
         return {}

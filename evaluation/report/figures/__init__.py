@@ -1,10 +1,10 @@
 """Figures of a run and of the published tables, as PNG and SVG at their printed size.
 
 What cannot be drawn rightly is left out with a sentence: `figures.md` beside the files holds every caption
-and every reason. matplotlib is loaded when a figure is drawn, not before.
+and every reason, `figures.json` the same as data. matplotlib is loaded when a figure is drawn, not before.
 """
 
-import re
+import json
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 
 CAPTIONS_FILE = "figures.md"
+LIST_FILE = "figures.json"
+"""What is drawn with its caption, and what is left out with its reason, by their names."""
 
 
 def write_figures(
@@ -33,22 +35,15 @@ def write_figures(
 ) -> list[SavedFigure]:
     """Draw all figures of a run's results into `directory` and return what was written.
 
-    Parameters
-    ----------
-    results
-        What the tables are made from.
-    directory
-        Is made when missing; the figures of an earlier run in it are removed.
-    costs
-        model -> parameters, as `pareto.model_costs` reads them from run.json; the figure
-        of the score against them is left out without.
-    ranks
-        Mean ranks for the critical-difference diagram, which is left out without.
+    Args:
+        results: What the tables are made from.
+        directory: Is made when missing; the figures of an earlier run in it are removed.
+        costs: model -> parameters, as `pareto.model_costs` reads them from run.json; the figure of the score
+            against them is left out without.
+        ranks: Mean ranks for the critical-difference diagram, which is left out without.
 
-    Raises
-    ------
-    EvaluationError
-        When matplotlib is not installed.
+    Raises:
+        EvaluationError: When matplotlib is not installed.
     """
     _check_matplotlib()
     from evaluation.report.figures.draw import draw_figures
@@ -90,15 +85,22 @@ def _write_figure_files(
     directory.mkdir(parents=True, exist_ok=True)
     _remove_earlier(directory)
     saved = [save_figure(figure, directory) for figure in figures if isinstance(figure, Drawing)]
+    left_out = {figure.name: figure.reason for figure in figures if not isinstance(figure, Drawing)}
+    listed = {"drawn": {figure.name: figure.caption for figure in saved}, "left_out": left_out}
+    write_atomically(directory / LIST_FILE, json.dumps(listed, indent=1))
     write_atomically(directory / CAPTIONS_FILE, captions(figures, names))
     return saved
 
 
 def _remove_earlier(directory: Path) -> None:
-    """Remove the figures that the captions' file lists, that none of an earlier, larger run stays."""
-    path = directory / CAPTIONS_FILE
-    text = path.read_text(encoding="utf-8") if path.exists() else ""
-    for name in re.findall(r"^!\[(\w+)\]\(\1\.png\)$", text, re.MULTILINE):
+    """Remove the figures that are listed, that none of an earlier, larger run stays."""
+    path = directory / LIST_FILE
+    try:
+        names = json.loads(path.read_bytes())["drawn"] if path.exists() else {}
+        drawn = [name for name in names if name.isidentifier()]
+    except (ValueError, KeyError, TypeError, AttributeError):
+        return  # it is written anew, and what it should list with it
+    for name in drawn:
         for kind in ("png", "svg"):
             (directory / f"{name}.{kind}").unlink(missing_ok=True)
 

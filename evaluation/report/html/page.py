@@ -97,19 +97,13 @@ def write_html(
 ) -> Path:
     """Write `directory`/report.html and return its path.
 
-    Parameters
-    ----------
-    results
-        What the tables show, of one run or several merged.
-    run_directories
-        The runs' folders, for run.json, details.jsonl and saved predictions; what is absent there is said
-        on the page.
-    figures
-        What was drawn of them; the SVG is shown unless it is very large.
-    statistics
-        Further tables, in order.
-    audio_bytes
-        How much sound may be embedded in all.
+    Args:
+        results: What the tables show, of one run or several merged.
+        run_directories: The runs' folders, for run.json, details.jsonl and saved predictions; what is absent
+            there is said on the page.
+        figures: What was drawn of them; the SVG is shown unless it is very large.
+        statistics: Further tables, in order.
+        audio_bytes: How much sound may be embedded in all.
 
     Raises EvaluationError for a folder that holds no run.
     """

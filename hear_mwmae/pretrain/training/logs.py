@@ -75,13 +75,12 @@ def _records(path: Path) -> tuple[list[tuple[str, dict[str, float]]], int]:
 class Logs:
     """Where the records of a run go; use it as a context.
 
-    Parameters
-    ----------
-    workdir : the run's directory.
-    config : recorded by W&B.
-    total_steps : updates in the whole run.
-    step : updates done when this process begins; later records of an earlier process are dropped.
-    wandb_project : name of a W&B project, or "" to do without.
+    Args:
+        workdir: the run's directory.
+        config: recorded by W&B.
+        total_steps: updates in the whole run.
+        step: updates done when this process begins; later records of an earlier process are dropped.
+        wandb_project: name of a W&B project, or "" to do without.
 
     Raises:
         UserError: W&B is wanted and not installed.
@@ -190,11 +189,10 @@ def _start_wandb(project: str, workdir: Path, config: TrainConfig) -> Any:
 class Throughput:
     """Crops per second between two records, the pauses left out.
 
-    Parameters
-    ----------
-    config : the run's settings.
-    flops_per_crop : operations of one crop's share of an update.
-    peak_flops : operations per second of all devices together, or None where it is not known.
+    Args:
+        config: the run's settings.
+        flops_per_crop: operations of one crop's share of an update.
+        peak_flops: operations per second of all devices together, or None where it is not known.
     """
 
     def __init__(self, config: TrainConfig, *, flops_per_crop: float, peak_flops: float | None) -> None:

@@ -20,12 +20,11 @@ MASK_SEED = 2023
 class Validation:
     """The mean reconstruction loss over held-out clips.
 
-    Parameters
-    ----------
-    config : the run's settings.
-    batches : makes batches of a given size, the same at each call and on each process; the last may be
-        smaller.
-    mesh, shardings : where the parameters lie.
+    Args:
+        config: the run's settings.
+        batches: makes batches of a given size, the same at each call and on each process; the last may be
+            smaller.
+        mesh, shardings: where the parameters lie.
     """
 
     def __init__(

@@ -404,8 +404,17 @@ def test_results_without_any_score_leave_all_out(tmp_path: Path) -> None:
     (tmp_path / "mine.png").write_bytes(b"not a figure of the run")
     empty = replace(results_of(3, 2), scores={})
     assert write_figures(empty, tmp_path) == []
-    assert {path.name for path in tmp_path.iterdir()} == {"figures.md", "mine.png"}
+    assert {path.name for path in tmp_path.iterdir()} == {"figures.json", "figures.md", "mine.png"}
     assert "No model has finished a task" in (tmp_path / "figures.md").read_text(encoding="utf-8")
+
+
+@pytest.mark.parametrize("listed", ["{", "[]", '{"drawn": 3}', '{"drawn": {"../mine": ""}}', '{"drawn": [7]}'])
+def test_a_strange_list_of_earlier_figures_removes_nothing(tmp_path: Path, listed: str) -> None:
+    (tmp_path / "figures").mkdir()
+    (tmp_path / "mine.png").write_bytes(b"not a figure of the run")
+    (tmp_path / "figures" / "figures.json").write_text(listed)
+    assert write_figures(results_of(1, 1, n_seeds=1), tmp_path / "figures")
+    assert (tmp_path / "mine.png").exists()
 
 
 def test_matplotlib_is_loaded_only_to_draw() -> None:
