@@ -10,7 +10,7 @@ import numpy as np
 import pandas as pd
 import pytest
 from filelock import FileLock
-from paths import MODELS, ROOT
+from paths import ROOT
 from run_helpers import arguments, ledger_lines
 from tiny_task import make_task
 
@@ -20,11 +20,6 @@ from evaluation.run import main
 from tasks import TaskError, read_task
 
 QUICK = {"preset": "quick", "seeds": 2}
-
-
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
 
 
 @pytest.fixture

@@ -20,11 +20,6 @@ from evaluation.run import main
 from evaluation.runs import train_job
 
 
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
-
-
 def command(
     sample_tasks: Path, results: Path, cache: Path, *more: str
 ) -> AbstractContextManager[subprocess.Popen]:

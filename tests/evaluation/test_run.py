@@ -20,11 +20,6 @@ from evaluation.runs import execute
 from evaluation.runs.job import Job
 
 
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
-
-
 def test_ten_sample_tasks_two_models_two_seeds(
     sample_tasks: Path, tmp_path: Path, capsys: pytest.CaptureFixture
 ) -> None:

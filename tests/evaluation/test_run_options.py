@@ -6,16 +6,10 @@ from pathlib import Path
 
 import numpy as np
 import pytest
-from paths import MODELS
 from run_helpers import arguments, ledger_lines, scores
 from tiny_task import make_task
 
 from evaluation.run import main
-
-
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
 
 
 @pytest.fixture

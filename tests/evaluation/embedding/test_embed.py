@@ -8,7 +8,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
-from paths import MODELS
 from tiny_task import make_task, write_wav
 
 from evaluation.embedding.embed import embed_task, is_embedded, store_entry
@@ -18,11 +17,6 @@ from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel
 from evaluation.models.spec import ModelSpec
 from tasks import Task, TaskError, read_clip, read_task
-
-
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
 
 
 @pytest.fixture

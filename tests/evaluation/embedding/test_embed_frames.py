@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from event_task import make_event_task
-from paths import MODELS
 from tiny_task import write_wav
 
 from evaluation.embedding.embed import embed_task, is_embedded, store_entry
@@ -15,11 +14,6 @@ from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel
 from evaluation.models.spec import ModelSpec
 from tasks import Task, read_clip, read_task
-
-
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
 
 
 @pytest.fixture

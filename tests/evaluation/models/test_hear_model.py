@@ -17,11 +17,6 @@ from evaluation.models.parse import parse_model
 from evaluation.models.spec import ModelSpec
 
 
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
-
-
 def test_a_torch_module_answers_with_float32_numpy() -> None:
     model = HearModel(ModelSpec("band_energy"))
     embeddings = model.scene_embeddings(np.random.default_rng(0).random((3, 4000), dtype=np.float32))

@@ -6,7 +6,6 @@ from pathlib import Path
 import numpy as np
 import pytest
 from event_task import make_event_task
-from paths import MODELS
 from run_helpers import arguments, ledger_lines, scores
 from tiny_task import make_task
 
@@ -18,11 +17,6 @@ from evaluation.run import main
 from tasks import Task, read_task
 
 NAMES = ("first", "second", "third")
-
-
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
 
 
 def line(tmp_path: Path, *more: str, models: tuple[str, ...] = ("layered",)) -> list[str]:

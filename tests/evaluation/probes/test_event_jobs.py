@@ -8,7 +8,6 @@ import numpy as np
 import pytest
 import torch
 from event_task import make_event_task
-from paths import MODELS
 from run_helpers import arguments, ledger_lines, scores
 
 from evaluation.embedding.embed import embed_task, store_entry
@@ -34,11 +33,6 @@ from evaluation.runs.train_job import Resources, run_job
 from tasks import Task, read_task
 
 QUICK = ("--preset", "quick", "--probe", "max_epochs=40", "batch_size=256", "--seeds", "2")
-
-
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
 
 
 def test_tones_are_found_and_the_ledger_says_how(tmp_path: Path) -> None:

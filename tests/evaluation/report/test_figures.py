@@ -408,7 +408,9 @@ def test_results_without_any_score_leave_all_out(tmp_path: Path) -> None:
     assert "No model has finished a task" in (tmp_path / "figures.md").read_text(encoding="utf-8")
 
 
-@pytest.mark.parametrize("listed", ["{", "[]", '{"drawn": 3}', '{"drawn": {"../mine": ""}}', '{"drawn": [7]}'])
+@pytest.mark.parametrize(
+    "listed", ["{", "[]", '{"drawn": 3}', '{"drawn": {"../mine": ""}}', '{"drawn": [7]}']
+)
 def test_a_strange_list_of_earlier_figures_removes_nothing(tmp_path: Path, listed: str) -> None:
     (tmp_path / "figures").mkdir()
     (tmp_path / "mine.png").write_bytes(b"not a figure of the run")

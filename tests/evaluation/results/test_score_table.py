@@ -5,7 +5,6 @@ from dataclasses import replace
 from pathlib import Path
 
 import pytest
-from paths import MODELS
 from run_helpers import TWO, arguments
 
 from evaluation.cli.run_options import options_of_arguments
@@ -15,12 +14,6 @@ from evaluation.results.reading import merge_runs, read_run
 from evaluation.results.score_table import Column, ScoreTable
 from evaluation.run import main
 from evaluation.runs.plan import prepare
-
-
-@pytest.fixture(autouse=True)
-def _models_on_path(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.syspath_prepend(str(MODELS))
-
 
 FAST = ("--seeds", "2", "--probe", "max_epochs=3")
 """Enough to have folds, seeds and scores."""
