@@ -13,8 +13,15 @@ from hear_mwmae.json_files import parse_json
 from hear_mwmae.names import printable
 
 # "rgb_224": a picture of 224 x 224 pixels, its rows as frames, and as bands red, green, blue of each column.
-FRONT_END_BANDS = {"log_mel_80": 80, "rgb_224": 672}
+FRONT_END_BANDS = {"log_mel_80": 80, "fbank_128": 128, "rgb_224": 672}
 POSITION_CODES = ("trained", "fixed")
+CONVENTIONS = ("mw_mae", "audio_mae")
+POSITION_GRIDS = ("true", "audiomae-released")
+DECODER_ATTENTIONS = ("global", "local")
+LOCAL_WINDOW = 4
+"""Columns, and bands, of a window of local attention."""
+MASKS = ("random", "time", "frequency", "time+frequency")
+OBJECTIVES = ("reconstruction", "contrastive", "both")
 PRECISIONS = ("float32", "bf16")
 """Of the encoder's arithmetic."""
 TIMESTAMPS = ("hear", "centre")
@@ -34,7 +41,7 @@ Value = TypeVar("Value")
 
 @dataclass(frozen=True)
 class ModelConfig:
-    """Shape of a masked autoencoder (paper sections 3 and 4.1, Table 4).
+    """Shape of a masked autoencoder (MW-MAE: paper sections 3 and 4.1, Table 4; Audio-MAE: its supplement).
 
     Sizes are in (time, frequency) order: frames of 10 ms by mel bands. Head counts must divide their widths
     and patches must tile the input.
@@ -65,7 +72,31 @@ class ModelConfig:
     """One window length in tokens per decoder head, 0 for a global head; empty for plain attention."""
     relative_position_bias: bool = True
     """Whether windowed heads add a learned bias per relative position."""
+    conventions: str = "mw_mae"
+    """Whose program is followed where the two differ and the papers are silent: "mw_mae" has GELU by tanh, a
+    decoder with 1-D position codes, the population's variance in `norm_pix_loss`, and embeds a column as the
+    concatenation of its bands; "audio_mae" has the exact GELU, 2-D codes, the variance by n - 1, the mean."""
+    position_grid: str = "true"
+    """"audiomae-released": the codes of a grid with time and frequency swapped, as Audio-MAE's files have."""
+    decoder_attention: str = "global"
+    """"local": windows of 4 columns x 4 bands, shifted in time in every second block (Audio-MAE)."""
+    decoder_shift: bool = True
+    """Whether local windows are shifted."""
+    feature_mean: float = 0.0
+    feature_std: float = 0.0
+    """Of the data's front end, which becomes (x - mean) / (2 std); 0: each clip by its own mean and std."""
+    mask: str = "random"
+    """Single patches ("random"), or whole columns and bands, of which what is left of both is visible."""
     mask_ratio: float = 0.8
+    """Share of the patches that a random mask hides."""
+    mask_time_ratio: float = 0.7
+    """Share of the columns that "time" and "time+frequency" hide."""
+    mask_frequency_ratio: float = 0.3
+    """Share of the bands that "frequency" and "time+frequency" hide."""
+    objective: str = "reconstruction"
+    """"contrastive": InfoNCE of masked patches, from a head of its own; "both" adds it to the reconstruction
+    with `contrastive_weight` (supplement, equation 1 and Table 3)."""
+    contrastive_weight: float = 0.2
     norm_pix_loss: bool = False
 
     def __post_init__(self) -> None:
@@ -94,14 +125,21 @@ class ModelConfig:
                 f"the head counts {self.heads} and {self.decoder_heads} of encoder and decoder do not divide "
                 f"their widths {self.width} and {self.decoder_width}"
             )
-        if self.position_codes not in POSITION_CODES:
-            return f"position_codes {self.position_codes!r} is unknown, use one of {POSITION_CODES}"
-        if self.width % 4 or self.decoder_width % 2:
-            return f"width {self.width} is no multiple of 4, or decoder_width {self.decoder_width} odd"
-        if not 0 < self.mask_ratio < 1:
-            return f"mask_ratio {self.mask_ratio} is not between 0 and 1"
+        for name, choices in _CHOICES.items():
+            if getattr(self, name) not in choices:
+                return f"{name} {getattr(self, name)!r} is unknown, use one of {choices}"
+        if self.width % 4 or self.decoder_width % (4 if self.conventions == "audio_mae" else 2):
+            return (
+                f"width {self.width} is no multiple of 4, or decoder_width {self.decoder_width} none of 2 "
+                '(of 4 in "audio_mae")'
+            )
+        for name in ("mask_ratio", "mask_time_ratio", "mask_frequency_ratio"):
+            if not 0 < getattr(self, name) < 1:
+                return f"{name} {getattr(self, name)} is not between 0 and 1"
         if not 0 < self.kept_tokens < self.tokens:
-            return f"mask_ratio {self.mask_ratio} keeps {self.kept_tokens} of {self.tokens} tokens"
+            return f"the mask {self.mask!r} keeps {self.kept_tokens} of {self.tokens} tokens"
+        if self.feature_std < 0 or self.contrastive_weight < 0:
+            return "feature_std and contrastive_weight must not be negative"
         if self._rough_parameters > MOST_PARAMETERS:
             return (
                 f"{self._rough_parameters:.1e} parameters are beyond {MOST_PARAMETERS:.0e}, the most that is "
@@ -117,6 +155,11 @@ class ModelConfig:
         return sum((per_width * width * depth + self.tokens) * width for width, depth in stacks)
 
     def _problem_of_windows(self) -> str:
+        if self.decoder_attention == "local":
+            if self.decoder_windows:
+                return "decoder_windows are of another kind of decoder than decoder_attention 'local'"
+            if any(size % LOCAL_WINDOW for size in self.grid):
+                return f"the grid {self.grid} is not made of local windows of {LOCAL_WINDOW} x {LOCAL_WINDOW}"
         if self.encoder_windows and self.class_token:
             return "a class token fits into no window of encoder_windows, set class_token to false"
         decoder = ("decoder", self.decoder_windows, self.decoder_heads, {self.tokens})
@@ -140,22 +183,37 @@ class ModelConfig:
         return self.grid[0] * self.grid[1]
 
     @property
-    def kept_tokens(self) -> int:
-        """Patches that pre-training leaves visible, rounded down.
+    def kept_grid(self) -> tuple[int, int]:
+        """Columns and bands that a structured mask leaves, rounded down as in Audio-MAE's program."""
+        columns, bands = self.grid
+        if self.mask in ("time", "time+frequency"):
+            columns = _rounded_down(columns, self.mask_time_ratio)
+        if self.mask in ("frequency", "time+frequency"):
+            bands = _rounded_down(bands, self.mask_frequency_ratio)
+        return columns, bands
 
-        In per cent, as in the released code: 250 * (1 - 0.8) is 49.99... in floats.
-        """
-        return int(self.tokens * (100 - 100 * self.mask_ratio) / 100)
+    @property
+    def kept_tokens(self) -> int:
+        """Patches that pre-training leaves visible; of a random mask the nearest number."""
+        if self.mask == "random":
+            return round(self.tokens * (1 - self.mask_ratio))
+        return self.kept_grid[0] * self.kept_grid[1]
+
+    @property
+    def mask_draws(self) -> int:
+        """Uniform numbers that decide the mask of one input: one per patch, or per column and per band."""
+        return self.tokens if self.mask == "random" else sum(self.grid)
 
     @property
     def decoder_tokens(self) -> int:
         """Tokens that the decoder sees: the patches, and the class token where there are no windows."""
-        return self.tokens + (self.class_token and not self.decoder_windows)
+        windows = bool(self.decoder_windows) or self.decoder_attention == "local"
+        return self.tokens + (self.class_token and not windows)
 
     @property
     def embedding_size(self) -> int:
-        """Length of one embedding: the tokens of one time column, concatenated."""
-        return self.grid[1] * self.width
+        """Length of one embedding: the tokens of one time column, concatenated or, in Audio-MAE, averaged."""
+        return self.width if self.conventions == "audio_mae" else self.grid[1] * self.width
 
     def to_json(self) -> str:
         """Write the configuration as a JSON object with sorted keys."""
@@ -179,6 +237,21 @@ class ModelConfig:
                 "it may come from a newer version of this package: update it."
             )
         return cls(**{key: typed(key, value, defaults[key], source) for key, value in values.items()})
+
+
+_CHOICES = {
+    "position_codes": POSITION_CODES,
+    "conventions": CONVENTIONS,
+    "position_grid": POSITION_GRIDS,
+    "decoder_attention": DECODER_ATTENTIONS,
+    "mask": MASKS,
+    "objective": OBJECTIVES,
+}
+
+
+def _rounded_down(count: int, masked: float) -> int:
+    """What a share of `count` leaves; in per cent, as 10 * (1 - 0.9) is 0.99... in floats."""
+    return int(count * (100 - 100 * masked) / 100)
 
 
 def typed(key: str, value: Any, default: Value, source: str) -> Value:
@@ -231,6 +304,21 @@ class NamedModel:
 BASE = ModelConfig()
 LARGE = dataclasses.replace(BASE, width=1024, depth=24, heads=16, decoder_depth=8)
 TINY = dataclasses.replace(BASE, width=192, heads=3)
+AUDIO_MAE_B = ModelConfig(
+    input_size=(1024, 128),
+    patch_size=(16, 16),
+    front_end="fbank_128",
+    class_token=True,
+    position_codes="fixed",
+    conventions="audio_mae",
+    feature_mean=-4.2677393,
+    feature_std=4.5689974,
+    decoder_width=512,
+    decoder_depth=16,
+    decoder_heads=16,
+    decoder_attention="local",
+)
+"""As pre-trained on AudioSet, with the mean and deviation of its filter banks (supplement, Table 1)."""
 BASE_5X5 = dataclasses.replace(BASE, patch_size=(5, 5), decoder_heads=16)
 
 
@@ -247,6 +335,7 @@ NAMED_MODELS = {
     ),
     "mw_mae_b_5x5": NamedModel(with_paper_windows(BASE_5X5), "MW-MAE-B-5x5-4l"),
     "mw_mae_l_8l": NamedModel(with_paper_windows(LARGE), "MW-MAE-L-4x16-8l"),
+    "audio_mae_b": NamedModel(AUDIO_MAE_B, "AudioMAE"),
     "mae_t": NamedModel(_mae(TINY), "ViT-T MAE (Table 8)"),
     "mw_mae_t": NamedModel(with_paper_windows(TINY), "ViT-T MW-MAE (Table 8)"),
 }
