@@ -21,12 +21,12 @@ from jaxtyping import Float
 from torch import Tensor
 from torch.nn import functional as F
 
-from evaluation.baselines.fbank import BANDS
 from evaluation.baselines.patch_model import INPUT_FRAMES, PatchModel
 from evaluation.baselines.tensors import load_strictly, read_torch_file, tensors_of, without
 from evaluation.baselines.vision_transformer import VisionTransformer, build, own_names, released_name
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.baselines.wrap import Frames, get_scene_embeddings, get_timestamp_embeddings
+from hear_mwmae.kaldi_fbank import BANDS
 
 __all__ = ["WEIGHTS", "AudioMae", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 

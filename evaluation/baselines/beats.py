@@ -22,12 +22,12 @@ from jaxtyping import Float
 from torch import Tensor
 
 from evaluation.baselines.beats_network import FIELDS, BeatsConfig, BeatsNetwork
-from evaluation.baselines.fbank import BANDS
 from evaluation.baselines.patch_model import PatchModel
 from evaluation.baselines.tensors import load_strictly, read_torch_file, require, tensors_of, without
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.baselines.wrap import Frames, get_scene_embeddings, get_timestamp_embeddings
 from evaluation.errors import EvaluationError
+from hear_mwmae.kaldi_fbank import BANDS
 
 __all__ = ["WEIGHTS", "Beats", "get_scene_embeddings", "get_timestamp_embeddings", "load_model"]
 

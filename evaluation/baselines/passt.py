@@ -21,10 +21,10 @@ from jaxtyping import Float
 from torch import Tensor, nn
 from torch.nn import functional as F
 
-from evaluation.baselines.fbank import PREEMPHASIS, kaldi_mel_filters
 from evaluation.baselines.tensors import load_strictly, read_torch_file, tensors_of
 from evaluation.baselines.weights import ReleasedFile
 from evaluation.errors import EvaluationError
+from hear_mwmae.kaldi_fbank import PREEMPHASIS, kaldi_mel_filters
 
 WEIGHTS = ReleasedFile(
     "passt-s-f128-p16-s10-ap.476-swa.pt",

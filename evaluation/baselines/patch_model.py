@@ -11,8 +11,8 @@ from typing import Literal
 from jaxtyping import Float
 from torch import Tensor, nn
 
-from evaluation.baselines.fbank import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, KaldiFbank
 from evaluation.baselines.wrap import FrameModel
+from hear_mwmae.kaldi_fbank import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, KaldiFbank
 
 INPUT_FRAMES = 1024
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974

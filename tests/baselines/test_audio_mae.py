@@ -10,9 +10,9 @@ import tiny_baselines
 import torch
 
 from evaluation.baselines import audio_mae
-from evaluation.baselines.fbank import KaldiFbank
 from evaluation.baselines.vision_transformer import VisionTransformer
 from evaluation.errors import EvaluationError
+from hear_mwmae.kaldi_fbank import KaldiFbank
 
 WIDTH = references.WIDTH
 

@@ -13,8 +13,8 @@ import torch
 
 from evaluation.baselines import beats
 from evaluation.baselines.beats_network import BeatsConfig, BeatsNetwork, relative_buckets
-from evaluation.baselines.fbank import KaldiFbank
 from evaluation.errors import EvaluationError
+from hear_mwmae.kaldi_fbank import KaldiFbank
 
 CONFIG = tiny_baselines.BEATS_CONFIG
 LAYERS = ["block1", "block2"]

@@ -10,8 +10,8 @@ import tiny_baselines
 import torch
 
 from evaluation.baselines import ssast
-from evaluation.baselines.fbank import KaldiFbank
 from evaluation.errors import EvaluationError
+from hear_mwmae.kaldi_fbank import KaldiFbank
 
 WIDTH = references.WIDTH
 SHAPES = tiny_baselines.SSAST_PATCHES

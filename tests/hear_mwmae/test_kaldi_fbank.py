@@ -5,7 +5,7 @@ import pytest
 import torch
 from paths import DATA
 
-from evaluation.baselines.fbank import BANDS, LOG_FLOOR, KaldiFbank
+from hear_mwmae.kaldi_fbank import BANDS, LOG_FLOOR, KaldiFbank
 
 COPY = DATA / "kaldi_fbank.npz"
 
