@@ -1,4 +1,4 @@
-"""Kaldi's log-mel filter bank in torch, 128 bands of 25 ms every 10 ms: what Audio-MAE, SSaST and BEATs read."""
+"""Kaldi's log-mel filter bank, 128 bands of 25 ms every 10 ms: what Audio-MAE, SSaST and BEATs read."""
 
 import math
 from typing import Literal
