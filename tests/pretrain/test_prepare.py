@@ -1,5 +1,6 @@
 """Preparing data: what is stored, what is left out, and that neither kills nor workers change the result."""
 
+import hashlib
 import json
 import shutil
 import signal
@@ -16,13 +17,14 @@ from sounds import contents, tone, write, write_tones
 
 from hear_mwmae.audio import read_audio
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.data import shards
+from hear_mwmae.pretrain.data import overlap, shards
 from hear_mwmae.pretrain.data.content import verify
+from hear_mwmae.pretrain.data.kaldi_fbank import fbank
 from hear_mwmae.pretrain.data.log_mel import log_mel
 from hear_mwmae.pretrain.data.manifest import Manifest, Options, read_index, read_manifest
 from hear_mwmae.pretrain.data.prepare import main, prepare
 from hear_mwmae.pretrain.data.records import ShardReader
-from hear_mwmae.pretrain.data.sources import cut, encode_source, find_sources
+from hear_mwmae.pretrain.data.sources import InputsHash, SoundSource, cut, encode_source, find_sources
 
 
 def stored(manifest: Manifest) -> dict[str, np.ndarray]:
@@ -93,6 +95,89 @@ def test_the_float16_error_is_stated(zoo: Path, prepared: Path) -> None:
     assert manifest.largest_float16_error <= 0.5 * 2.0**-7
     # Rounding to multiples of 2**-7 (log-mels beyond 8) leaves 2**-7 / sqrt(12), to finer ones less.
     assert 2.0**-11 / 12**0.5 < manifest.rms_float16_error < 2.0**-7 / 12**0.5
+
+
+def test_mean_and_deviation_of_all_values_are_stated(prepared: Path) -> None:
+    manifest = read_manifest(prepared)
+    values = np.concatenate([clip.ravel() for clip in stored(manifest).values()]).astype(np.float64)
+    assert manifest.feature_mean == pytest.approx(values.mean(), rel=1e-12)
+    assert manifest.feature_std == pytest.approx(values.std(), rel=1e-9)
+
+
+def test_constant_data_have_the_deviation_0(tmp_path: Path) -> None:
+    write(tmp_path / "sounds" / "silence.wav", np.zeros(16000))
+    manifest = prepare([tmp_path / "sounds"], tmp_path / "out", workers=1)
+    assert manifest.feature_mean == np.float16(np.log(np.finfo(np.float32).eps))
+    assert manifest.feature_std == 0
+
+
+def test_a_manifest_of_before_there_was_a_choice_is_read(zoo: Path, prepared: Path, tmp_path: Path) -> None:
+    folder = tmp_path / "copy"
+    shutil.copytree(prepared, folder)
+    path = folder / "manifest.json"
+    values = json.loads(path.read_text(encoding="utf-8"))
+    for name in ("feature_mean", "feature_std"):
+        del values[name]
+    del values["options"]["front_end"]
+    path.write_text(json.dumps(values))
+    manifest = read_manifest(folder)
+    assert (manifest.front_end, manifest.feature_mean, manifest.feature_std) == ("log_mel_80", 0, 0)
+    before = contents(folder)
+    assert prepare([zoo], folder, options=Options(shard_clips=4)) == manifest
+    assert contents(folder) == before
+
+
+def test_the_hash_of_the_inputs_is_what_it_was() -> None:
+    sources = [SoundSource("a.wav", Path("a.wav"), 3, 5)]
+
+    def expected(options: str) -> str:
+        return hashlib.sha256(f"Options({options})a.wav\n3 5\n".encode()).hexdigest()
+
+    for options, text in {
+        Options(): "inputs='audio', clip_seconds=10.0, shard_clips=4096",
+        Options("images", 5, 4): "inputs='images', clip_seconds=5, shard_clips=4",
+        Options(front_end="fbank_128"): "inputs='audio', clip_seconds=10.0, shard_clips=4096, "
+        "front_end='fbank_128'",
+    }.items():
+        assert InputsHash(sources, options).of_first(1) == expected(text)
+
+
+def test_filter_banks_are_stored_and_nothing_is_mixed(
+    zoo: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(zoo), "--out", str(tmp_path / "out"), "--workers", "1"]
+    assert main([*command, "--front-end", "fbank_128"]) == 0
+    manifest = verify(tmp_path / "out")
+    assert (manifest.front_end, manifest.bands, manifest.hop_ms) == ("fbank_128", 128, 10)
+    clips = stored(manifest)
+    assert len(clips) == 13
+    for path in zoo.glob("*.*"):
+        if path.name in clips:
+            expected = fbank(read_audio(path, 16000))
+            assert np.abs(clips[path.name] - expected).max() <= 0.5 * 2.0**-7 + 1e-3
+    seconds = sum(0.025 + 0.01 * (len(clip) - 1) for clip in clips.values())
+    assert manifest.hours == pytest.approx(seconds / 3600, abs=1e-6)
+    values = np.concatenate([clip.ravel() for clip in clips.values()]).astype(np.float64)
+    assert (manifest.feature_mean, manifest.feature_std) == pytest.approx((values.mean(), values.std()))
+    assert main(command) == 2
+    assert "was prepared from other files or with other options" in capsys.readouterr().err
+    assert overlap.main([str(tmp_path / "out"), str(zoo)]) == 2
+    assert "out: holds fbank_128; give a folder prepared with log_mel_80" in capsys.readouterr().err
+
+
+@pytest.mark.parametrize("inputs", ["tfrecord", "images"])
+def test_filter_banks_come_of_sound_files_alone(
+    tmp_path: Path, inputs: str, capsys: pytest.CaptureFixture[str]
+) -> None:
+    command = [str(tmp_path), "--out", str(tmp_path / "out"), f"--{inputs}", "--front-end", "fbank_128"]
+    assert main(command) == 2
+    error = capsys.readouterr().err
+    assert f"fbank_128 is computed from sound files, which --{inputs} does not read" in error
+    assert error.count("\n") == 1
+    with pytest.raises(
+        UserError, match="There is no front end 'mfcc' of sound; use one of log_mel_80, fbank"
+    ):
+        Options(front_end="mfcc")
 
 
 def test_unreadable_files_are_listed_and_counted(
@@ -253,6 +338,26 @@ def test_strict_stops_at_the_first_unreadable_file(
     assert read_manifest(out).unreadable == 2
     second = (out / "unreadable.txt").read_text(encoding="utf-8").splitlines()[1]
     assert second.startswith("004\\n\\u2028.wav\t")
+
+
+def test_a_report_of_an_earlier_version_is_written_again(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sounds, out, options = (
+        write_tones(tmp_path / "sounds", [0.2] * 5),
+        tmp_path / "out",
+        Options(shard_clips=2),
+    )
+    with monkeypatch.context() as patch:
+        patch.setattr(shards.ShardSequence, "finish", lambda self: None)
+        prepare([sounds], out, options=options, workers=1)
+    report = out / "progress" / "00000.json"
+    values = json.loads(report.read_text())
+    del values["value_sum"], values["square_sum"]
+    report.write_text(json.dumps(values))
+    prepare([sounds], out, options=options, workers=1)
+    prepare([sounds], tmp_path / "whole", options=options, workers=1)
+    assert contents(out) == contents(tmp_path / "whole")
 
 
 @pytest.mark.parametrize("what", ["no folder", "no sound files", "nothing readable"])

@@ -28,6 +28,8 @@ INDEX_FILE = "index.parquet"
 UNREADABLE_FILE = "unreadable.txt"
 REMARKS_FILE = "remarks.txt"
 PROGRESS_FOLDER = "progress"
+SOUND_FRONT_ENDS = ("log_mel_80", "fbank_128")
+IMAGE_FRONT_END = "rgb_224"
 LONGEST_ID = 65535
 ROWS_AT_ONCE = 4096
 INDEX_SCHEMA = pyarrow.schema(
@@ -40,6 +42,8 @@ INDEX_SCHEMA = pyarrow.schema(
 )
 
 Made = TypeVar("Made", bound="DataclassInstance")
+SIGNED = {"signed": True}
+"""Metadata of a field whose number may be negative."""
 
 
 @dataclass(frozen=True)
@@ -54,13 +58,46 @@ class Shard:
 
 @dataclass(frozen=True)
 class Options:
-    """What decides the shards' content besides the files."""
+    """What decides the shards' content besides the files.
+
+    Raises:
+        UserError: a front end that does not exist, or that the inputs are not for.
+    """
 
     inputs: str = "audio"
     """Sound files ("audio"), pictures ("images"), or log-mels as the release reads them ("tfrecord")."""
     clip_seconds: float = 10.0
     """Length that longer sound files are cut to or below."""
     shard_clips: int = 4096
+    front_end: str = SOUND_FRONT_ENDS[0]
+    """Of sound; pictures have their own."""
+
+    def __post_init__(self) -> None:
+        if self.front_end not in SOUND_FRONT_ENDS:
+            raise UserError(
+                f"There is no front end {self.front_end!r} of sound; use one of "
+                f"{', '.join(SOUND_FRONT_ENDS)}."
+            )
+        if self.inputs != "audio" and self.front_end != SOUND_FRONT_ENDS[0]:
+            raise UserError(
+                f"--front-end {self.front_end} is computed from sound files, which --{self.inputs} does not "
+                "read: leave out one of the two."
+            )
+
+    @property
+    def stored(self) -> str:
+        """Front end of what is stored, as in `ModelConfig.front_end`."""
+        return IMAGE_FRONT_END if self.inputs == "images" else self.front_end
+
+    @property
+    def hashed(self) -> str:
+        """What the hash of the inputs is of: as it was when there was one front end, where it is that one."""
+        text = (
+            f"Options(inputs={self.inputs!r}, clip_seconds={self.clip_seconds!r}, "
+            f"shard_clips={self.shard_clips!r}"
+        )
+        other = "" if self.front_end == SOUND_FRONT_ENDS[0] else f", front_end={self.front_end!r}"
+        return f"{text}{other})"
 
 
 @dataclass(frozen=True)
@@ -74,7 +111,7 @@ class Manifest:
     hop_ms: float
     clips: int
     hours: float
-    """Length of the sound, a clip of n frames counting n - 1 hops; 0 of pictures."""
+    """Length of the sound: of n frames n - 1 hops, in fbank_128 and the length of a frame; 0 of pictures."""
     shards: tuple[Shard, ...]
     index: Shard
     content_sha256: str
@@ -89,6 +126,10 @@ class Manifest:
     inputs_sha256: str
     """Of the options and of every input file's id, size and time of change."""
     format: int = field(default=FORMAT_VERSION)
+    feature_mean: float = field(default=0.0, metadata=SIGNED)
+    """Mean of all stored values of all frames."""
+    feature_std: float = 0.0
+    """Their population standard deviation; 0 of constant data, and of data prepared before it was taken."""
 
     def to_json(self) -> str:
         """Write everything but the folder's own path as indented JSON."""
@@ -174,7 +215,9 @@ def parse_shard(values: Any) -> Shard:
 
 
 def checked_fields(kind: type[Made], values: Any) -> Made:
-    """Make a dataclass of values whose types are those of its fields; numbers are finite and not negative.
+    """Make a dataclass of values whose types are those of its fields.
+
+    Numbers are finite, and not negative unless the field's metadata are `SIGNED`.
 
     Raises:
         ValueError, TypeError, KeyError: they are not, or there are too many or too few.
@@ -184,7 +227,8 @@ def checked_fields(kind: type[Made], values: Any) -> Made:
         allowed = (int, float) if entry.type is float else (entry.type,)
         if entry.type in (int, float, str) and type(value) not in allowed:
             raise TypeError(f"{entry.name} is no {entry.type.__name__}")
-        if type(value) in (int, float) and not 0 <= value < float("inf"):
+        signed = entry.metadata.get("signed", False)
+        if type(value) in (int, float) and not 0 <= (abs(value) if signed else value) < float("inf"):
             raise ValueError(f"{entry.name} is negative or infinite")
     return kind(**values)
 

@@ -247,7 +247,8 @@ class PreparedClips:
         """
         self.manifest = read_manifest(data)
         if self.manifest.bands != BANDS:
-            raise UserError(f"{printable(data)}: does not hold log-mels of sound; give another folder.")
+            held = self.manifest.front_end
+            raise UserError(f"{printable(data)}: holds {held}; give a folder prepared with log_mel_80.")
         self.index = read_index(self.manifest).to_pylist()
         self.content = CheckedContent(self.manifest)
         shards = self.manifest.shards

@@ -1,4 +1,4 @@
-"""Turn folders of sound into log-mel shards: `hear-mwmae prepare --help`."""
+"""Turn folders of sound into shards of spectrograms: `hear-mwmae prepare --help`."""
 
 import argparse
 import math
@@ -24,6 +24,7 @@ from hear_mwmae.pretrain.data.manifest import (
     MANIFEST_FILE,
     PROGRESS_FOLDER,
     REMARKS_FILE,
+    SOUND_FRONT_ENDS,
     UNREADABLE_FILE,
     Manifest,
     Options,
@@ -47,15 +48,17 @@ SHORTEST_PIECE = 0.1
 REMARKS_SHOWN = 10
 THREAD_VARIABLES = ("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS")
 
-HELP = f"""Turn folders of sound into log-mel shards for pre-training.
+HELP = f"""Turn folders of sound into shards of spectrograms for pre-training.
 
 Any wav, flac, ogg, opus or mp3 of up to {LONGEST_HOURS} hours, of any rate and channel count, becomes
-16 kHz mono, then a log-mel spectrogram (80 bands from 50 to 8000 Hz, 25 ms every 10 ms) stored as float16.
+16 kHz mono, then a log-mel spectrogram stored as float16: 80 bands from 50 to 8000 Hz, 25 ms every 10 ms, as
+MAE and MW-MAE read it, or with --front-end fbank_128 Kaldi's filter bank, as Audio-MAE does.
 DIR receives ArrayRecord shards, index.parquet (id, shard, row, frames) and {MANIFEST_FILE}.
 
   hear-mwmae prepare AUDIO_FOLDER --out DIR
   hear-mwmae prepare a/ b/ one.wav --out DIR --workers 8
   hear-mwmae prepare records.csv --tfrecord --out DIR
+  hear-mwmae prepare AUDIO_FOLDER --out DIR --front-end fbank_128
   hear-mwmae prepare --verify DIR
 
 A stopped or killed run is continued by the same command, with the same result. What cannot be read is listed
@@ -100,6 +103,10 @@ def _parser() -> argparse.ArgumentParser:
     )  # fmt: skip
     parser.add_argument("--shard-clips", type=int, default=Options.shard_clips, metavar="N",
                         help="clips in a shard, default %(default)s: 650 MB of 10 s clips")  # fmt: skip
+    parser.add_argument(
+        "--front-end", choices=SOUND_FRONT_ENDS, default=Options.front_end,
+        help="of sound files, as the model's (default %(default)s)",
+    )  # fmt: skip
     kind = parser.add_mutually_exclusive_group()
     kind.add_argument(
         "--tfrecord", dest="inputs", action="store_const", const="tfrecord", default="audio",
@@ -128,7 +135,7 @@ def _prepare(arguments: argparse.Namespace) -> int:
     manifest = prepare(
         arguments.audio,
         arguments.out,
-        options=Options(arguments.inputs, arguments.clip_seconds, arguments.shard_clips),
+        options=Options(arguments.inputs, arguments.clip_seconds, arguments.shard_clips, arguments.front_end),
         workers=arguments.workers,
         strict=arguments.strict,
     )
@@ -169,7 +176,7 @@ def prepare(
     workers: int | None = None,
     strict: bool = False,
 ) -> Manifest:
-    """Write log-mel shards of all sound below the roots, or finish what a stopped run began.
+    """Write shards of spectrograms of all sound below the roots, or finish what a stopped run began.
 
     The result depends on files and options alone, not on the number of worker processes or on interruptions.
     A folder finished earlier from the same files and options is left as it is.

@@ -48,6 +48,10 @@ class EncodedClip:
     """Largest absolute difference of the float16 values from the float32 ones."""
     squared_error: float
     """Sum of the squared differences."""
+    value_sum: float
+    """Sum of the float16 values, taken in float64."""
+    square_sum: float
+    """Sum of their squares, taken in float64."""
 
 
 @dataclass(frozen=True)
@@ -81,6 +85,8 @@ def encode_clip(clip_id: str, log_mel: Float[np.ndarray, "frames bands"]) -> Enc
         sha256=hashlib.sha256(data).hexdigest(),
         largest_error=float(np.abs(error).max()),
         squared_error=float(np.dot(error, error)),
+        value_sum=float(rounded.sum(dtype=np.float64)),
+        square_sum=float(np.einsum("fb,fb->", rounded, rounded, dtype=np.float64)),
     )
 
 

@@ -22,13 +22,16 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.files import replacing, write_text
 from hear_mwmae.json_files import read_json
 from hear_mwmae.names import printable
-from hear_mwmae.pretrain.data.log_mel import HOP_MS
+from hear_mwmae.pretrain.data.kaldi_fbank import FRAME_LENGTH, SAMPLE_RATE
+from hear_mwmae.pretrain.data.log_mel import HOP_MS, SMALLEST_STD
 from hear_mwmae.pretrain.data.manifest import (
+    IMAGE_FRONT_END,
     INDEX_FILE,
     INDEX_SCHEMA,
     MANIFEST_FILE,
     PROGRESS_FOLDER,
     REMARKS_FILE,
+    SIGNED,
     UNREADABLE_FILE,
     Manifest,
     Options,
@@ -62,6 +65,8 @@ class Report:
     """Id, and what is doubtful about a clip that is kept."""
     largest_error: float = 0.0
     squared_error: float = 0.0
+    value_sum: float = field(default=0.0, metadata=SIGNED)
+    square_sum: float = 0.0
 
     @property
     def written(self) -> Shard:
@@ -74,6 +79,8 @@ class Report:
         self.clips.append((clip.id, clip.frames, clip.sha256))
         self.largest_error = max(self.largest_error, clip.largest_error)
         self.squared_error += clip.squared_error
+        self.value_sum += clip.value_sum
+        self.square_sum += clip.square_sum
 
 
 class ShardSequence:
@@ -192,15 +199,16 @@ class ShardSequence:
     def _manifest(self, frames: int) -> Manifest:
         clips = [(clip[0], clip[2]) for report in self.reports for clip in report.clips]
         squared_error = sum(report.squared_error for report in self.reports)
-        front_end, hop_ms = ("rgb_224", 0.0) if self._options.inputs == "images" else ("log_mel_80", HOP_MS)
-        bands = FRONT_END_BANDS[front_end]
+        front_end = self._options.stored
+        bands, hop_ms = FRONT_END_BANDS[front_end], 0.0 if front_end == IMAGE_FRONT_END else HOP_MS
+        mean, std = _mean_and_std(self.reports, frames * bands)
         return Manifest(
             directory=self.directory,
             front_end=front_end,
             bands=bands,
             hop_ms=hop_ms,
             clips=len(clips),
-            hours=round((frames - len(clips)) * hop_ms / 3.6e6, 6),
+            hours=round(_milliseconds(front_end, frames, len(clips)) / 3.6e6, 6),
             shards=tuple(report.written for report in self.reports),
             index=describe_file(self.directory / INDEX_FILE, len(clips)),
             content_sha256=content_sha256(clips),
@@ -210,13 +218,33 @@ class ShardSequence:
             options=self._options,
             input_files=len(self._sources),
             inputs_sha256=self._inputs.of_first(len(self._sources)),
+            feature_mean=mean,
+            feature_std=std,
         )
 
 
+def _milliseconds(front_end: str, frames: int, clips: int) -> float:
+    """Length of the sound in clips of so many frames together: the frames of fbank_128 lie inside a clip."""
+    if front_end == IMAGE_FRONT_END:
+        return 0.0
+    inside = 1000 * FRAME_LENGTH / SAMPLE_RATE if front_end == "fbank_128" else 0.0
+    return (frames - clips) * HOP_MS + clips * inside
+
+
+def _mean_and_std(reports: Sequence[Report], values: int) -> tuple[float, float]:
+    """Mean and population standard deviation of all stored values; 0 as deviation of constant data."""
+    mean = math.fsum(report.value_sum for report in reports) / values
+    variance = math.fsum(report.square_sum for report in reports) / values - mean**2
+    std = math.sqrt(max(variance, 0.0))
+    return mean, std if std >= SMALLEST_STD else 0.0
+
+
 def _read_report(path: Path) -> Report | None:
-    """Return what a report says, or None if it is damaged."""
+    """Return what a report says, or None if it is damaged, or of an earlier version that says less."""
     try:
         values = read_json(path)
+        if any(entry.name not in values for entry in dataclasses.fields(Report)):
+            return None
         shard = parse_shard(values["shard"])
         report = checked_fields(Report, values | {"shard": shard})
         clips = [_text_of(clip, (str, int, str)) for clip in report.clips]

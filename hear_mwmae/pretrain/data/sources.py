@@ -16,11 +16,13 @@ from hear_mwmae.audio import find_audio, read_sound
 from hear_mwmae.errors import UserError, first_line
 from hear_mwmae.files import files_below, name_as_text
 from hear_mwmae.names import printable
+from hear_mwmae.pretrain.data.kaldi_fbank import fbank
 from hear_mwmae.pretrain.data.log_mel import SAMPLE_RATE, log_mel
 from hear_mwmae.pretrain.data.manifest import Options
 from hear_mwmae.pretrain.data.records import EncodedClip, encode_clip
 from hear_mwmae.pretrain.data.tfrecord import read_log_mels
 
+FRONT_ENDS = {"log_mel_80": log_mel, "fbank_128": fbank}
 TFRECORD_SUFFIXES = {".tfrec", ".tfrecord"}
 # Encoders append up to a tenth of a second; a clip of 10 s with such an end shall not become two halves.
 GRACE = 0.02
@@ -145,7 +147,7 @@ class InputsHash:
 
     def __init__(self, sources: Sequence[SoundSource], options: Options) -> None:
         self._sources, self._taken = sources, 0
-        self._digest = hashlib.sha256(repr(options).encode())
+        self._digest = hashlib.sha256(options.hashed.encode())
 
     def of_first(self, count: int) -> str:
         """Hash of the first `count` sources; counts must not decrease from call to call."""
@@ -156,13 +158,14 @@ class InputsHash:
 
 
 def encode_source(source: SoundSource, options: Options) -> list[Outcome]:
-    """Decode a file, take log-mels, encode them; what cannot be read or is doubtful is in the list, too.
+    """Decode a file, take spectrograms, encode them; what cannot be read or is doubtful is in the list, too.
 
     Raises:
         ChangedSource: the file is not the one that was listed, which the inputs' hash is of.
     """
     outcomes: list[Outcome] = []
-    read = {"audio": _log_mels_of_audio, "tfrecord": _log_mels_of_records, "images": _image}[options.inputs]
+    readers = {"audio": _spectrograms_of_audio, "tfrecord": _log_mels_of_records, "images": _image}
+    read = readers[options.inputs]
     try:
         for clip_id, found in read(source, options):
             if isinstance(found, str):
@@ -199,15 +202,15 @@ def _check_unchanged(source: SoundSource) -> None:
     )
 
 
-def _log_mels_of_audio(
+def _spectrograms_of_audio(
     source: SoundSource, options: Options
 ) -> Iterator[tuple[str, Float[np.ndarray, "frames bands"] | str]]:
     sound = read_sound(source.path, SAMPLE_RATE)
     for remark in sound.remarks:
         yield source.id, remark
-    pieces = cut(sound.samples, options.clip_seconds)
+    pieces, spectrogram = cut(sound.samples, options.clip_seconds), FRONT_ENDS[options.front_end]
     for number, piece in enumerate(pieces):
-        yield f"{source.id}#{number}" if len(pieces) > 1 else source.id, log_mel(piece)
+        yield f"{source.id}#{number}" if len(pieces) > 1 else source.id, spectrogram(piece)
 
 
 def cut(audio: Float[np.ndarray, " samples"], clip_seconds: float) -> list[Float[np.ndarray, " piece"]]:
