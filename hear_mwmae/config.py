@@ -98,6 +98,8 @@ class ModelConfig:
     with `contrastive_weight` (supplement, equation 1 and Table 3)."""
     contrastive_weight: float = 0.2
     norm_pix_loss: bool = False
+    norm_after_pooling: bool = False
+    """Whether the encoder's last normalisation is of the tokens' mean, as in a fine-tuned Audio-MAE."""
 
     def __post_init__(self) -> None:
         problem = self._problem()

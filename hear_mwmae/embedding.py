@@ -1,8 +1,8 @@
 """Clips of any length in, scene and timestamp embeddings out (paper section 4.2), and the functions of HEAR.
 
-A clip's log-mel is standardised over the whole clip, cut into chunks of the encoder's input length, encoded
-and stitched: one column of the result stands for one patch length of sound. The chunks of all clips of a
-call share encoder batches.
+A clip's spectrogram is cut into chunks of the encoder's input length (`hear_mwmae.chunks` says where),
+encoded and stitched: one column of the result stands for one patch length of sound. The chunks of all clips
+of a call share encoder batches.
 """
 
 from collections.abc import Iterator, Sequence
@@ -11,29 +11,30 @@ import torch
 from jaxtyping import Float, Shaped
 from torch import Tensor, nn
 
+from hear_mwmae.chunks import chunks_for
 from hear_mwmae.config import PRECISIONS, TIMESTAMPS, ModelConfig
-from hear_mwmae.encoder import Encoder
+from hear_mwmae.encoder import LAST_LAYER, Encoder
 from hear_mwmae.errors import UserError
-from hear_mwmae.frontend import (
-    FRONT_END,
-    HOP_MS,
-    SAMPLE_RATE,
-    LogMel,
-    frame_count,
-    split_chunks,
-    standardise,
-)
 
 _DTYPES = {"float32": torch.float32, "bf16": torch.bfloat16}
 # Chunks per encoder pass. On a CPU the Base model is as fast with 2 as with 16, the Tiny one wants 8 or more.
 CPU_BATCH = 8
 ACCELERATOR_BATCH = 128
-LAST = ("norm",)
+LAST = (LAST_LAYER,)
 Frames = tuple[Float[Tensor, "clips columns size"], Float[Tensor, "clips columns"]]
 
 
 class EmbeddingModel(nn.Module):
     """A HEAR model: front end, encoder, pooling. It may be moved to any device.
+
+    A model with `norm_after_pooling` normalises each scene's and each column's mean, so that a scene's
+    embedding is not the mean of its columns'.
+
+    Args:
+        encoder: of a model that reads sound.
+        weights_path: where its weights come from.
+        precision: one of `config.PRECISIONS`.
+        timestamps: one of `config.TIMESTAMPS`; None is "hear" for MAE and MW-MAE, "centre" for Audio-MAE.
 
     Attributes:
         sample_rate: rate of the waveforms it takes, in Hz.
@@ -43,7 +44,7 @@ class EmbeddingModel(nn.Module):
         weights_path: file or directory that the weights came from, "" where they are random.
 
     Raises:
-        UserError: an unknown precision or kind of timestamps.
+        UserError: an unknown precision or kind of timestamps, or a model of pictures.
     """
 
     def __init__(
@@ -52,22 +53,19 @@ class EmbeddingModel(nn.Module):
         *,
         weights_path: str = "",
         precision: str = "float32",
-        timestamps: str = "hear",
+        timestamps: str | None = None,
     ) -> None:
         super().__init__()
         if precision not in PRECISIONS:
             raise UserError(f"There is no precision {precision!r}; use one of {', '.join(PRECISIONS)}.")
-        if timestamps not in TIMESTAMPS:
+        if timestamps not in (None, *TIMESTAMPS):
             raise UserError(f"There are no timestamps {timestamps!r}; use one of {', '.join(TIMESTAMPS)}.")
-        front_end = encoder.config.front_end
-        if front_end != FRONT_END:
-            raise UserError(f"A model of front end {front_end} does not embed sound: load a {FRONT_END} one.")
-        self.log_mel = LogMel()
+        self.chunks = chunks_for(encoder.config)
         self.encoder = encoder.to(_DTYPES[precision]).requires_grad_(False)
-        self.timestamps = timestamps
+        self.timestamps = timestamps or self.chunks.timestamps
         self.weights_path = weights_path
         self.pretrained = weights_path != ""
-        self.sample_rate = SAMPLE_RATE
+        self.sample_rate = self.chunks.sample_rate
         self.scene_embedding_size = self.config.embedding_size
         self.timestamp_embedding_size = self.config.embedding_size
         self.layer_embedding_sizes = dict.fromkeys(encoder.layer_names, self.config.embedding_size)
@@ -95,12 +93,12 @@ class EmbeddingModel(nn.Module):
         Raises:
             UserError: no such layer, an empty clip, or one that is not finite.
         """
-        chunks, counts = self._chunks(clips)
-        columns = torch.tensor([self.column_count(len(clip)) for clip in clips], device=chunks.device)
-        encoded = self._encoded(chunks, self._kept(clips, chunks), layers)
-        sums = torch.cat([batch.sum(dim=2) for batch in encoded], dim=1)
+        sums = torch.cat([batch.sum(dim=2) for batch in self._encoded(clips, layers)], dim=1)
+        counts = [len(of_clip) for of_clip in self._columns_of_chunks(clips)]
         totals = torch.stack([of_clip.sum(dim=1) for of_clip in sums.split(counts, dim=1)], dim=1)
-        return list(totals / columns[:, None])
+        columns = torch.tensor([self.column_count(len(clip)) for clip in clips], device=totals.device)
+        means = totals / columns[:, None]
+        return [self.encoder.normalise_pooled(mean, layer) for mean, layer in zip(means, layers, strict=True)]
 
     def timestamp_embeddings(
         self, clips: Sequence[Float[Tensor, " _"]]
@@ -122,89 +120,50 @@ class EmbeddingModel(nn.Module):
         Raises:
             UserError: no such layer, an empty clip, or one that is not finite.
         """
-        chunks, counts = self._chunks(clips)
-        encoded = torch.cat(list(self._encoded(chunks, self._kept(clips, chunks), layers)), dim=1)
-        lengths = [len(clip) for clip in clips]
-        embeddings = [
-            [
-                of_clip.flatten(0, 1)[: self.column_count(n)]
-                for of_clip, n in zip(of_layer.split(counts), lengths, strict=True)
-            ]
-            for of_layer in encoded
-        ]
-        return embeddings, [self.column_times(n).to(chunks.device) for n in lengths]
+        encoded = torch.cat(list(self._encoded(clips, layers)), dim=1)
+        real = self._columns_of_chunks(clips)
+        embeddings = []
+        for of_layer, layer in zip(encoded, layers, strict=True):
+            chunks = iter(self.encoder.normalise_pooled(of_layer, layer))
+            embeddings.append([torch.cat([next(chunks)[:n] for n in of_clip]) for of_clip in real])
+        return embeddings, [self.column_times(len(clip)).to(encoded.device) for clip in clips]
 
     def column_count(self, samples: int) -> int:
-        """Columns of a clip: every patch length of which at least one frame is real."""
-        return -(-frame_count(samples) // self.config.patch_size[0])
+        """Columns of a clip, each of which has an embedding."""
+        return self.chunks.column_count(samples)
 
     def column_times(self, samples: int) -> Float[Tensor, " columns"]:
         """Time of every column in ms.
 
-        "hear" spreads the columns evenly over the clip from 0 on, as the released code does; "centre" gives
-        the middle of the frames of each column, which for the last one may lie just past the clip's end.
+        "hear" spreads the columns evenly over the clip from 0 on, as MW-MAE's released code does; "centre"
+        gives the middle of the frames of each column.
         """
-        columns, frames = self.column_count(samples), self.config.patch_size[0]
-        index = torch.arange(columns, dtype=torch.float64)
         if self.timestamps == "centre":
-            return ((index * frames + (frames - 1) / 2) * HOP_MS).float()
-        return (index * (1000 * samples / SAMPLE_RATE / columns)).float()
+            return self.chunks.centres_ms(samples)
+        columns = self.column_count(samples)
+        index = torch.arange(columns, dtype=torch.float64)
+        return (index * (1000 * samples / self.sample_rate / columns)).float()
 
-    def _chunks(
-        self, clips: Sequence[Float[Tensor, " _"]]
-    ) -> tuple[Float[Tensor, "chunks frames bands"], list[int]]:
-        """Standardised log-mel chunks of all clips, and how many each clip has."""
-        if len(clips) == 0:
-            raise UserError("No clips were given: give at least one.")
-        of_clip: list[Tensor] = [torch.empty(0)] * len(clips)
-        by_length: dict[int, list[int]] = {}
-        for index, clip in enumerate(clips):
-            by_length.setdefault(len(clip), []).append(index)
-        for indices in by_length.values():
-            audio = torch.stack([clips[index] for index in indices]).to(self.log_mel.window)
-            _check(audio, indices)
-            features = split_chunks(standardise(self.log_mel(audio)), self.config.input_size[0])
-            for index, chunks in zip(indices, features, strict=True):
-                of_clip[index] = chunks
-        return torch.cat(of_clip), [len(chunks) for chunks in of_clip]
-
-    def _kept(
-        self, clips: Sequence[Float[Tensor, " _"]], chunks: Float[Tensor, "chunks frames bands"]
-    ) -> Float[Tensor, "chunks columns 1"]:
-        """1 for the columns that hold sound, 0 for those that are all padding."""
-        per_chunk = self.config.grid[0]
-        kept = torch.zeros(len(chunks) * per_chunk)
-        start = 0
-        for clip in clips:
-            columns = self.column_count(len(clip))
-            kept[start : start + columns] = 1
-            start += -(-columns // per_chunk) * per_chunk
-        return kept.reshape(-1, per_chunk, 1).to(chunks.device)
+    def _columns_of_chunks(self, clips: Sequence[Float[Tensor, " _"]]) -> list[list[int]]:
+        """Columns of sound in every chunk of every clip."""
+        return [self.chunks.columns_of_chunks(self.column_count(len(clip))) for clip in clips]
 
     def _encoded(
-        self,
-        chunks: Float[Tensor, "chunks frames bands"],
-        kept: Float[Tensor, "chunks columns 1"],
-        layers: Sequence[str],
+        self, clips: Sequence[Float[Tensor, " _"]], layers: Sequence[str]
     ) -> Iterator[Float[Tensor, "layers batch columns size"]]:
+        """Columns of the chunks of all clips; those that are all padding are 0."""
         names = self.encoder.layer_names
         if strangers := [name for name in layers if name not in names]:
             raise UserError(f"There is no layer {strangers[0]!r}; there are {', '.join(names)}.")
         depth = 1 + max(map(names.index, layers))
-        size = CPU_BATCH if chunks.device.type == "cpu" else ACCELERATOR_BATCH
-        for batch, batch_kept in zip(chunks.split(size), kept.split(size), strict=True):
+        device = self.encoder.position_codes.device
+        size = CPU_BATCH if device.type == "cpu" else ACCELERATOR_BATCH
+        real = torch.tensor([count for of_clip in self._columns_of_chunks(clips) for count in of_clip])
+        kept = (torch.arange(self.config.grid[0]) < real[:, None]).float()[:, :, None].to(device)
+        for batch, batch_kept in zip(self.chunks.batches(clips, size), kept.split(size), strict=True):
             reached = zip(names[:depth], self.encoder.layers(batch), strict=False)
             found = {name: self.encoder.columns(tokens) for name, tokens in reached if name in layers}
             yield torch.stack([found[name] for name in layers]).float() * batch_kept
-
-
-def _check(audio: Float[Tensor, "clips samples"], indices: Sequence[int]) -> None:
-    if audio.shape[1] == 0:
-        raise UserError(f"Clip {indices[0]} is empty: every clip needs at least one sample.")
-    finite = audio.isfinite().all(dim=1)
-    if not finite.all():
-        bad = indices[int((~finite).nonzero()[0])]
-        raise UserError(f"Clip {bad} holds NaN or infinite samples: repair it or leave it out.")
 
 
 def _clips(audio: Shaped[Tensor, "..."]) -> tuple[Float[Tensor, " samples"], ...]:

@@ -1,7 +1,7 @@
-"""The vision-transformer encoder of MAE and MW-MAE (paper sections 3.1 and 4.1), from torch's own layers.
+"""The vision-transformer encoder of MAE, MW-MAE (paper sections 3.1, 4.1) and Audio-MAE, from torch's layers.
 
 Tokens are time-major: token `t * bands + f` is the patch at time column t and frequency band f. Blocks
-normalise first (epsilon 1e-6) and use the tanh approximation of GELU.
+normalise first (epsilon 1e-6). MW-MAE's use the tanh approximation of GELU, Audio-MAE's the exact one.
 """
 
 import math
@@ -17,6 +17,8 @@ from hear_mwmae.config import ModelConfig
 
 NORM_EPSILON = 1e-6
 TOKEN_STD = 0.02
+LAST_LAYER = "norm"
+"""Name of the last layer."""
 
 
 class Attention(nn.Module):
@@ -68,15 +70,16 @@ class Attention(nn.Module):
 
 
 class Mlp(nn.Module):
-    """Two linear layers with a GELU between them."""
+    """Two linear layers with a GELU between them: x Phi(x), or with `tanh` its approximation."""
 
-    def __init__(self, width: int, hidden: int) -> None:
+    def __init__(self, width: int, hidden: int, *, tanh: bool = True) -> None:
         super().__init__()
         self.hidden = nn.Linear(width, hidden)
         self.out = nn.Linear(hidden, width)
+        self.approximate = "tanh" if tanh else "none"
 
     def forward(self, x: Float[Tensor, "*batch width"]) -> Float[Tensor, "*batch width"]:
-        return self.out(F.gelu(self.hidden(x), approximate="tanh"))
+        return self.out(F.gelu(self.hidden(x), approximate=self.approximate))
 
 
 class Block(nn.Module):
@@ -92,7 +95,7 @@ class Block(nn.Module):
             biased=config.relative_position_bias,
         )
         self.norm2 = nn.LayerNorm(config.width, eps=NORM_EPSILON)
-        self.mlp = Mlp(config.width, config.mlp_ratio * config.width)
+        self.mlp = Mlp(config.width, config.mlp_ratio * config.width, tanh=config.conventions == "mw_mae")
 
     def forward(self, x: Float[Tensor, "batch tokens width"]) -> Float[Tensor, "batch tokens width"]:
         x = x + self.attention(self.norm1(x))
@@ -102,7 +105,8 @@ class Block(nn.Module):
 class Encoder(nn.Module):
     """Patches, position codes, blocks, a last normalisation.
 
-    Parameters are left as torch makes them: load a state or call `initialise`.
+    Parameters are left as torch makes them: load a state or call `initialise`. In a model with
+    `norm_after_pooling` the last layer's tokens are the last block's, and `normalise_pooled` does the rest.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -124,7 +128,7 @@ class Encoder(nn.Module):
     @property
     def layer_names(self) -> tuple[str, ...]:
         """Names of what `layers` yields: every block, counted from 1, and the last normalisation."""
-        return (*(f"block{number}" for number in range(1, self.config.depth + 1)), "norm")
+        return (*(f"block{number}" for number in range(1, self.config.depth + 1)), LAST_LAYER)
 
     def layers(
         self, chunks: Float[Tensor, "batch frames bands"]
@@ -137,20 +141,31 @@ class Encoder(nn.Module):
         for block in self.blocks:
             x = block(x)
             yield x
-        yield self.norm(x)
+        yield x if self.config.norm_after_pooling else self.norm(x)
 
     def tokens(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch rows width"]:
         """Return what the last layer makes of the chunks."""
         return deque(self.layers(chunks), maxlen=1)[0]
 
     def columns(self, tokens: Float[Tensor, "batch rows width"]) -> Float[Tensor, "batch columns size"]:
-        """Return one vector per time column: the tokens of its bands, concatenated; class token dropped."""
+        """Return one vector per time column: the tokens of its bands, concatenated; class token dropped.
+
+        In Audio-MAE it is their mean.
+        """
         patch_tokens = tokens[:, -self.config.tokens :]
+        if self.config.conventions == "audio_mae":
+            return patch_tokens.unflatten(1, self.config.grid).mean(dim=2)
         return patch_tokens.reshape(len(tokens), self.config.grid[0], self.config.embedding_size)
+
+    def normalise_pooled(self, pooled: Float[Tensor, "*any size"], layer: str) -> Float[Tensor, "*any size"]:
+        """Normalise means of the last layer's tokens where the model does that after pooling."""
+        if layer != LAST_LAYER or not self.config.norm_after_pooling:
+            return pooled
+        return self.norm(pooled.to(self.norm.weight.dtype)).to(pooled.dtype)
 
     def forward(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch columns size"]:
         """Return the columns of the last layer."""
-        return self.columns(self.tokens(chunks))
+        return self.normalise_pooled(self.columns(self.tokens(chunks)), LAST_LAYER)
 
     @torch.no_grad()
     def initialise(self, generator: torch.Generator) -> None:
@@ -164,22 +179,48 @@ class Encoder(nn.Module):
             elif isinstance(module, Attention):
                 for table in module.bias_tables.values():
                     nn.init.normal_(table, std=math.sqrt(TOKEN_STD / len(table)), generator=generator)
-        # The released code takes the patch kernel for a convolution, whose fan-out counts the pixels too.
         pixels = self.patch_embed.in_features
-        bound = math.sqrt(6 / (pixels + pixels * self.config.width))
-        nn.init.uniform_(self.patch_embed.weight, -bound, bound, generator=generator)
+        if self.config.conventions == "audio_mae":
+            # The kernel is drawn as a linear layer's, the bias is left as torch makes a convolution's.
+            bound = 1 / math.sqrt(pixels)
+            nn.init.uniform_(self.patch_embed.bias, -bound, bound, generator=generator)
+        else:
+            # The released code takes the patch kernel for a convolution, whose fan-out counts the pixels too.
+            bound = math.sqrt(6 / (pixels + pixels * self.config.width))
+            nn.init.uniform_(self.patch_embed.weight, -bound, bound, generator=generator)
         self.position_codes.zero_()
-        self.position_codes[-self.config.tokens :] = sinusoids_2d(self.config.grid, self.config.width)
+        self.position_codes[-self.config.tokens :] = position_table(self.config)
         if self.class_token is not None:
             nn.init.normal_(self.class_token, std=TOKEN_STD, generator=generator)
+
+
+def position_table(config: ModelConfig) -> Float[Tensor, "tokens width"]:
+    """Position codes of the patches before training, on the grid that the configuration names."""
+    if config.position_grid == "audiomae-released":
+        return released_sinusoids_2d(config.grid, config.width)
+    return sinusoids_2d(config.grid, config.width)
 
 
 def sinusoids_2d(grid: tuple[int, int], width: int) -> Float[Tensor, "tokens width"]:
     """Position codes before training: half the channels code the band, the other half the time column."""
     columns, rows = grid
     column, row = torch.meshgrid(torch.arange(columns), torch.arange(rows), indexing="ij")
-    halves = [_sinusoids(index.flatten(), width // 2) for index in (row, column)]
-    return torch.cat(halves, dim=1).float()
+    return _two_halves(row.flatten(), column.flatten(), width)
+
+
+def released_sinusoids_2d(grid: tuple[int, int], width: int) -> Float[Tensor, "tokens width"]:
+    """Position codes of Audio-MAE's released files: made for a grid of as many rows as there are columns.
+
+    Token i of n columns is coded as i mod n in the first half of the channels and i div n in the second,
+    where its band and its column would be i mod m and i div m of m bands.
+    """
+    columns, rows = grid
+    token = torch.arange(columns * rows)
+    return _two_halves(token % columns, token // columns, width)
+
+
+def _two_halves(first: Tensor, second: Tensor, width: int) -> Float[Tensor, "tokens width"]:
+    return torch.cat([_sinusoids(index, width // 2) for index in (first, second)], dim=1).float()
 
 
 def _sinusoids(position: Tensor, width: int) -> Float[Tensor, "tokens width"]:

@@ -3,6 +3,8 @@
 from hear_mwmae.config import ModelConfig
 
 Shapes = dict[str, tuple[int, ...]]
+POSITION_MLP_WIDTH = 384
+"""Hidden width of the network that biases local attention by the distance of two patches."""
 
 
 def _block_shapes(prefix: str, width: int, hidden: int) -> Shapes:
@@ -23,6 +25,16 @@ def _block_shapes(prefix: str, width: int, hidden: int) -> Shapes:
 def _bias_table_shapes(prefix: str, config: ModelConfig, windows: tuple[int, ...]) -> Shapes:
     heads = [head for head, window in enumerate(windows) if window and config.relative_position_bias]
     return {f"{prefix}attention.bias_tables.{head}": (2 * windows[head] - 1,) for head in heads}
+
+
+def _local_attention_shapes(prefix: str, heads: int) -> Shapes:
+    return {
+        f"{prefix}attention.temperature": (heads,),
+        f"{prefix}attention.position_mlp.hidden.weight": (POSITION_MLP_WIDTH, 2),
+        f"{prefix}attention.position_mlp.hidden.bias": (POSITION_MLP_WIDTH,),
+        f"{prefix}attention.position_mlp.out.weight": (heads, POSITION_MLP_WIDTH),
+        f"{prefix}attention.position_mlp.out.bias": (heads,),
+    }
 
 
 def encoder_shapes(config: ModelConfig) -> Shapes:
@@ -61,4 +73,8 @@ def decoder_shapes(config: ModelConfig) -> Shapes:
         prefix = f"decoder.blocks.{index}."
         shapes |= _block_shapes(prefix, width, config.mlp_ratio * width)
         shapes |= _bias_table_shapes(prefix, config, config.decoder_windows)
+        if config.decoder_attention == "local":
+            shapes |= _local_attention_shapes(prefix, config.decoder_heads)
+    if config.objective != "reconstruction":
+        shapes |= {"decoder.contrast.weight": (pixels, width), "decoder.contrast.bias": (pixels,)}
     return shapes
