@@ -196,10 +196,16 @@ class ModelConfig:
 
     @property
     def kept_tokens(self) -> int:
-        """Patches that pre-training leaves visible; of a random mask the nearest number."""
-        if self.mask == "random":
+        """Patches that pre-training leaves visible.
+
+        Of a random mask rounded down as in the released code of MW-MAE; in Audio-MAE the nearest number, as
+        its supplement counts.
+        """
+        if self.mask != "random":
+            return self.kept_grid[0] * self.kept_grid[1]
+        if self.conventions == "audio_mae":
             return round(self.tokens * (1 - self.mask_ratio))
-        return self.kept_grid[0] * self.kept_grid[1]
+        return _rounded_down(self.tokens, self.mask_ratio)
 
     @property
     def mask_draws(self) -> int:
@@ -252,7 +258,7 @@ _CHOICES = {
 
 
 def _rounded_down(count: int, masked: float) -> int:
-    """What a share of `count` leaves; in per cent, as 10 * (1 - 0.9) is 0.99... in floats."""
+    """What a share of `count` leaves; in per cent, as 250 * (1 - 0.8) is 49.99... in floats."""
     return int(count * (100 - 100 * masked) / 100)
 
 

@@ -1,23 +1,31 @@
-"""MAE and MW-MAE: encode the visible patches, predict the masked ones (paper sections 3.2 and 4.1).
+"""MAE, MW-MAE and Audio-MAE: encode the visible patches, predict the masked ones.
 
-The two differ in the decoder's heads, and in the released code in the encoder's class token. Tokens are
+The first two differ in the decoder's heads, and in the released code in the encoder's class token (paper
+sections 3.2 and 4.1); Audio-MAE has a front end, a decoder and masks of its own (its supplement). Tokens are
 time-major: token t * bands + f is the patch at time column t and frequency band f.
 """
 
+from functools import partial
 from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float, Int, Shaped
+from jaxtyping import Array, Float, Int, Key, Shaped
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.model.initialise import init_params
-from hear_mwmae.pretrain.model.masks import random_mask
+from hear_mwmae.pretrain.model.local import local_block
+from hear_mwmae.pretrain.model.masks import Mask, make_mask
 from hear_mwmae.pretrain.model.transformer import (
+    Block,
     Gather,
+    Gelu,
     Params,
+    exact_gelu,
+    gelu_by_tanh,
     layer_norm,
     linear,
+    plain_block,
     product_precision,
     run_blocks,
 )
@@ -30,7 +38,7 @@ PATCH_NORM_EPSILON = 1e-6
 def forward(
     params: Params,
     features: Float[Array, "batch frames bands"],
-    noise: Float[Array, "batch tokens"],
+    noise: Float[Array, "batch draws"],
     config: ModelConfig,
     *,
     dtype: jnp.dtype = jnp.float32,
@@ -38,40 +46,80 @@ def forward(
     remat: bool = False,
     gather: Gather | None = None,
     intermediates: bool = False,
+    dropout_key: Key[Array, ""] | None = None,
 ) -> dict[str, Any]:
     """Mask, encode, decode and compare.
 
     Args:
-        features: standardised log-mel spectrograms of the model's input size.
-        noise: decides the mask, see `masking.random_mask`.
+        features: normalised log-mel spectrograms of the model's input size.
+        noise: decides the mask, see `masks.make_mask`.
         dtype: of activations and matrix products.
         kernel: see `windows.multi_window_attention`.
         remat: save memory by computing every block twice.
         gather: for blocks that are split over devices, see `transformer.run_blocks`.
         intermediates: also return "encoder" and "decoder", see `transformer.run_blocks`.
+        dropout_key: in training, of what a local decoder drops; None where nothing is dropped.
 
     Returns:
-        "loss", the mean squared error over masked patches; "prediction" and "target" [batch, tokens, pixels];
-        "mask" [batch, tokens], 1 where a patch is masked. All float32.
+        "losses" [batch] of each clip and "loss", their mean; "prediction" and "target" [batch, tokens,
+        pixels]; "mask" [batch, tokens], 1 where a patch is masked. All float32.
     """
-    mask = random_mask(noise, config.kept_tokens)
-    options = {"kernel": kernel, "remat": remat, "gather": gather, "intermediates": intermediates}
+    mask = make_mask(noise, config)
+    options = {"remat": remat, "gather": gather, "intermediates": intermediates}
     patches = patchify(features, config.patch_size)
     # Gathered before the embedding: only one patch in five has to be embedded.
     visible = jnp.take_along_axis(patches, mask.kept[..., None], axis=1)
-    encoded, encoder_out = encode(params["encoder"], visible, config, kept=mask.kept, dtype=dtype, **options)
+    encoded, encoder_out = encode(
+        params["encoder"], visible, config, kept=mask.kept, dtype=dtype, kernel=kernel, **options
+    )
     with product_precision(dtype):
-        prediction, decoder_out = _decode(params["decoder"], encoded, mask.restore, config, **options)
-    target = _normalise_patches(patches) if config.norm_pix_loss else patches
-    error = jnp.square(prediction - target).mean(axis=-1)
-    count = len(error) * (config.tokens - config.kept_tokens)
+        decoded, decoder_out = _decode(
+            params["decoder"], encoded, mask, config, _decoder_block(config, kernel, dropout_key), **options
+        )
+        prediction = linear(params["decoder"]["predict"], decoded).astype(jnp.float32)
+    target = _normalise_patches(patches, config) if config.norm_pix_loss else patches
+    losses = _losses(params["decoder"], decoded, prediction, target, mask, config)
     out = {
-        "loss": (error * mask.masked).sum() / count,
+        "loss": losses.mean(),
+        "losses": losses,
         "prediction": prediction,
         "target": target,
         "mask": mask.masked,
     }
     return out | ({"encoder": encoder_out, "decoder": decoder_out} if intermediates else {})
+
+
+def _losses(
+    params: Params,
+    decoded: Float[Array, "batch tokens width"],
+    prediction: Float[Array, "batch tokens pixels"],
+    target: Float[Array, "batch tokens pixels"],
+    mask: Mask,
+    config: ModelConfig,
+) -> Float[Array, "batch"]:
+    """Return every clip's loss over its masked patches: mean squared error, InfoNCE, or both."""
+    losses = jnp.zeros(len(decoded))
+    if config.objective != "contrastive":
+        error = jnp.square(prediction - target).mean(axis=-1)
+        losses += (error * mask.masked).sum(axis=1) / mask.hidden.shape[1]
+    if config.objective != "reconstruction":
+        at_masked = partial(jnp.take_along_axis, indices=mask.hidden[..., None], axis=1)
+        with product_precision(decoded.dtype):
+            context = linear(params["contrast"], at_masked(decoded)).astype(jnp.float32)
+        weight = config.contrastive_weight if config.objective == "both" else 1.0
+        losses += weight * info_nce(context, at_masked(target))
+    return losses
+
+
+def info_nce(
+    context: Float[Array, "batch masked pixels"], values: Float[Array, "batch masked pixels"]
+) -> Float[Array, "batch"]:
+    """Return how badly each context tells its own patch from the clip's others (supplement, equation 1).
+
+    Dot products, without a temperature.
+    """
+    logits = jnp.einsum("bip,bjp->bij", context, values, preferred_element_type=jnp.float32)
+    return -jnp.diagonal(jax.nn.log_softmax(logits, axis=-1), axis1=1, axis2=2).mean(axis=-1)
 
 
 def encode(
@@ -81,6 +129,7 @@ def encode(
     *,
     kept: Int[Array, "batch visible"] | None = None,
     dtype: jnp.dtype = jnp.float32,
+    kernel: str = "xla",
     **options: Any,
 ) -> tuple[Float[Array, "batch rows width"], dict[str, Any]]:
     """Encode patches; the class token, where the model has one, comes first.
@@ -96,42 +145,63 @@ def encode(
         if config.class_token:
             first = jnp.broadcast_to(params["class_token"] + codes[0], (len(x), 1, config.width))
             x = jnp.concatenate([first, x], axis=1)
-        x, out = run_blocks(
-            params["blocks"], x.astype(dtype), heads=config.heads, windows=config.encoder_windows, **options
-        )
+        block = _plain(config, config.heads, config.encoder_windows, kernel)
+        x, out = run_blocks(params["blocks"], x.astype(dtype), block, **options)
     return layer_norm(params["norm"], x), out
 
 
 def embed(
     params: Params, features: Float[Array, "batch frames bands"], config: ModelConfig
 ) -> Float[Array, "batch columns size"]:
-    """Embed unmasked spectrograms: the tokens of a time column's bands, concatenated; class token dropped."""
+    """Embed unmasked spectrograms: a time column's bands concatenated, or in Audio-MAE their mean.
+
+    The class token is dropped.
+    """
     tokens, _ = encode(params["encoder"], patchify(features, config.patch_size), config)
-    return tokens[:, config.class_token :].reshape(len(features), config.grid[0], config.embedding_size)
+    columns = tokens[:, config.class_token :].reshape(len(features), *config.grid, config.width)
+    if config.conventions == "audio_mae":
+        return columns.mean(axis=2)
+    return columns.reshape(len(features), config.grid[0], config.embedding_size)
+
+
+def _plain(config: ModelConfig, heads: int, windows: tuple[int, ...], kernel: str) -> Block:
+    gelu: Gelu = exact_gelu if config.conventions == "audio_mae" else gelu_by_tanh
+    return partial(plain_block, heads=heads, windows=windows, kernel=kernel, gelu=gelu)
+
+
+def _decoder_block(config: ModelConfig, kernel: str, dropout_key: Key[Array, ""] | None) -> Block:
+    if config.decoder_attention == "global":
+        return _plain(config, config.decoder_heads, config.decoder_windows, kernel)
+    return partial(
+        local_block,
+        grid=config.grid,
+        heads=config.decoder_heads,
+        shift=config.decoder_shift,
+        dropout_key=dropout_key,
+    )
 
 
 def _decode(
     params: Params,
     encoded: Float[Array, "batch rows width"],
-    restore: Int[Array, "batch tokens"],
+    mask: Mask,
     config: ModelConfig,
+    block: Block,
     **options: Any,
-) -> tuple[Float[Array, "batch tokens pixels"], dict[str, Any]]:
-    """Put mask tokens where patches are missing and predict the pixels of all patches, in float32."""
+) -> tuple[Float[Array, "batch tokens width"], dict[str, Any]]:
+    """Put mask tokens where patches are missing and return what the decoder makes of all, normalised."""
     x = linear(params["embed"], encoded)
     class_row, visible = x[:, : config.class_token], x[:, config.class_token :]
-    missing = (len(x), restore.shape[1] - visible.shape[1], config.decoder_width)
+    missing = (*mask.hidden.shape, config.decoder_width)
     mask_tokens = jnp.broadcast_to(params["mask_token"].astype(x.dtype), missing)
-    x = jnp.take_along_axis(jnp.concatenate([visible, mask_tokens], axis=1), restore[..., None], axis=1)
+    x = jnp.concatenate([visible, mask_tokens], axis=1)
+    x = jnp.take_along_axis(x, mask.restore[..., None], axis=1)
     with_class_row = config.decoder_tokens > config.tokens
     if with_class_row:
         x = jnp.concatenate([class_row, x], axis=1)
     x = (x + _position_codes(params, config)).astype(encoded.dtype)
-    x, out = run_blocks(
-        params["blocks"], x, heads=config.decoder_heads, windows=config.decoder_windows, **options
-    )
-    prediction = linear(params["predict"], layer_norm(params["norm"], x))
-    return prediction[:, int(with_class_row) :].astype(jnp.float32), out
+    x, out = run_blocks(params["blocks"], x, block, **options)
+    return layer_norm(params["norm"], x)[:, int(with_class_row) :], out
 
 
 def _position_codes(params: Params, config: ModelConfig) -> Float[Array, "rows width"]:
@@ -159,8 +229,9 @@ def unpatchify(
 
 
 def _normalise_patches(
-    patches: Float[Array, "batch tokens pixels"],
+    patches: Float[Array, "batch tokens pixels"], config: ModelConfig
 ) -> Float[Array, "batch tokens pixels"]:
+    """Give every patch the mean 0 and the deviation 1: the population's, or in Audio-MAE that by n - 1."""
     mean = patches.mean(axis=-1, keepdims=True)
-    variance = patches.var(axis=-1, keepdims=True)
+    variance = patches.var(axis=-1, keepdims=True, ddof=int(config.conventions == "audio_mae"))
     return (patches - mean) / jnp.sqrt(variance + PATCH_NORM_EPSILON)

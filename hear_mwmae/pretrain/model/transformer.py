@@ -1,9 +1,9 @@
 """Transformer blocks as plain functions over dictionaries of parameters.
 
-A block normalises first (epsilon 1e-6) and uses the tanh approximation of GELU. Weights are (in, out). The
-blocks of a stack share one dictionary, whose arrays have the depth as their leading axis, and run in a scan:
-compile time does not grow with depth. Statistics of a normalisation, logits and softmax are float32; all else
-has the type of the activations.
+A plain block normalises first (epsilon 1e-6); `local` has another. Weights are (in, out). The blocks of a
+stack share one dictionary, whose arrays have the depth as their leading axis, and run in a scan: compile time
+does not grow with depth. Statistics of a normalisation, logits and softmax are float32; all else has the type
+of the activations.
 """
 
 from collections.abc import Callable, Sequence
@@ -13,7 +13,7 @@ from typing import Any
 
 import jax
 import jax.numpy as jnp
-from jaxtyping import Array, Float
+from jaxtyping import Array, Float, Int
 
 from hear_mwmae.pretrain.model.windows import multi_window_attention
 
@@ -21,6 +21,9 @@ Params = dict[str, Any]
 """Parameters by name, nested."""
 Gather = Callable[[Params], Params]
 """Makes parameters whole on every device where devices hold parts of them."""
+Block = Callable[[Params, Array, Array, dict[str, Any] | None], Array]
+"""One block of a stack, of its parameters, the tokens, its index, and a dictionary for what it computes."""
+Gelu = Callable[[Array], Array]
 NORM_EPSILON = 1e-6
 
 # Cheap to compute a second time, and what they would keep for the backward pass is more than half of what a
@@ -77,29 +80,38 @@ def attention(
 
 
 @compute_again
-def gelu(x: Float[Array, "*batch hidden"]) -> Float[Array, "*batch hidden"]:
-    """x Phi(x), in the approximation by tanh."""
+def gelu_by_tanh(x: Float[Array, "*batch hidden"]) -> Float[Array, "*batch hidden"]:
+    """x Phi(x), in the approximation by tanh: MW-MAE's."""
     return jax.nn.gelu(x, approximate=True)
 
 
-def mlp(params: Params, x: Float[Array, "*batch width"]) -> Float[Array, "*batch width"]:
+@compute_again
+def exact_gelu(x: Float[Array, "*batch hidden"]) -> Float[Array, "*batch hidden"]:
+    """x Phi(x): Audio-MAE's."""
+    return jax.nn.gelu(x, approximate=False)
+
+
+def mlp(params: Params, x: Float[Array, "*batch width"], gelu: Gelu) -> Float[Array, "*batch width"]:
     """Two linear layers with a GELU between them."""
     return linear(params["out"], gelu(linear(params["hidden"], x)))
 
 
-def block(
+def plain_block(
     params: Params,
     x: Float[Array, "batch tokens width"],
+    index: Int[Array, ""],
+    out: dict[str, Any] | None,
     *,
     heads: int,
     windows: Sequence[int],
     kernel: str,
-    out: dict[str, Any] | None,
+    gelu: Gelu,
 ) -> Float[Array, "batch tokens width"]:
-    """x + attention(norm(x)), then x + mlp(norm(x))."""
+    """x + attention(norm(x)), then x + mlp(norm(x)); all blocks of a stack are alike."""
+    del index
     normal = layer_norm(params["norm1"], x)
     x = x + attention(params["attention"], normal, heads=heads, windows=windows, kernel=kernel, out=out)
-    x = x + mlp(params["mlp"], layer_norm(params["norm2"], x))
+    x = x + mlp(params["mlp"], layer_norm(params["norm2"], x), gelu)
     if out is not None:
         out["block"] = x
     return x
@@ -108,10 +120,8 @@ def block(
 def run_blocks(
     params: Params,
     x: Float[Array, "batch tokens width"],
+    block: Block,
     *,
-    heads: int,
-    windows: Sequence[int] = (),
-    kernel: str = "xla",
     remat: bool = False,
     gather: Gather | None = None,
     intermediates: bool = False,
@@ -120,6 +130,7 @@ def run_blocks(
 
     Args:
         params: of all blocks, depth first.
+        block: computes one of them.
         remat: compute a block's activations again in the backward pass instead of keeping them.
         gather: applied to the parameters of one block when its turn has come. Where devices hold parts of
             them the compiler would otherwise exchange activations, which are far larger.
@@ -131,10 +142,11 @@ def run_blocks(
         "attention" by head index [batch, windows, window, window].
     """
 
-    def step(x: Array, params: Params) -> tuple[Array, dict[str, Any]]:
+    def step(x: Array, inputs: tuple[Array, Params]) -> tuple[Array, dict[str, Any]]:
+        index, params = inputs
         out: dict[str, Any] = {}
         params = gather(params) if gather else params
-        x = block(params, x, heads=heads, windows=windows, kernel=kernel, out=out if intermediates else None)
-        return x, out
+        return block(params, x, index, out if intermediates else None), out
 
-    return jax.lax.scan(compute_again(step) if remat else step, x, params)
+    depth = len(params["norm1"]["weight"])
+    return jax.lax.scan(compute_again(step) if remat else step, x, (jnp.arange(depth), params))

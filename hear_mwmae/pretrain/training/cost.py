@@ -141,7 +141,7 @@ def _bytes_kept_per_crop(config: ModelConfig, precision: str, *, remat: bool) ->
     def size(batch: int) -> int:
         inputs = [
             jax.ShapeDtypeStruct((batch, *shape), jnp.float32)
-            for shape in (config.input_size, (config.tokens,))
+            for shape in (config.input_size, (config.mask_draws,))
         ]
         arrays = jax.tree.leaves(jax.eval_shape(kept, params, *inputs))
         return sum(array.size * array.dtype.itemsize for array in arrays)

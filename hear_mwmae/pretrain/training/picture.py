@@ -59,7 +59,7 @@ def reconstruct(
     A model trained with `norm_pix_loss` predicts the shape of a patch only: its true mean and deviation are
     put back.
     """
-    noise = mask_noise(jax.random.key(MASK_SEED), len(clips), config.model.tokens)
+    noise = mask_noise(jax.random.key(MASK_SEED), len(clips), config.model.mask_draws)
     dtype = jnp.dtype(config.precision)
     out = forward(params, clips, noise, config.model, dtype=dtype, gather=gather_on(mesh))
     prediction = out["prediction"]

@@ -26,6 +26,8 @@ from hear_mwmae.pretrain.training.optimiser import learning_rate_schedule, make_
 AXIS = "data"
 # Arrays of fewer numbers are not worth the messages that splitting them costs.
 SMALLEST_SPLIT = 2**16
+# Apart from that of the masks.
+DROPOUT_STREAM = 1
 # Updates handed to the device ahead of the one it works on: enough to keep it busy, few enough to fit its
 # memory.
 QUEUED_STEPS = 2
@@ -146,9 +148,10 @@ def make_train_step(
 
     def update(state: TrainState, features: Float[Array, "batch frames bands"]) -> tuple[TrainState, Metrics]:
         key = jax.random.fold_in(state.key, state.step)
-        noise = mask_noise(key, features.shape[0], config.model.tokens)
+        noise = mask_noise(key, features.shape[0], config.model.mask_draws)
+        dropout_key = jax.random.fold_in(key, DROPOUT_STREAM)
         loss, gradient = loss_and_gradient(
-            config, mesh, state.params, features, noise, remat=remat, kernel=kernel
+            config, mesh, state.params, features, noise, dropout_key, remat=remat, kernel=kernel
         )
         updates, opt_state = optimiser.update(gradient, state.opt_state, state.params)
         metrics = {
@@ -172,18 +175,20 @@ def loss_and_gradient(
     mesh: Mesh,
     params: Params,
     features: Float[Array, "batch frames bands"],
-    noise: Float[Array, "batch tokens"],
+    noise: Float[Array, "batch draws"],
+    dropout_key: Key[Array, ""] | None = None,
     **options: Any,
 ) -> tuple[Float[Array, ""], Params]:
     """Return the mean loss of a batch and its gradient, the batch taken in `config.accumulation_steps` parts.
 
     Every input has as many masked patches as every other, so the mean over the parts is the mean over the
-    batch.
+    batch. `dropout_key` decides what a local decoder drops, the same in all parts.
     """
     options |= {"dtype": jnp.dtype(config.precision), "gather": gather_on(mesh)}
 
     def loss_of(params: Params, features: Array, noise: Array) -> Array:
-        return forward(params, features, noise, config.model, **options)["loss"]
+        out = forward(params, features, noise, config.model, dropout_key=dropout_key, **options)
+        return out["loss"]
 
     if config.accumulation_steps == 1:
         return jax.value_and_grad(loss_of)(params, features, noise)

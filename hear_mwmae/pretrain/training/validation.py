@@ -71,8 +71,7 @@ def losses(
     """Return every clip's loss; `first` is the number of the first among all, and decides its mask."""
     numbers = first + jnp.arange(len(features))
     keys = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(MASK_SEED), number))(numbers)
-    noise = jax.vmap(lambda key: mask_noise(key, 1, config.model.tokens)[0])(keys)
+    noise = jax.vmap(lambda key: mask_noise(key, 1, config.model.mask_draws)[0])(keys)
     dtype = jnp.dtype(config.precision)
     out = forward(params, features, noise, config.model, dtype=dtype, gather=gather_on(mesh))
-    error = jnp.mean((out["prediction"] - out["target"]) ** 2, axis=-1)
-    return jnp.sum(error * out["mask"], axis=-1) / jnp.sum(out["mask"], axis=-1)
+    return out["losses"]
