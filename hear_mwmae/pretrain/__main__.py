@@ -117,7 +117,27 @@ def train_config(options: argparse.Namespace) -> TrainConfig:
     given = {name: value for name in fields if (value := getattr(options, name, None)) is not None}
     if options.decay:
         given["decay_all"] = options.decay == "all"
-    return dataclasses.replace(base, model=model_config(base.model, options.model_options), **given)
+    model = model_config(base.model, options.model_options)
+    if options.normalise == "data":
+        model = normalised_by(model, options.data)
+    return dataclasses.replace(base, model=model, **given)
+
+
+def normalised_by(model: ModelConfig, data: Path) -> ModelConfig:
+    """Return a model with the mean and deviation of prepared data.
+
+    Raises:
+        UserError: no prepared data, or such as do not tell them.
+    """
+    from hear_mwmae.pretrain.data.manifest import read_manifest  # pyarrow; --help is there before it
+
+    manifest = read_manifest(data)
+    if manifest.feature_std == 0:
+        raise UserError(
+            f"{printable(data)}: its manifest tells no deviation of its values; prepare the data again into "
+            "another folder, or leave out --normalise."
+        )
+    return dataclasses.replace(model, feature_mean=manifest.feature_mean, feature_std=manifest.feature_std)
 
 
 def model_config(base: ModelConfig, changes: str) -> ModelConfig:
@@ -185,6 +205,16 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         group.add_argument(option, type=kind, help=text or None, metavar="X" if kind is float else "N")
     group.add_argument("--decay", choices=("all", "mask"),
                        help="decay everything, or spare biases, norms, tokens, position codes")  # fmt: skip
+    for option, text in (
+        ("--roll", "roll each clip in time to a random frame before it is cropped"),
+        ("--gain", "amplify each clip at random, by 0.5 to 1.5"),
+    ):
+        group.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+    group.add_argument(
+        "--normalise", choices=("model", "data"), default="model",
+        help="spectrograms by the model's mean and deviation (which may be each clip's own), or by those of "
+        "the data",
+    )  # fmt: skip
     group.add_argument(
         "--precision",
         choices=PRECISIONS,

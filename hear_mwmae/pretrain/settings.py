@@ -49,6 +49,10 @@ class TrainConfig:
     order of its sums, so a run may go on with another number."""
     crops_per_clip: int = 1
     """Crops taken from a clip each time that it is decoded."""
+    roll: bool = False
+    """Roll each clip cyclically in time to a random frame before it is cropped or filled up (Audio-MAE)."""
+    gain: bool = False
+    """Amplify each clip by Beta(10, 10) + 0.5, as the release of Audio-MAE does where its paper rolls."""
     data_fraction: float = 1.0
     """Share of the clips to train on, drawn by a hash of their ids: smaller shares lie within larger ones."""
     precision: str = "bfloat16"
@@ -74,6 +78,13 @@ class TrainConfig:
             )
         if not 0 < self.data_fraction <= 1:
             return f"data_fraction {self.data_fraction} is not above 0 and at most 1"
+        if (self.roll or self.gain) and self.model.front_end == "rgb_224":
+            return "roll and gain are of sound, and the model reads pictures"
+        if self.gain and self.model.feature_std == 0:
+            return (
+                "gain is taken off again where each clip is standardised by its own mean: give the model a "
+                "feature_mean and feature_std, as --normalise data does"
+            )
         if self.precision not in PRECISIONS:
             return f"precision {self.precision!r} is unknown, use one of {PRECISIONS}"
         if min(self.base_learning_rate, self.weight_decay, self.clip_norm) < 0:

@@ -1,11 +1,17 @@
 """The training command's settings: where they come from, and what is refused."""
 
+import json
+from pathlib import Path
+
 import pytest
+from sounds import write_tones
 
 from hear_mwmae import processor
-from hear_mwmae.config import NAMED_MODELS, paper_windows
+from hear_mwmae.config import NAMED_MODELS, ModelConfig, paper_windows
+from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.__main__ import _parser, _warn_of_emulation, main, train_config
 from hear_mwmae.pretrain.configs import find_run
+from hear_mwmae.pretrain.data.prepare import Options, prepare
 from hear_mwmae.pretrain.settings import TrainConfig
 
 RUN = ["--data", "data", "--workdir", "run"]
@@ -30,6 +36,46 @@ def test_settings_survive_json() -> None:
     for arguments in ([], ["--epochs", "3", "--warmup-epochs", "0.5", "--clip-norm", "1", "--decay", "mask"]):
         config = settings("--model", "mw_mae_t", *arguments)
         assert TrainConfig.from_json(config.to_json()) == config
+
+
+def test_a_run_rolls_and_amplifies_where_told() -> None:
+    config = settings("--model", "audio_mae_b", "--roll", "--gain")
+    assert (config.roll, config.gain) == (True, True)
+    assert TrainConfig.from_json(config.to_json()) == config
+    config = settings("--model", "audio_mae_b", "--no-roll")
+    assert (config.roll, config.gain) == (False, False)
+
+
+def test_settings_of_before_there_were_variations_are_read() -> None:
+    values = json.loads(settings("--model", "mae_t").to_json())
+    del values["roll"], values["gain"]
+    config = TrainConfig.from_json(json.dumps(values))
+    assert (config.roll, config.gain) == (False, False)
+    with pytest.raises(UserError, match="roll = 1 in the configuration has the wrong type"):
+        TrainConfig.from_json(json.dumps(values | {"roll": 1}))
+
+
+def test_a_model_can_be_normalised_by_the_data(tmp_path: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    sounds, data = write_tones(tmp_path / "sounds", [0.3] * 3), tmp_path / "data"
+    manifest = prepare([sounds], data, options=Options(front_end="fbank_128"), workers=1)
+    command = ["--model", "audio_mae_b", "--data", str(data), "--workdir", "run"]
+
+    def model(*arguments: str) -> ModelConfig:
+        return train_config(_parser().parse_args([*command, *arguments])).model
+
+    for arguments in ([], ["--normalise", "model"]):
+        assert model(*arguments) == NAMED_MODELS["audio_mae_b"].config
+    found = model("--normalise", "data", "--model-options", '{"mask_ratio": 0.7, "feature_std": 0}')
+    assert (found.feature_mean, found.feature_std) == (manifest.feature_mean, manifest.feature_std)
+    assert found.mask_ratio == 0.7
+    path = data / "manifest.json"
+    values = json.loads(path.read_text())
+    del values["feature_mean"], values["feature_std"]
+    path.write_text(json.dumps(values))
+    assert main([*command, "--normalise", "data"]) == 2
+    error = capsys.readouterr().err
+    assert "its manifest tells no deviation of its values; prepare the data again into another" in error
+    assert error.count("\n") == 1
 
 
 def test_fields_of_the_model_can_be_changed() -> None:
@@ -61,6 +107,12 @@ def test_fields_of_the_model_can_be_changed() -> None:
         (["--model", "mae_t", "--epochs", "0"], "epochs 0 is not a number above 0"),
         (["--model", "mae_t", "--epochs", "inf"], "epochs inf is not a number above 0"),
         (["--model", "mae_t", "--beta2", "1"], "must be at least 0 and below 1"),
+        (
+            ["--model", "mae_t", "--gain"],
+            "gain is taken off again where each clip is standardised by its own",
+        ),
+        (["--config", "table5:mae_m", "--roll"], "roll and gain are of sound, and the model reads pictures"),
+        (["--model", "mae_t", "--normalise", "data"], "there is no such folder of prepared data"),
         (["--model", "mae_t"], "there is no such folder of prepared data"),
     ],
 )

@@ -18,20 +18,19 @@ from sounds import tone, write, write_tones
 
 from hear_mwmae import frontend
 from hear_mwmae.errors import UserError
+from hear_mwmae.pretrain.data.batch_plans import TrainingPlan, ValidationPlan
+from hear_mwmae.pretrain.data.crops import Normalisation, Variation, widen, write_crop
 from hear_mwmae.pretrain.data.loader import (
     BatchIterator,
     ClipSet,
-    TrainingPlan,
-    ValidationPlan,
     hash_position,
     load_clips,
     training_batches,
     validation_batches,
-    widen,
 )
 from hear_mwmae.pretrain.data.log_mel import standardise
 from hear_mwmae.pretrain.data.prepare import Options, prepare
-from hear_mwmae.pretrain.data.records import ShardReader
+from hear_mwmae.pretrain.data.records import DecodedClip, ShardReader
 
 FRAMES = 100
 SECONDS = [1.0 + 0.05 * number for number in range(37)] + [0.2, 0.0, 0.99]
@@ -52,13 +51,17 @@ def clips(folder: Path) -> ClipSet:
     return load_clips(folder)
 
 
-def whole_clip(clips: ClipSet, number: int) -> np.ndarray:
-    """A clip the plain way: all of it in float32, then standardised."""
+def stored_clip(clips: ClipSet, number: int) -> DecodedClip:
     manifest = clips.manifest
     reader = ShardReader([manifest.path(s) for s in manifest.shards], [s.clips for s in manifest.shards])
     clip = reader.read(clips.shards[number], clips.rows[number], frames=clips.frames[number])
     assert clip.id == clips.ids[number].as_py()
-    return standardise(clip.log_mel.astype(np.float32))
+    return clip
+
+
+def whole_clip(clips: ClipSet, number: int) -> np.ndarray:
+    """A clip the plain way: all of it in float32, then standardised."""
+    return standardise(stored_clip(clips, number).log_mel.astype(np.float32))
 
 
 def crop(clip: np.ndarray, first: int) -> np.ndarray:
@@ -84,7 +87,26 @@ def test_every_row_is_a_crop_of_the_standardised_clip(clips: ClipSet) -> None:
         assert np.array_equal(batch, np.stack(plain))
 
 
-def make(clips: ClipSet, **options: int) -> BatchIterator:
+VARIED = {"normalisation": Normalisation(-5.0, 3.0), "roll": True, "gain": True}
+
+
+def test_every_row_is_a_varied_crop_of_its_clip(clips: ClipSet) -> None:
+    plan = TrainingPlan(len(clips), 24, 3, 5, 0, 1, roll=True, gain=True)
+    expected = np.empty((FRAMES, 80), np.float32)
+    for step, batch in enumerate(take(make(clips, crops_per_clip=3, batch_size=24, **VARIED), 6)):
+        chosen = plan.clips_of(step)
+        lengths = clips.frames[chosen]
+        offsets = plan.offsets(step, np.maximum(lengths - FRAMES, 0) + 1)
+        starts, gains = plan.starts(step, lengths), plan.gains(step)
+        for row, (number, crop_number) in zip(batch, np.ndindex(offsets.shape), strict=True):
+            place = number, crop_number
+            variation = Variation(int(starts[place]), gains[place])
+            clip = stored_clip(clips, chosen[number])
+            write_crop(clip, int(offsets[place]), expected, VARIED["normalisation"], variation)
+            assert np.array_equal(row, expected)
+
+
+def make(clips: ClipSet, **options: object) -> BatchIterator:
     settings = {"batch_size": 8, "seed": 5, "frames": FRAMES}
     return training_batches(clips, **(settings | options))
 
@@ -98,21 +120,31 @@ def test_widening_is_exact() -> None:
 
 
 @pytest.mark.parametrize("hosts", [2, 4])
-@pytest.mark.parametrize("crops", [1, 2])
-def test_hosts_share_the_rows_of_the_same_batches(clips: ClipSet, hosts: int, crops: int) -> None:
-    alone = take(make(clips, crops_per_clip=crops), 14)
+@pytest.mark.parametrize(("crops", "varied"), [(1, {}), (2, {}), (2, VARIED)])
+def test_hosts_share_the_rows_of_the_same_batches(
+    clips: ClipSet, hosts: int, crops: int, varied: dict[str, object]
+) -> None:
+    alone = take(make(clips, crops_per_clip=crops, **varied), 14)
     parts = [
-        take(make(clips, crops_per_clip=crops, process_index=host, process_count=hosts), 14)
+        take(make(clips, crops_per_clip=crops, process_index=host, process_count=hosts, **varied), 14)
         for host in range(hosts)
     ]
     for batch, *shares in zip(alone, *parts, strict=True):
         assert np.array_equal(batch, np.concatenate(shares))
 
 
-def test_threads_and_workers_change_nothing(clips: ClipSet) -> None:
-    alone = take(make(clips, threads=0), 12)
+@pytest.mark.parametrize("varied", [{}, VARIED])
+def test_threads_and_workers_change_nothing(clips: ClipSet, varied: dict[str, object]) -> None:
+    alone = take(make(clips, threads=0, **varied), 12)
     for options in ({"threads": 3}, {"workers": 1, "threads": 0}, {"workers": 2, "threads": 1}):
-        assert np.array_equal(alone, take(make(clips, **options), 12))
+        assert np.array_equal(alone, take(make(clips, **options, **varied), 12))
+
+
+def test_a_varied_run_continues_bit_for_bit(clips: ClipSet) -> None:
+    whole = take(make(clips, **VARIED), 9)
+    batches = make(clips, **VARIED)
+    batches.set_state({"step": 6})
+    assert np.array_equal(whole[6:], take(batches, 3))
 
 
 def test_an_epoch_takes_every_clip_once_but_for_a_changing_remainder() -> None:
@@ -138,6 +170,44 @@ def test_offsets_are_uniform_up_to_the_last_one() -> None:
     # Of 10240 draws 2048 +- 40.5 each; five deviations.
     assert all(abs(count - 2048) < 203 for count in counts.values())
     assert not plan.offsets(0, np.ones(64, np.int64)).any()
+
+
+def test_a_roll_begins_at_any_frame_and_a_gain_is_symmetric_about_1() -> None:
+    plan = TrainingPlan(64, 256, 4, 0, 0, 1, roll=True, gain=True)
+    lengths = np.resize([1, 5], 64)
+    starts = np.stack([plan.starts(step, lengths) for step in range(80)])
+    assert not starts[:, ::2].any()
+    counts = Counter(starts[:, 1::2].ravel().tolist())
+    assert sorted(counts) == [0, 1, 2, 3, 4]
+    # Of 10240 draws 2048 +- 40.5 each; five deviations.
+    assert all(abs(count - 2048) < 203 for count in counts.values())
+    gains = np.stack([plan.gains(step) for step in range(80)])
+    assert gains.shape == (80, 64, 4)
+    assert 0.5 < gains.min() < 0.7 < 1.3 < gains.max() < 1.5
+    # Beta(10, 10) has the variance 1 / 84; five deviations of the mean and of the variance of 20480.
+    assert abs(gains.mean() - 1) < 5 * (1 / 84 / gains.size) ** 0.5
+    assert abs(gains.var() * 84 - 1) < 5 * (2 / gains.size) ** 0.5
+
+
+def test_variations_are_drawn_beside_the_order_and_the_offsets() -> None:
+    plain, varied = TrainingPlan(64, 32, 4, 3, 0, 1), TrainingPlan(64, 32, 4, 3, 0, 1, roll=True, gain=True)
+    lengths = np.full(8, 1000)
+    for step in range(3):
+        assert np.array_equal(plain.clips_of(step), varied.clips_of(step))
+        assert np.array_equal(plain.offsets(step, lengths), varied.offsets(step, lengths))
+        assert not plain.starts(step, lengths).any()
+        assert (plain.gains(step) == 1).all()
+        offsets, starts, gains = (
+            varied.offsets(step, lengths),
+            varied.starts(step, lengths),
+            varied.gains(step),
+        )
+        assert np.abs(np.corrcoef([offsets.ravel(), starts.ravel(), gains.ravel()])[0, 1:]).max() < 0.7
+        assert len(np.unique(starts)) > 20
+        assert len(np.unique(gains)) == 32
+    other = TrainingPlan(64, 32, 4, 4, 0, 1, roll=True, gain=True)
+    assert not np.array_equal(other.starts(0, lengths), varied.starts(0, lengths))
+    assert not np.array_equal(other.gains(0), varied.gains(0))
 
 
 def test_crops_of_one_clip_lie_side_by_side_and_cost_one_read(
@@ -228,6 +298,16 @@ def test_validation_takes_the_centre_of_every_clip_once(clips: ClipSet) -> None:
     for number, row in enumerate(np.concatenate(batches)):
         clip = whole_clip(clips, number)
         assert np.array_equal(row, crop(clip, max(0, (len(clip) - FRAMES) // 2)))
+
+
+def test_validation_is_normalised_as_the_model_says(clips: ClipSet) -> None:
+    normalisation = VARIED["normalisation"]
+    (batch,) = validation_batches(clips, frames=FRAMES, batch_size=41, normalisation=normalisation)
+    for number, row in enumerate(batch):
+        values = stored_clip(clips, number).log_mel.astype(np.float32)
+        values = values[max(0, (len(values) - FRAMES) // 2) :][:FRAMES]
+        values = np.pad(values, ((0, FRAMES - len(values)), (0, 0)))
+        assert np.array_equal(row, (values - np.float32(-5)) / np.float32(6))
 
 
 def test_the_centre_is_the_released_one(shared: Path) -> None:

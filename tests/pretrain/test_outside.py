@@ -20,8 +20,9 @@ from hear_mwmae import files
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.data import content, sources, tfrecord
 from hear_mwmae.pretrain.data.content import CheckedContent, verify
+from hear_mwmae.pretrain.data.crops import write_crop
 from hear_mwmae.pretrain.data.images import MOST_PIXELS, find_images, read_image
-from hear_mwmae.pretrain.data.loader import load_clips, write_crop
+from hear_mwmae.pretrain.data.loader import load_clips
 from hear_mwmae.pretrain.data.manifest import INDEX_SCHEMA, Options, file_sha256, read_index, read_manifest
 from hear_mwmae.pretrain.data.overlap import _cell
 from hear_mwmae.pretrain.data.prepare import main, prepare

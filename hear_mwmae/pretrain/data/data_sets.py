@@ -12,6 +12,7 @@ from jaxtyping import Float
 from hear_mwmae.errors import UserError
 from hear_mwmae.names import printable
 from hear_mwmae.pretrain.data.content import CheckedContent
+from hear_mwmae.pretrain.data.crops import Normalisation
 from hear_mwmae.pretrain.data.loader import ClipSet, load_clips, validation_batches
 from hear_mwmae.pretrain.hosts import on_any_host
 from hear_mwmae.pretrain.settings import TrainConfig
@@ -25,6 +26,8 @@ class DataSets:
 
     training: ClipSet
     validation: ClipSet | None
+    normalisation: Normalisation | None
+    """The model's; None where each clip is standardised by its own mean and deviation."""
     _checked: list[CheckedContent] = field(default_factory=list)
 
     @property
@@ -59,7 +62,7 @@ class DataSets:
 
     def picture_clips(self, frames: int, count: int) -> Batch:
         """Return the first clips held out, or without any the first to train on."""
-        return next(whole_pass(self.validation or self.training, frames, count))
+        return next(whole_pass(self.validation or self.training, frames, count, self.normalisation))
 
 
 def load_data_sets(config: TrainConfig, data: Path, validation: Path | None = None) -> DataSets:
@@ -79,12 +82,16 @@ def load_data_sets(config: TrainConfig, data: Path, validation: Path | None = No
                 f"{printable(folder)}: was prepared with the front end {clips.manifest.front_end}, and the "
                 f"model needs {config.model.front_end}; prepare it again."
             )
-    return DataSets(training, held_out)
+    return DataSets(training, held_out, Normalisation.of(config.model))
 
 
-def whole_pass(clips: ClipSet, frames: int, batch_size: int) -> Iterator[Batch]:
+def whole_pass(
+    clips: ClipSet, frames: int, batch_size: int, normalisation: Normalisation | None = None
+) -> Iterator[Batch]:
     """Yield the centre crops of all clips once, and end the reading threads when the caller stops."""
-    with contextlib.closing(validation_batches(clips, frames=frames, batch_size=batch_size)) as batches:
+    with contextlib.closing(
+        validation_batches(clips, frames=frames, batch_size=batch_size, normalisation=normalisation)
+    ) as batches:
         yield from batches
 
 

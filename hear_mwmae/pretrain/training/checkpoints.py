@@ -25,7 +25,7 @@ from hear_mwmae.errors import UserError, first_line
 from hear_mwmae.files import Signature, signature, write_text
 from hear_mwmae.json_files import read_json
 from hear_mwmae.names import printable
-from hear_mwmae.pretrain.data.loader import ENDLESS
+from hear_mwmae.pretrain.data.batch_plans import ENDLESS
 from hear_mwmae.pretrain.data.manifest import file_sha256
 from hear_mwmae.pretrain.hosts import gather_json, on_any_host
 from hear_mwmae.pretrain.settings import TrainConfig

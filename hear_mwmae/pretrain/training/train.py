@@ -142,6 +142,9 @@ class Trainer:
             seed=self.config.seed,
             process_index=jax.process_index(),
             process_count=jax.process_count(),
+            normalisation=self.data.normalisation,
+            roll=self.config.roll,
+            gain=self.config.gain,
             workers=self.options.workers,
         )
 
@@ -171,7 +174,7 @@ class Trainer:
         if held_out is not None:
             self.validation = Validation(
                 self.config,
-                lambda size: whole_pass(held_out, frames, size),
+                lambda size: whole_pass(held_out, frames, size, self.data.normalisation),
                 self.mesh,
                 self.shardings,
             )
