@@ -1,5 +1,6 @@
 """A run goes on after a kill, Ctrl-C or a damaged checkpoint, and stops where it must, with a sentence."""
 
+import contextlib
 import dataclasses
 import json
 import re
@@ -14,6 +15,8 @@ from types import SimpleNamespace
 import jax
 import numpy as np
 import pytest
+from jax.sharding import Mesh
+from sounds import write_tones
 from training_runs import (
     CONFIG,
     STEPS,
@@ -26,12 +29,19 @@ from training_runs import (
 
 import hear_mwmae.pretrain.training.train as loop
 from hear_mwmae.cli.export import main as export_main
+from hear_mwmae.config import AUDIO_MAE_B
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.__main__ import main
+from hear_mwmae.pretrain.data.crops import Normalisation
+from hear_mwmae.pretrain.data.data_sets import whole_pass
+from hear_mwmae.pretrain.data.loader import load_clips, training_batches
+from hear_mwmae.pretrain.data.prepare import Options, prepare
 from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.training import validation
 from hear_mwmae.pretrain.training.checkpoints import read_config, restore_params
 from hear_mwmae.pretrain.training.interruption import InterruptedRun
 from hear_mwmae.pretrain.training.logs import loss_curve, truncate_log
+from hear_mwmae.pretrain.training.step import place_batch
 from hear_mwmae.pretrain.training.train import TrainingOptions, train
 from hear_mwmae.weights import read_model_file
 
@@ -99,6 +109,40 @@ def test_a_run_learns_and_leaves_everything_it_should(whole_run: Path) -> None:
     config, data_hash = read_config(whole_run)
     assert config == CONFIG
     assert len(data_hash) == 64
+
+
+def test_a_run_of_audio_mae_reads_normalised_and_varied_filter_banks(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    sounds = write_tones(tmp_path / "sounds", [0.3, 0.5, 0.7, 0.9, 1.1])
+    prepare([sounds], tmp_path / "data", options=Options(front_end="fbank_128"), workers=1)
+    model = dataclasses.replace(
+        AUDIO_MAE_B, input_size=(64, 128), width=16, depth=1, heads=2, decoder_width=16, decoder_depth=1
+    )
+    config = TrainConfig(
+        model, epochs=2, warmup_epochs=1, batch_size=4, precision="float32", seed=3, roll=True, gain=True
+    )
+    batches: dict[str, list[np.ndarray]] = {"training": [], "validation": []}
+    for name, module in (("training", loop), ("validation", validation)):
+
+        def place(batch: np.ndarray, mesh: Mesh, *, seen: list[np.ndarray] = batches[name]) -> jax.Array:
+            seen.append(np.array(batch))
+            return place_batch(batch, mesh)
+
+        monkeypatch.setattr(module, "place_batch", place)
+    options = TrainingOptions(tmp_path / "data", tmp_path / "run", validation=tmp_path / "data", **FINE)
+    train(config, options)
+    clips, normalisation = load_clips(tmp_path / "data"), Normalisation(model.feature_mean, model.feature_std)
+    taken = training_batches(
+        clips, frames=64, batch_size=4, seed=3, normalisation=normalisation, roll=True, gain=True
+    )
+    with contextlib.closing(taken):
+        assert np.array_equal(batches["training"], [np.array(next(taken)) for _ in range(2)])
+    (expected,) = whole_pass(clips, 64, 5, normalisation)
+    assert np.array_equal(np.concatenate(batches["validation"][:2])[:5], expected)
+    # Clips of 0.3 and 0.5 s fill no crop: rows of 0 before normalisation.
+    assert expected[0, -1] == pytest.approx(-model.feature_mean / (2 * model.feature_std), abs=1e-6)
+    assert all(np.isfinite(record["validation_loss"]) for record in log(tmp_path / "run"))
 
 
 def test_a_finished_run_started_again_does_nothing(whole_run: Path, data: Path) -> None:
