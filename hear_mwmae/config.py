@@ -20,6 +20,8 @@ POSITION_GRIDS = ("true", "audiomae-released")
 DECODER_ATTENTIONS = ("global", "local")
 LOCAL_WINDOW = 4
 """Columns, and bands, of a window of local attention."""
+POSITION_HIDDEN = 384
+"""Width of the network that makes the position bias of local attention."""
 MASKS = ("random", "time", "frequency", "time+frequency")
 OBJECTIVES = ("reconstruction", "contrastive", "both")
 PRECISIONS = ("float32", "bf16")

@@ -16,8 +16,7 @@ import numpy as np
 from jax.nn import initializers
 from jaxtyping import Array, Float, Key
 
-from hear_mwmae.config import ModelConfig
-from hear_mwmae.pretrain.model.local import POSITION_HIDDEN
+from hear_mwmae.config import POSITION_HIDDEN, ModelConfig
 from hear_mwmae.pretrain.model.transformer import Params
 
 TOKEN_STD = 0.02

@@ -13,13 +13,11 @@ import jax.numpy as jnp
 import numpy as np
 from jaxtyping import Array, Bool, Float, Int, Key
 
-from hear_mwmae.config import LOCAL_WINDOW
+from hear_mwmae.config import LOCAL_WINDOW, POSITION_HIDDEN
 from hear_mwmae.pretrain.model.transformer import Params, exact_gelu, layer_norm, linear, mlp
 
 WINDOW = LOCAL_WINDOW
 SHIFT = WINDOW // 2
-POSITION_HIDDEN = 384
-"""Width of the network that makes the position bias."""
 POSITION_DROPOUT = 0.1
 LOWEST_TEMPERATURE = 0.01
 SMALLEST_NORM = 1e-6
@@ -45,11 +43,11 @@ def local_block(
         dropout_key: of the stack, in training; None where nothing is dropped.
     """
     shifted = (index % 2 == 1) & shift
-    key = None if dropout_key is None else jax.random.fold_in(dropout_key, index)
+    kept = None if dropout_key is None else draw_kept(jax.random.fold_in(dropout_key, index), heads)
     roll = jnp.where(shifted, SHIFT * grid[1], 0)
     windows = cut_windows(jnp.roll(x, -roll, axis=1), grid)
     penalty = jnp.where(shifted, PENALTY, 0.0) * wraps_around(grid)
-    bias = position_bias(params["attention"], key)
+    bias = position_bias(params["attention"], kept)
     mixed = _window_attention(params["attention"], windows, bias, penalty, heads, out)
     x = x + layer_norm(params["norm1"], jnp.roll(join_windows(mixed, grid), roll, axis=1))
     x = x + layer_norm(params["norm2"], mlp(params["mlp"], x, exact_gelu))
@@ -86,15 +84,32 @@ def wraps_around(grid: tuple[int, int]) -> Bool[np.ndarray, "windows query key"]
     return np.repeat(last, bands // WINDOW)[:, None, None] & apart
 
 
-def position_bias(params: Params, dropout_key: Key[Array, ""] | None) -> Float[Array, "heads query key"]:
-    """Return the bias of every pair of a window, from the logarithms of its distances in time and frequency.
+Kept = tuple[Bool[Array, "pairs hidden"], Bool[Array, "pairs heads"]]
+"""What dropout leaves of the bias network's hidden layer and of its output."""
 
-    In training a tenth of the hidden layer and of the output is dropped; one draw serves all windows.
-    """
+
+def draw_kept(key: Key[Array, ""], heads: int) -> Kept:
+    """Draw what a training step leaves of one block's bias network; one draw serves all windows and clips."""
+    keys = jax.random.split(key)
+    shapes = ((WINDOW**4, POSITION_HIDDEN), (WINDOW**4, heads))
+    hidden, out = (
+        jax.random.bernoulli(one, 1 - POSITION_DROPOUT, shape)
+        for one, shape in zip(keys, shapes, strict=True)
+    )
+    return hidden, out
+
+
+def position_bias(params: Params, kept: Kept | None) -> Float[Array, "heads query key"]:
+    """Return the bias of every pair of a window, from the logarithms of its distances in time and band."""
     network = params["position_mlp"]
     hidden = jax.nn.relu(linear(network["hidden"], jnp.asarray(_log_distances(), jnp.float32)))
-    bias = linear(network["out"], _dropped(hidden, dropout_key, 0))
-    return _dropped(bias, dropout_key, 1).T.reshape(-1, WINDOW**2, WINDOW**2)
+    bias = linear(network["out"], hidden if kept is None else _dropped(hidden, kept[0]))
+    bias = bias if kept is None else _dropped(bias, kept[1])
+    return bias.T.reshape(-1, WINDOW**2, WINDOW**2)
+
+
+def _dropped(x: Float[Array, "pairs size"], kept: Bool[Array, "pairs size"]) -> Float[Array, "pairs size"]:
+    return jnp.where(kept, x / (1 - POSITION_DROPOUT), 0)
 
 
 def _log_distances() -> Float[np.ndarray, "pairs 2"]:
@@ -102,15 +117,6 @@ def _log_distances() -> Float[np.ndarray, "pairs 2"]:
     places = np.stack(np.divmod(np.arange(WINDOW**2), WINDOW), axis=1)
     distance = (places[:, None] - places).reshape(-1, 2)
     return np.sign(distance) * np.log1p(np.abs(distance))
-
-
-def _dropped(
-    x: Float[Array, "pairs size"], key: Key[Array, ""] | None, number: int
-) -> Float[Array, "pairs size"]:
-    if key is None:
-        return x
-    kept = jax.random.bernoulli(jax.random.fold_in(key, number), 1 - POSITION_DROPOUT, x.shape)
-    return jnp.where(kept, x / (1 - POSITION_DROPOUT), 0)
 
 
 def _window_attention(

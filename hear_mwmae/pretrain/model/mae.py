@@ -232,6 +232,9 @@ def _normalise_patches(
     patches: Float[Array, "batch tokens pixels"], config: ModelConfig
 ) -> Float[Array, "batch tokens pixels"]:
     """Give every patch the mean 0 and the deviation 1: the population's, or in Audio-MAE that by n - 1."""
-    mean = patches.mean(axis=-1, keepdims=True)
-    variance = patches.var(axis=-1, keepdims=True, ddof=int(config.conventions == "audio_mae"))
-    return (patches - mean) / jnp.sqrt(variance + PATCH_NORM_EPSILON)
+    centred = patches - patches.mean(axis=-1, keepdims=True)
+    # The mean's rounding, which would count a thousandfold in a constant patch.
+    centred -= centred.mean(axis=-1, keepdims=True)
+    divisor = patches.shape[-1] - (config.conventions == "audio_mae")
+    variance = jnp.square(centred).sum(axis=-1, keepdims=True) / divisor
+    return centred / jnp.sqrt(variance + PATCH_NORM_EPSILON)

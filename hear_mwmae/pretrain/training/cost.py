@@ -9,7 +9,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
-from hear_mwmae.config import ModelConfig
+from hear_mwmae.config import LOCAL_WINDOW, POSITION_HIDDEN, ModelConfig
 
 if TYPE_CHECKING:
     import jax
@@ -77,8 +77,10 @@ def parameter_count(config: ModelConfig) -> ParameterCount:
     width = config.decoder_width
     # Embedding, mask token, position codes, norm, prediction.
     decoder = (config.width + 1) * width + width + config.decoder_tokens * width + 2 * width
-    decoder += (width + 1) * pixels
+    decoder += (width + 1) * pixels * (1 + (config.objective != "reconstruction"))
     decoder += config.decoder_depth * _block_parameters(config, width, config.decoder_windows)
+    if config.decoder_attention == "local":
+        decoder += config.decoder_depth * _position_parameters(config)
     return ParameterCount(bare + codes, bare, decoder)
 
 
@@ -93,10 +95,14 @@ def train_flops_per_crop(config: ModelConfig) -> float:
     products = config.kept_tokens * pixels * config.width
     products += config.depth * _block_products(config, config.width, encoded, config.encoder_windows)
     products += encoded * config.width * config.decoder_width
+    local = [LOCAL_WINDOW**2] * config.decoder_heads if config.decoder_attention == "local" else None
     products += config.decoder_depth * _block_products(
-        config, config.decoder_width, config.decoder_tokens, config.decoder_windows
+        config, config.decoder_width, config.decoder_tokens, local or config.decoder_windows
     )
     products += config.decoder_tokens * config.decoder_width * pixels
+    if config.objective != "reconstruction":
+        masked = config.tokens - config.kept_tokens
+        products += masked * pixels * (config.decoder_width + masked)
     return 3 * 2.0 * products
 
 
@@ -192,6 +198,11 @@ def _block_parameters(config: ModelConfig, width: int, windows: Sequence[int]) -
     dense = (width + 1) * 3 * width + (width + 1) * width + (width + 1) * hidden + (hidden + 1) * width
     biases = sum(2 * window - 1 for window in windows if window) if config.relative_position_bias else 0
     return dense + 4 * width + biases
+
+
+def _position_parameters(config: ModelConfig) -> int:
+    """Those of a local block's temperatures and of the network that makes its position bias."""
+    return config.decoder_heads + 3 * POSITION_HIDDEN + (POSITION_HIDDEN + 1) * config.decoder_heads
 
 
 def _block_products(config: ModelConfig, width: int, tokens: int, windows: Sequence[int]) -> int:
