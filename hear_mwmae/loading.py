@@ -8,18 +8,20 @@ import torch
 from hear_mwmae import processor
 from hear_mwmae.config import WEIGHTS_VARIABLE, ModelConfig, named_model
 from hear_mwmae.convert import convert_checkpoint
+from hear_mwmae.convert_audio_mae import convert_audio_mae
 from hear_mwmae.embedding import EmbeddingModel
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError
 from hear_mwmae.flax_checkpoint import checkpoint_file
 from hear_mwmae.names import printable
+from hear_mwmae.torch_file import is_torch_file
 from hear_mwmae.weights import Weights, build_encoder, find_weights, read_model_file
 
 RANDOM_SEED = 0
 # What makes it another model, also the windows that it was trained with; the decoder's size does not.
 IDENTITY = (
     "input_size", "patch_size", "front_end", "width", "depth", "heads", "mlp_ratio", "class_token",
-    "encoder_windows", "decoder_windows",
+    "encoder_windows", "decoder_windows", "conventions",
 )  # fmt: skip
 
 
@@ -29,20 +31,22 @@ def load_model(
     model: str | None = None,
     heads: int | None = None,
     precision: str = "float32",
-    timestamps: str = "hear",
+    timestamps: str | None = None,
 ) -> EmbeddingModel:
     """Load a model from a file or directory, or a named model from where its weights are found.
 
     Args:
-        model_file_path: a model file, a directory that holds one, or a checkpoint directory of the released
-            code. "" looks in $HEAR_MWMAE_WEIGHTS, the package and the user's cache; if nothing is there,
-            the named model has random weights of a fixed seed, a warning says so, and `pretrained` is
-            False.
+        model_file_path: a model file, a directory that holds one, a checkpoint directory of the released
+            MW-MAE code, or a file (*.pth) of Audio-MAE. "" looks in $HEAR_MWMAE_WEIGHTS, the package and the
+            user's cache; if nothing is there, the named model has random weights of a fixed seed, a warning
+            says so, and `pretrained` is False.
         model: a named model, which the file must fit; None takes the shape that the file states.
-        heads: the encoder's head count, which a checkpoint of the released code does not state.
+        heads: the encoder's head count, which a checkpoint of released code does not state; an Audio-MAE has
+            one for every 64 channels if nobody says.
         precision: "float32", or "bf16" for the encoder's weights and activations; where the processor
             emulates that, and there is no GPU, a `SlowPrecisionWarning` says so.
-        timestamps: "hear" spreads the columns evenly over the clip, "centre" gives the true middle of each.
+        timestamps: "hear" spreads the columns evenly over the clip, "centre" gives the true middle of each;
+            None is "centre" for Audio-MAE and "hear" for the others.
 
     Raises:
         UserError: a path that does not exist or does not fit, or neither a path nor a name.
@@ -89,22 +93,36 @@ def read_weights(path: Path, *, model: str | None = None, heads: int | None = No
         )
     config = named_model(model).config if model else None
     file = _model_file(path, model) if path.is_dir() else path
-    if file is None or file.suffix != ".safetensors":
+    if is_torch_file(path):
+        weights = convert_audio_mae(path, heads=heads)
+    elif file is None or file.suffix != ".safetensors":
         return convert_checkpoint(path, config=config, heads=heads)
-    weights = read_model_file(file)
+    else:
+        weights = read_model_file(file)
     if heads not in (None, weights.config.heads):
         raise UserError(
-            f"{printable(file)}: says that it has {weights.config.heads} heads, not {heads}; leave heads out."
+            f"{printable(path)}: says that it has {weights.config.heads} heads, not {heads}; leave heads out."
         )
-    for field in IDENTITY if config else ():
-        found, needed = getattr(weights.config, field), getattr(config, field)
+    if model:
+        check_identity(weights.config, model, file or path)
+    return weights
+
+
+def check_identity(config: ModelConfig, model: str, source: Path) -> None:
+    """Refuse a model that is not the one of this name; `source` is where it came from.
+
+    Raises:
+        UserError: its shape is another.
+    """
+    named = named_model(model).config
+    for field in IDENTITY:
+        found, needed = getattr(config, field), getattr(named, field)
         if found != needed:
             raise UserError(
-                f"{printable(file)}: holds a model with {field} {found} where {model} has {needed}; load it "
-                "with the module of the model that it is, with hear_mwmae.from_checkpoint, or, converted "
+                f"{printable(source)}: holds a model with {field} {found} where {model} has {needed}; load "
+                "it with the module of the model that it is, with hear_mwmae.from_checkpoint, or, converted "
                 f"from a checkpoint that does not tell, convert it again with --model {model}."
             )
-    return weights
 
 
 def _model_file(directory: Path, model: str | None) -> Path | None:

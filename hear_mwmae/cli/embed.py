@@ -15,9 +15,10 @@ from hear_mwmae.names import printable
 HELP = f"""Embed sound files of up to {LONGEST_HOURS} hours, of any rate and channel count.
 
 One row per file (the mean over time), or with --timestamps one row per patch length of sound (40 ms for 4x16
-models). All files are read once before the work starts, so that a bad one is named before anything is lost.
-Folders are searched at any depth, linked ones too; hidden files, trash and system files are passed over. What
-decodes counts: sound that ends before its header says, and channels that cancel each other, are named.
+models, 160 ms for Audio-MAE). All files are read once before the work starts, so that a bad one is named
+before anything is lost. Folders are searched at any depth, linked ones too; hidden files, trash and system
+files are passed over. What decodes counts: sound that ends before its header says, and channels that cancel
+each other, are named.
 
   hear-mwmae embed recordings/ --model mw_mae_b --weights mw_mae_b.safetensors --out scenes.npz
   hear-mwmae embed a.wav b.mp3 --model mw_mae_t --out frames.parquet --timestamps
@@ -44,12 +45,11 @@ def parser() -> argparse.ArgumentParser:
     shape.add_argument(
         "--heads", type=int, help="of a released checkpoint that is no named model: head count"
     )
-    parser.add_argument(
-        "--weights", default="", metavar="PATH", help="model file or released checkpoint directory"
-    )
+    parser.add_argument("--weights", default="", metavar="PATH", help="model file, or released checkpoint")
     parser.add_argument("--timestamps", action="store_true", help="one row per time instead of per file")
-    parser.add_argument("--times", choices=TIMESTAMPS, default="hear",
-                        help="spread evenly from 0 as the released code does, or true centres")  # fmt: skip
+    parser.add_argument("--times", choices=TIMESTAMPS,
+                        help="spread evenly from 0 as MW-MAE's released code does (default), or true centres "
+                        "(default of Audio-MAE)")  # fmt: skip
     parser.add_argument("--precision", choices=PRECISIONS, default="float32",
                         help="bf16: within 1 %% of float32, and faster only where the processor has it; "
                         "`hear-mwmae models` says whether yours does")  # fmt: skip

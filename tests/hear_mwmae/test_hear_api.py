@@ -29,6 +29,7 @@ PARAMETERS = {
     "mw_mae_l_8l": (302_634, 317_349),
     "mae_t": (5_400, 12_694),
     "mw_mae_t": (5_399, 12_695),
+    "audio_mae_b": (85_648, 136_992),
 }
 EMBEDDING_SIZES = {"b": 3840, "b_5x5": 12288, "l_8l": 5120, "t": 960}
 
@@ -85,7 +86,8 @@ def test_every_name_is_a_module_of_the_right_size(name: str) -> None:
     assert total == pytest.approx(1000 * expected_total, abs=1000)
     if expected_encoder:
         assert parameters == pytest.approx(1000 * expected_encoder, abs=1000)
-    assert config.embedding_size == EMBEDDING_SIZES[name.split("mae_", 1)[1]]
+    expected_size = 768 if name == "audio_mae_b" else EMBEDDING_SIZES[name.split("mae_", 1)[1]]
+    assert config.embedding_size == expected_size
 
 
 @pytest.mark.usefixtures("no_weights")
@@ -99,7 +101,8 @@ def test_each_module_loads_its_own_model(name: str, monkeypatch: pytest.MonkeyPa
 
     monkeypatch.setattr("hear_mwmae.loading.load_model", record)
     importlib.import_module(f"hear_mwmae.{name}").load_model("w", precision="bf16")
-    assert asked == [("w", {"model": name, "precision": "bf16", "timestamps": "hear"})]
+    times = "centre" if name == "audio_mae_b" else "hear"
+    assert asked == [("w", {"model": name, "precision": "bf16", "timestamps": times})]
 
 
 @pytest.mark.usefixtures("no_weights")
@@ -152,7 +155,7 @@ for arguments in (line.split("\\t") for line in open(sys.argv[1]).read().splitli
 
 
 def run_validator(tmp_path: Path, extra_path: str = "") -> str:
-    """Validate all nine modules with the `hearvalidator` that is found first."""
+    """Validate all modules with the `hearvalidator` that is found first."""
     checkpoint = tmp_path / "small.safetensors"
     name = "ckpt_mwmae_small_float32"
     write_model_file(checkpoint, convert_checkpoint(golden.COMPACT / name, heads=golden.HEADS))

@@ -31,8 +31,18 @@ BEATS_CONFIG = {
 
 
 def audio_mae() -> dict[str, torch.Tensor]:
-    """Encoder and the beginning of a decoder."""
-    decoder = {"mask_token": (1, 1, 8), "decoder_pos_embed": (1, 513, 8), "decoder_embed.weight": (8, WIDTH)}
+    """Encoder and a global decoder of one block."""
+    width = 32
+    block = vit_shapes(width, 1, (16, 16), 513)
+    decoder = {
+        f"decoder_{name}": shape for name, shape in block.items() if name.startswith(("b", "n", "pos"))
+    }
+    decoder |= {
+        "mask_token": (1, 1, width),
+        "decoder_embed.weight": (width, WIDTH),
+        "decoder_embed.bias": (width,),
+    }
+    decoder |= {"decoder_pred.weight": (256, width), "decoder_pred.bias": (256,)}
     return random_tensors(vit_shapes(WIDTH, DEPTH, (16, 16), 513) | decoder)
 
 
