@@ -1,9 +1,9 @@
-"""What AudioMAE, SSaST and BEATs have in common: patches of a Kaldi filter bank, averaged over frequency.
+"""What SSaST and BEATs have in common: patches of a Kaldi filter bank, averaged over frequency.
 
 One embedding per column of patches (16 frames: 160 ms), the mean over its bands; a scene's embedding is the
 mean over columns, which is the mean over all patch tokens. Columns are cut and stitched as
-`evaluation.baselines.wrap` says, in parts of 10.24 s at most: 1024 frames, the input of AudioMAE and SSaST in
-training (BEATs, trained on clips of 10 s, has relative positions and no such limit).
+`evaluation.baselines.wrap` says, in parts of 10.24 s at most: 1024 frames, the input of SSaST in training
+(BEATs, trained on clips of 10 s, has relative positions and no such limit).
 """
 
 from typing import Literal
@@ -16,7 +16,7 @@ from hear_mwmae.kaldi_fbank import FRAME_LENGTH, HOP_LENGTH, SAMPLE_RATE, KaldiF
 
 INPUT_FRAMES = 1024
 AUDIOSET_MEAN, AUDIOSET_STD = -4.2677393, 4.5689974
-"""Statistics of AudioSet's filter banks by which AudioMAE and SSaST were trained, in natural log units."""
+"""Statistics of AudioSet's filter banks by which SSaST was trained, in natural log units."""
 
 
 class PatchModel(FrameModel):

@@ -1,36 +1,25 @@
 """Tensors of released files: nothing else is unpickled, and every one must have its place in the model."""
 
-import argparse
-import pickle
 from collections.abc import Callable, Iterable, Mapping
 from pathlib import Path
 from typing import Any
 
-import torch
 from torch import Tensor, nn
 
 from evaluation.errors import EvaluationError
+from hear_mwmae import torch_file
+from hear_mwmae.errors import UserError
 
 
 def read_torch_file(path: Path) -> dict[str, Any]:
-    """Read what `torch.save` wrote, without running code from it; onto the CPU.
+    """Read what `torch.save` wrote, without running code from it, as `hear_mwmae.torch_file` does.
 
-    Training scripts save their arguments beside the weights, hence `argparse.Namespace` is let through.
     Raises EvaluationError: no such file of torch, or one that holds more than tensors and plain values.
     """
     try:
-        with torch.serialization.safe_globals([argparse.Namespace]):
-            content = torch.load(path, map_location="cpu", weights_only=True)
-    except (OSError, RuntimeError, EOFError, pickle.UnpicklingError) as error:
-        reason = str(error).strip().partition("\n")[0][:120]
-        raise EvaluationError(
-            f"{path} cannot be read as weights of torch ({reason}); download it again, or name another file"
-        ) from None
-    if not isinstance(content, dict):
-        raise EvaluationError(
-            f"{path} holds a {type(content).__name__}, not named weights; name another file"
-        )
-    return content
+        return torch_file.read_torch_file(path)
+    except UserError as error:
+        raise EvaluationError(str(error).rstrip(".")) from error
 
 
 def tensors_of(content: Mapping[str, Any], path: Path, *, key: str = "") -> dict[str, Tensor]:

@@ -1,7 +1,7 @@
-"""The vision transformer of AudioMAE and SSaST, from torch's own layers, and its released names.
+"""The vision transformer of SSaST, from torch's own layers, and its released names.
 
-Blocks normalise first (epsilon 1e-6) and use the exact GELU; the package's own encoder has the tanh
-approximation that MW-MAE was trained with, and no second token at the front, hence this one beside it.
+Blocks normalise first (epsilon 1e-6) and use the exact GELU. The package's own encoder has one token at the
+front at most and a position table of one length, hence this one beside it.
 """
 
 import re
