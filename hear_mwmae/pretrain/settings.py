@@ -32,14 +32,18 @@ class TrainConfig:
     epochs: float = 100
     """Passes over the clips, also a part of one; each pass takes `crops_per_clip` crops of every clip."""
     warmup_epochs: float = 10
-    """The rate rises linearly from 0 over these, then falls to 0 along a cosine."""
+    """The rate rises linearly from 0 over these, then falls along a cosine."""
     batch_size: int = 1024
     """Crops in one update, over all devices and hosts."""
     base_learning_rate: float = 1.5e-5
     """Per 256 crops of a batch: the highest rate is this times batch_size / 256."""
+    min_learning_rate: float = 0.0
+    """What the cosine falls to."""
     weight_decay: float = 0.05
     decay_all: bool = True
     """Decay all parameters, as the released code does; false spares biases, norms, tokens, position codes."""
+    decay_tokens: bool = False
+    """Where not all are decayed, decay class and mask token nevertheless, as Audio-MAE's program does."""
     beta1: float = 0.9
     beta2: float = 0.999
     clip_norm: float = 0.0
@@ -89,6 +93,11 @@ class TrainConfig:
             return f"precision {self.precision!r} is unknown, use one of {PRECISIONS}"
         if min(self.base_learning_rate, self.weight_decay, self.clip_norm) < 0:
             return "base_learning_rate, weight_decay and clip_norm must not be negative"
+        if not 0 <= self.min_learning_rate <= self.learning_rate:
+            return (
+                f"min_learning_rate {self.min_learning_rate:g} is not between 0 and the highest rate, "
+                f"{self.learning_rate:g}"
+            )
         if not (0 <= self.beta1 < 1 and 0 <= self.beta2 < 1):
             return f"beta1 {self.beta1} and beta2 {self.beta2} must be at least 0 and below 1"
         return ""

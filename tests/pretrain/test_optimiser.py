@@ -1,7 +1,9 @@
 """AdamW, its schedule and which parameters decay, against optax's own parts and the released code's rules."""
 
 import dataclasses
+import functools
 
+import golden_audio_mae
 import jax
 import jax.numpy as jnp
 import numpy as np
@@ -10,6 +12,7 @@ import pytest
 from golden_jax import SMALL, checkpoint_params, load, needs_golden, params_from_release
 
 from hear_mwmae.config import ModelConfig, paper_windows
+from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.model.mae import forward, init_params
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.training.optimiser import decayed, learning_rate_schedule, make_optimiser
@@ -132,3 +135,75 @@ def test_three_steps_of_the_released_code() -> None:
     for name, leaf in names(params).items():
         tolerance = 1e-4 if name.endswith("qkv/bias") else 2e-5
         np.testing.assert_allclose(leaf, expected[name], atol=tolerance, rtol=0, err_msg=name)
+
+
+def test_the_rate_falls_to_the_lowest_and_not_below() -> None:
+    config = dataclasses.replace(CONFIG, min_learning_rate=1e-4)
+    schedule = learning_rate_schedule(config, 7)
+    reference = optax.warmup_cosine_decay_schedule(0.0, 1e-3, 14, 70, end_value=1e-4)
+    for step in range(71):
+        np.testing.assert_allclose(schedule(step), reference(step), atol=1e-9)
+    with pytest.raises(UserError, match=r"min_learning_rate .* is not between 0 and the highest rate"):
+        dataclasses.replace(CONFIG, min_learning_rate=0.01)
+
+
+@golden_audio_mae.needs_golden
+@pytest.mark.parametrize("kind", ["lr_pretrain", "lr_finetune"])
+def test_the_schedule_of_audio_mae(kind: str) -> None:
+    recipe = golden_audio_mae.load("recipe")
+    peak, lowest, warmup, epochs = (
+        float(recipe[f"{kind}/{name}"]) for name in ("peak_lr", "min_lr", "warmup_epochs", "epochs")
+    )
+    rates = {"base_learning_rate": peak, "min_learning_rate": lowest}
+    config = dataclasses.replace(CONFIG, epochs=epochs, warmup_epochs=warmup, **rates)
+    per_epoch = 10_000
+    schedule = learning_rate_schedule(config, per_epoch)
+    for epoch, rate in zip(recipe[f"{kind}/epoch"], recipe[f"{kind}/lr"], strict=True):
+        np.testing.assert_allclose(schedule(epoch * per_epoch), rate, rtol=0, atol=2e-7 * peak)
+
+
+AUDIO_MAE = TrainConfig(
+    model=golden_audio_mae.MODELS["mae_global"],
+    beta2=0.95,
+    weight_decay=0.05,
+    decay_all=False,
+    decay_tokens=True,
+)
+
+
+@golden_audio_mae.needs_golden
+@pytest.mark.parametrize("name", golden_audio_mae.MODELS)
+def test_what_audio_mae_decays(name: str) -> None:
+    model, arrays = golden_audio_mae.MODELS[name], golden_audio_mae.load(name)
+    tree = decayed(golden_audio_mae.params(name, model), dataclasses.replace(AUDIO_MAE, model=model))
+    for parameter, wanted in zip(arrays["decay/names"], arrays["decay/decayed"], strict=True):
+        path = golden_audio_mae.place(str(parameter))[0].split("/")
+        assert functools.reduce(lambda node, key: node[key], path, tree) == bool(wanted), parameter
+    assert not tree["encoder"]["position_codes"]
+
+
+@golden_audio_mae.needs_golden
+def test_three_updates_of_audio_mae() -> None:
+    """As the release trains: loss over normalised patches, AdamW, no decay of vectors, codes frozen."""
+    arrays, images = golden_audio_mae.load("mae_global"), golden_audio_mae.images("mae_global")
+    config = dataclasses.replace(AUDIO_MAE.model, norm_pix_loss=True)
+    params = golden_audio_mae.params("mae_global", config)
+    mask = decayed(params, AUDIO_MAE)
+    gradient = jax.jit(jax.value_and_grad(lambda p, noise: forward(p, images, noise, config)["loss"]))
+    state = None
+    for number, rate in enumerate(arrays["train/lr"]):
+        optimiser = optax.adamw(float(rate), b1=0.9, b2=0.95, weight_decay=0.05, mask=mask)
+        state = optimiser.init(params) if state is None else state
+        loss, grads = gradient(params, arrays["train/noise"][number])
+        np.testing.assert_allclose(loss, arrays["train/loss"][number], atol=5e-5)
+        updates, state = optimiser.update(grads, state, params)
+        params = optax.apply_updates(params, updates)
+    for key in (key for key in arrays if key.startswith("train/param/")):
+        name = key.removeprefix("train/param/")
+        wanted, found = (
+            golden_audio_mae.layout(name, arrays[key], config),
+            golden_audio_mae.leaf(params, name),
+        )
+        np.testing.assert_allclose(found, wanted, atol=1e-4, err_msg=name)
+    loss, _ = gradient(params, arrays["noise"])
+    np.testing.assert_allclose(loss, arrays["train/final_loss_norm_pix"], atol=1e-4)

@@ -1,4 +1,4 @@
-"""The pre-training runs behind the paper's tables, one file per table, and small ones of our own; listed by
+"""The pre-training runs behind the papers' tables, one file per table, and small ones of our own; listed by
 
     hear-mwmae configs
 
@@ -8,7 +8,17 @@ A run is named `<table>:<run>`, for instance `table7:mw_mae_5x5`.
 from types import ModuleType
 
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.configs import small, table1, table2, table5, table7, table8, table9, table10
+from hear_mwmae.pretrain.configs import (
+    audio_mae,
+    small,
+    table1,
+    table2,
+    table5,
+    table7,
+    table8,
+    table9,
+    table10,
+)
 from hear_mwmae.pretrain.configs.run import Run, tiny_run
 
 __all__ = ["SETS", "TABLES", "Run", "find_run", "tiny_run"]
@@ -22,9 +32,9 @@ TABLES: dict[str, ModuleType] = {
     "table9": table9,
     "table10": table10,
 }
-"""The paper's."""
+"""The MW-MAE paper's."""
 
-SETS: dict[str, ModuleType] = TABLES | {"small": small}
+SETS: dict[str, ModuleType] = TABLES | {"audio_mae": audio_mae, "small": small}
 """Every set of runs, the paper's tables first."""
 
 

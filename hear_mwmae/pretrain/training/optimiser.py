@@ -14,16 +14,15 @@ from hear_mwmae.pretrain.settings import TrainConfig
 ADAM_EPSILON = 1e-8
 # Blocks are stacked along a depth axis, so that a bias has as many axes as a matrix: names decide, not
 # shapes.
-SPARED = frozenset(
-    {"bias", "norm", "norm1", "norm2", "bias_tables", "class_token", "mask_token", "position_codes"}
-)
+TOKENS = frozenset({"class_token", "mask_token"})
+SPARED = TOKENS | {"bias", "norm", "norm1", "norm2", "bias_tables", "temperature", "position_codes"}
 
 
 def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> optax.Schedule:
     """Return the rate as a function of the number of updates done before.
 
     It rises linearly from 0 at the first update to `config.learning_rate` after the warm-up, then falls along
-    a cosine that reaches 0 as the last update is done.
+    a cosine that reaches `config.min_learning_rate` as the last update is done.
     """
     warmup, total = config.warmup_steps(steps_per_epoch), config.total_steps(steps_per_epoch)
 
@@ -31,7 +30,9 @@ def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> optax.S
         done = jnp.asarray(done, jnp.float32)
         rising = done / max(warmup, 1)
         falling = jnp.cos(jnp.pi / 2 * (done - warmup) / max(total - warmup, 1)) ** 2
-        return config.learning_rate * jnp.where(done < warmup, rising, falling)
+        lowest = config.min_learning_rate
+        falling = lowest + (config.learning_rate - lowest) * falling
+        return jnp.where(done < warmup, config.learning_rate * rising, falling)
 
     return rate
 
@@ -59,6 +60,7 @@ def decayed(params: PyTree, config: TrainConfig) -> PyTree[bool]:
         names = {str(key.key) for key in path}
         if "position_codes" in names and config.model.position_codes == "fixed":
             return False
-        return config.decay_all or not names & SPARED
+        spared = SPARED - TOKENS if config.decay_tokens else SPARED
+        return config.decay_all or not names & spared
 
     return jax.tree_util.tree_map_with_path(is_decayed, params)
