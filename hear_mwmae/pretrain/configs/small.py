@@ -8,9 +8,13 @@ decoder (2 blocks of width 192), 6 epochs and batches of 32 are what one CPU cor
 an hour; the rate is raised as the run is short, and numbers are float32, which a CPU multiplies as fast as
 bfloat16. Recordings of non-commercial licences, and those that evaluation sets hold too, are left out.
 
+`audio_mae_t` is an Audio-MAE of as many updates: 512 frames, a local decoder of 4 blocks of width 192, cyclic
+roll. Its data are prepared with --front-end fbank_128, and it is trained with --normalise data.
+
 run                        row                         parameters   published    FLOPs    H200  TPU v3-8
 small:mae_t                ViT-T MAE                        6.4 M             1.26e+14   0.0 h     0.0 h
 small:mw_mae_t             ViT-T MW-MAE                     6.4 M             1.18e+14   0.0 h     0.0 h
+small:audio_mae_t          ViT-T Audio-MAE, 512 frames      7.4 M             1.73e+14   0.0 h     0.0 h
 small:mw_mae_t_no_bias     no position bias                 6.4 M             1.18e+14   0.0 h     0.0 h
 small:mae_t_no_class_token no class token MAE               6.4 M             1.25e+14   0.0 h     0.0 h
 small:mae_t_fixed_codes    fixed position codes MAE         6.4 M             1.26e+14   0.0 h     0.0 h
@@ -28,7 +32,7 @@ small:mw_mae_t_30_percent  30% MW-MAE                       6.4 M             3.
 import dataclasses
 from typing import TypedDict, Unpack
 
-from hear_mwmae.config import ModelConfig
+from hear_mwmae.config import AUDIO_MAE_B, ModelConfig
 from hear_mwmae.pretrain.configs.run import ENCODERS, Run, both
 from hear_mwmae.pretrain.settings import TrainConfig
 
@@ -45,6 +49,11 @@ class Settings(TypedDict, total=False):
     precision: str
     crops_per_clip: int
     data_fraction: float
+    beta2: float
+    weight_decay: float
+    decay_all: bool
+    decay_tokens: bool
+    roll: bool
 
 
 class Differences(TypedDict, total=False):
@@ -89,8 +98,20 @@ CROPS: Settings = {
 BUNDLED = _pair("", "ViT-T")
 _MAE, _MW_MAE = (run.train.model for run in BUNDLED.values())
 
+AUDIO_MAE = dataclasses.replace(
+    AUDIO_MAE_B, **ENCODERS["t"], input_size=(512, 128), decoder_width=192, decoder_depth=4
+)
+AUDIO_MAE_SETTINGS: Settings = {
+    "beta2": 0.95,
+    "weight_decay": 1e-4,
+    "decay_all": False,
+    "decay_tokens": True,
+    "roll": True,
+}
+
 RUNS = (
     BUNDLED
+    | {"audio_mae_t": _run(AUDIO_MAE, "ViT-T Audio-MAE, 512 frames", **AUDIO_MAE_SETTINGS)}
     | {
         "mw_mae_t_no_bias": _run(
             dataclasses.replace(_MW_MAE, relative_position_bias=False), "no position bias"
