@@ -22,7 +22,8 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.frontend import SMALLEST_STD, STD_OFFSET, LogMel, frame_count, split_chunks, standardise
 from hear_mwmae.kaldi_fbank import KaldiFbank
 
-Clip = Float[Tensor, " samples"]
+Clip = Float[Tensor, " _"]
+"""A waveform of any length."""
 
 
 class Chunks(nn.Module, ABC):
