@@ -91,11 +91,15 @@ def _run(options: argparse.Namespace) -> None:
 
 
 def _batches(train: TrainConfig, options: argparse.Namespace) -> BatchIterator:
+    data = load_data_sets(train, options.data)
     return training_batches(
-        load_data_sets(train, options.data).training,
+        data.training,
         frames=train.model.input_size[0],
         batch_size=train.batch_size,
         crops_per_clip=train.crops_per_clip,
+        normalisation=data.normalisation,
+        roll=train.roll,
+        gain=train.gain,
         workers=options.workers,
     )
 
