@@ -98,8 +98,8 @@ def states_before_import(name: str) -> dict[Path, FileState | None]:
 def own_sources(module: ModuleType) -> list[Path]:
     """Return the source files of a module and of what it imports, directly or not, from its own project.
 
-    Its own project is its top-level package, the file of which counts too; a module without a package also
-    owns the modules in its folder. What only a type checker imports does not count, what a function imports
+    Its own project is its top-level package, the file of which counts too (of ours both that make models); a
+    module without a package also owns the modules in its folder. What only a type checker imports does not count, what a function imports
     does. Nothing is imported to find out.
     """
     return list(_module_sources(module.__name__, module.__file__, hasattr(module, "__path__")).values())
@@ -127,9 +127,13 @@ def _module_sources(module: str, file: str | None, is_package: bool) -> dict[str
     return {name: found[name] for name in sorted(found)}
 
 
+_OURS = frozenset({"evaluation", "hear_mwmae"})
+"""Packages of this project: baselines of the one are made of parts of the other."""
+
+
 def _is_own_module(package: str, top: str, alone: Path | None) -> bool:
     """Whether a top-level module or package is of a project: its package, or all in the folder `alone`."""
-    if package == top:
+    if package == top or {package, top} <= _OURS:
         return True
     if alone is None:
         return False

@@ -91,6 +91,8 @@ def test_weights_that_no_framework_knows_of_matter(tmp_path: Path, monkeypatch: 
 def test_our_own_modules_do_not_depend_on_commands_and_other_baselines() -> None:
     module = importlib.import_module("evaluation.baselines.hear_naive")
     assert {path.name for path in own_sources(module)} == {"__init__.py", "hear_naive.py"}
+    names = {path.name for path in own_sources(importlib.import_module("evaluation.baselines.audio_mae"))}
+    assert {"encoder.py", "kaldi_fbank.py"} <= names, "baselines are made of parts of hear_mwmae"
     module = importlib.import_module("hear_mwmae.mw_mae_t")
     names = {path.name for path in own_sources(module)}
     assert {"mw_mae_t.py", "embedding.py", "encoder.py", "frontend.py"} <= names
