@@ -5,7 +5,7 @@ from collections.abc import Callable
 from hear_mwmae.command import run_command
 from hear_mwmae.errors import UserError
 
-EXTRA = ("array_record", "jax", "optax", "orbax", "grain", "tensorboardX", "PIL")
+EXTRA = ("array_record", "jax", "optax", "orbax", "grain", "tensorboardX", "PIL", "librosa")
 
 
 def run_pretrain_command(work: Callable[[], int | None], stopped: str) -> int:
