@@ -10,6 +10,8 @@ COMMANDS = {
     "models": Command("hear_mwmae.cli.models", "list the named models and where their weights are"),
     "show": Command("hear_mwmae.cli.show", "print a model file's shape and origin as JSON"),
     "convert": Command("hear_mwmae.cli.convert", "convert a released checkpoint"),
+    "reconstruct": Command("hear_mwmae.cli.reconstruct", "show and play what a model puts in masked places"),
+    "conceal": Command("hear_mwmae.cli.conceal", "fill lost packets of a recording"),
     "prepare": Command("hear_mwmae.pretrain.data.prepare", "turn a folder of sound into training data"),
     "pretrain": Command("hear_mwmae.pretrain.__main__", "pre-train a model, or go on with a run"),
     "export": Command("hear_mwmae.cli.export", "write a run's checkpoint as a model file"),

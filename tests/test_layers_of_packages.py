@@ -33,6 +33,14 @@ LAYERS = {
         {"configs"},
         {"prepare", "__main__"},
     ],
+    "hear_mwmae.analysis": [
+        {"front_ends", "masking", "measures", "page"},
+        {"inversion", "trained", "folder"},
+        {"pieces"},
+        {"inputs", "reconstruction", "concealment"},
+        {"pictures"},
+        {"reports"},
+    ],
     "evaluation": [
         {"errors", "files", "environment", "shapes", "escape", "progress"},
         {"metrics", "baselines", "statistics"},
@@ -98,6 +106,12 @@ def test_a_room_imports_only_rooms_below_it(package: str) -> None:
             assert target == room or height[target] < height[room], f"{name} reaches up to {other}"
 
 
+def test_only_commands_reach_the_analysis_of_models() -> None:
+    for name, imports in arrows("hear_mwmae").items():
+        if not name.startswith(("hear_mwmae.analysis", "hear_mwmae.cli.")):
+            assert not any(other.startswith("hear_mwmae.analysis") for other in imports), name
+
+
 @pytest.mark.parametrize("package", ["tasks", "hear_mwmae", "evaluation"])
 def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
     # `from a import b` names a module b as well as its package a, whose own file need not import it
@@ -121,10 +135,11 @@ def test_no_modules_import_each_other_in_a_circle(package: str) -> None:
         ("hear_mwmae.pretrain.data.prepare", {"torch", "jax", "tensorflow"}),
         ("hear_mwmae.pretrain.training.train", {"torch", "tensorflow"}),
         ("hear_mwmae.pretrain.training.export", {"torch", "tensorflow"}),
+        ("hear_mwmae.analysis.reports", {"torch", "tensorflow", "librosa", "matplotlib", "jinja2"}),
     ],
 )
 def test_an_import_loads_only_what_it_needs(module: str, unwanted: set[str]) -> None:
-    if module.startswith("hear_mwmae.pretrain"):
+    if module.startswith(("hear_mwmae.pretrain", "hear_mwmae.analysis")):
         pytest.importorskip("grain", reason='pre-training is not installed: pip install -e ".[pretrain]"')
     program = f"import sys, {module}; print(*{{name.split('.')[0] for name in sys.modules}})"
     loaded = subprocess.run(
