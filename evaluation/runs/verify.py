@@ -27,7 +27,7 @@ from evaluation.environment import hardware, versions
 from evaluation.errors import EvaluationError
 from evaluation.models.hear_model import HearModel, torch_device
 from evaluation.models.spec import ModelSpec
-from evaluation.probes.config import config_of
+from evaluation.probes.config import config_key, config_of
 from evaluation.probes.presets import Preset
 from evaluation.probes.splits import Combination
 from evaluation.results.job import PlannedJob
@@ -171,6 +171,14 @@ class _Sample(Job):
 
     def grid_fits(self) -> list[SeededFit]:
         return list(self.fits)
+
+    def key(self, split: Combination, fit: SeededFit) -> FitKey:
+        """Return the ledger's name of one fit, whose grid point need not be one of a grid known here."""
+        return FitKey(self.embedding, split.test, config_key(fit[1]), fit[0], self.budget)
+
+    def chosen(self, ledger: Ledger) -> list[SeededFit]:
+        """Nothing is chosen among these fits, and so none is trained on other parts."""
+        return []
 
 
 def _job_of_sample(

@@ -162,9 +162,9 @@ WITHOUT_PACKAGES = """
 import sys
 sys.modules["transformers"] = sys.modules["huggingface_hub"] = None
 from evaluation.cli.models import main
-from evaluation.models.systems import missing
+from evaluation.models.systems import missing_weights
 assert main([]) == 0
-print(missing("evaluation.baselines.hubert_base"))
+print(missing_weights("evaluation.baselines.hubert_base"))
 """
 
 

@@ -70,6 +70,17 @@ def test_an_honest_run_is_equal_to_the_last_bit(run: Path, capsys: pytest.Captur
     )
 
 
+@pytest.mark.parametrize("head", ["knn", "linear"])
+def test_an_honest_run_of_another_head_is_equal(
+    made: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture, head: str
+) -> None:
+    monkeypatch.syspath_prepend(str(MODELS))
+    options = ["--head", head, "--seeds", "1", "--cache", str(made / "cache"), "--no-report"]
+    assert run_main(arguments(made / "tasks", tmp_path, *options, models=("frame_energy",))) == 0
+    assert main([str(tmp_path / "default"), *ALL]) == 0
+    assert " 0 differ, 0 not checked" in capsys.readouterr().out
+
+
 @pytest.mark.parametrize("line", [0, 9, -1])
 def test_an_altered_score_is_found_and_named(run: Path, capsys: pytest.CaptureFixture, line: int) -> None:
     def better(record: dict) -> None:
