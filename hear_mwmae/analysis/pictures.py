@@ -50,11 +50,10 @@ def draw_concealment(concealment: Concealment, front_end: FrontEnd, title: str) 
         (concealment.model.log_mel, concealment.model.sound),
     )
     figure, axes = _figure(2, _seconds(concealment.log_mel), title)
-    limit = 1.05 * max(float(np.abs(sound).max()) for _, sound in rows)
+    limit = 1.05 * float(np.abs(concealment.original).max())
     for (left, right), (log_mel, sound) in zip(axes, rows, strict=True):
         image = _draw_log_mel(left, log_mel, concealment.log_mel, front_end)
         _draw_sound(right, sound, limit)
-        right.set_xlim(left.get_xlim())
         _mark(left, concealment.spans, 0.0)
         _mark(right, concealment.spans, 0.18)
     axes[0, 0].set_title("log-mel spectrogram", fontsize="medium")
@@ -99,13 +98,14 @@ def _draw_log_mel(
         extent=(first, first + _seconds(log_mel), -0.5, front_end.bands - 0.5),
     )
     axis.set_facecolor(NO_COLOUR)
+    axis.set_xlim(0, first + _seconds(log_mel))
     ticks = np.interp(HERTZ, front_end.centres_hz, np.arange(front_end.bands))
     axis.set_yticks(ticks, [f"{hertz // 1000} k" if hertz >= 1000 else str(hertz) for hertz in HERTZ])
     return image
 
 
 def _draw_sound(axis: "Axes", sound: Float[np.ndarray, " samples"], limit: float) -> None:
-    axis.plot(np.arange(len(sound)) / SAMPLE_RATE, sound, linewidth=0.5, color=WAVE_COLOUR)
+    axis.plot(np.arange(len(sound)) / SAMPLE_RATE, sound, linewidth=0.5, color=WAVE_COLOUR, scalex=False)
     axis.set_ylim(-limit, limit)
 
 
@@ -123,4 +123,4 @@ def _finish(figure: "Figure", axes: np.ndarray, image: "AxesImage", names: Seque
     for axis in axes[-1]:
         axis.set_xlabel("s")
     bar = figure.colorbar(image, ax=axes[:, 0], location="right", pad=0.01, aspect=40)
-    bar.set_label("dB, the loudest cell of the original 0")
+    bar.set_label("dB re the loudest cell of the original")

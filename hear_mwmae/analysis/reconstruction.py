@@ -54,7 +54,8 @@ def reconstruct(
     original = analyse(model, samples)
     normalisation = Normalisation.of(config, original)
     pieces = map(normalisation.apply, cut(original, config))
-    predictions, masks = [], []
+    predictions: list[np.ndarray] = []
+    masks: list[np.ndarray] = []
     for piece, columns in zip(pieces, real_columns(config, len(original)), strict=True):
         try:
             prediction, masked = predict(model, piece, draw_mask(config, choice, columns, generator))

@@ -23,8 +23,8 @@ RECONSTRUCTION_NOTES = (
 )
 CONCEALMENT_NOTES = (
     "LSD: log-spectral distance over the lost frames, of log-mels. SNR: signal-to-noise ratio over the lost "
-    "samples; silence has 0 dB. Phases are not predicted but found by Griffin and Lim's iterations: what the "
-    "true log-mels reach is what any model of log-mels can.",
+    "samples; silence has 0 dB. Phases are not predicted but found by Griffin and Lim's iterations: even the "
+    "true log-mels have a low SNR, and of two sounds with arbitrary phases the quieter has the higher one.",
     "Interpolation draws log-mels straight from the last received frame to the next one. Received samples "
     "stay, but for 5 ms beside each span, over which the sound put there fades.",
 )
@@ -66,10 +66,10 @@ def write_concealment(
     """Write the picture and the sounds of one file."""
     name = folder.name_for(source)
     seconds, share = len(concealment.original) / SAMPLE_RATE, float(concealment.lost.mean())
-    frames = float(concealment.lost_frames.mean())
+    frames, spans = float(concealment.lost_frames.mean()), len(concealment.spans)
     text = (
         f"{seconds:.2f} s, {100 * frames:.1f} % of the frames and {100 * share:.1f} % of the samples lost in "
-        f"{len(concealment.spans)} spans"
+        f"{spans} span{'s' if spans > 1 else ''}"
     )
     title = f"{printable(source.name)}: {text}"
     picture = folder.write_picture(name, draw_concealment(concealment, model.front_end, title))

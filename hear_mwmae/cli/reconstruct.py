@@ -99,4 +99,4 @@ def _run(options: argparse.Namespace) -> None:
         tqdm.write(f"{printable(path)}: {summary_of(found, len(samples))}")
     about = [f"Model {model.name}. Hidden: {choice}. Seed {options.seed}."]
     page = folder.write_page(render(Page("Reconstruction of masked spectrograms", about, sections, notes)))
-    print(f"{page}: {len(files)} files")
+    print(f"{page}: {len(files)} file{'s' if len(files) > 1 else ''}")

@@ -3,6 +3,7 @@
 import dataclasses
 import re
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import small_models
@@ -15,7 +16,7 @@ from hear_mwmae.pretrain.model.masks import make_mask
 
 def hidden(mask, config: ModelConfig) -> np.ndarray:
     """Which patches the model does not see, as columns by bands."""
-    made = make_mask(np.asarray(mask.noise, np.float32)[None], mask.config)
+    made = make_mask(jnp.asarray(mask.noise, jnp.float32)[None], mask.config)
     return np.asarray(made.masked[0]).reshape(config.grid) > 0
 
 

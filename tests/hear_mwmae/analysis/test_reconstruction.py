@@ -2,6 +2,7 @@
 
 import dataclasses
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 import small_models
@@ -43,9 +44,8 @@ def test_the_prediction_is_the_models_under_that_mask(config: ModelConfig) -> No
     features = np.random.default_rng(0).standard_normal(config.input_size).astype(np.float32)
     mask = draw_mask(config, choose_mask(ratio=0.5), config.grid[0], np.random.default_rng(0))
     prediction, masked = trained.predict(model, features, mask)
-    noise = mask.noise[None].astype(np.float32)
-    out = mae.forward(model.params, features[None], noise, mask.config)
-    expected = mae.unpatchify(np.asarray(out["prediction"]), config)[0]
+    out = mae.forward(model.params, jnp.asarray(features[None]), jnp.asarray(mask.noise[None]), mask.config)
+    expected = mae.unpatchify(out["prediction"], config)[0]
     np.testing.assert_allclose(prediction, expected, atol=1e-5)
     assert masked.shape == (length, config.input_size[1])
     # What is hidden does not reach the model.
@@ -59,16 +59,15 @@ def test_level_and_deviation_of_patches_are_put_back(config: ModelConfig) -> Non
     model = small_models.trained(config)
     features = np.random.default_rng(0).normal(3, 2, config.input_size).astype(np.float32)
     mask = draw_mask(config, choose_mask(ratio=0.5), config.grid[0], np.random.default_rng(0))
-    out = mae.forward(model.params, features[None], mask.noise[None].astype(np.float32), mask.config)
-    truth = np.asarray(mae.patchify(features[None], config.patch_size))
-    # The targets themselves, turned round in the same way, must give the truth.
-    model_of_targets = dataclasses.replace(model, params=model.params)
-    prediction, _ = trained.predict(model_of_targets, features, mask)
+    out = mae.forward(model.params, jnp.asarray(features[None]), jnp.asarray(mask.noise[None]), mask.config)
+    truth = mae.patchify(jnp.asarray(features[None]), config.patch_size)
+    prediction, _ = trained.predict(model, features, mask)
     unbiased = int(config.conventions == "audio_mae")
-    std = np.sqrt(truth.var(axis=-1, keepdims=True, ddof=unbiased) + 1e-6)
+    std = jnp.sqrt(truth.var(axis=-1, keepdims=True, ddof=unbiased) + 1e-6)
     mean = truth.mean(axis=-1, keepdims=True)
-    np.testing.assert_allclose(np.asarray(out["target"]) * std + mean, truth, atol=1e-4)
-    expected = mae.unpatchify(np.asarray(out["prediction"]) * std + mean, config)[0]
+    # The target, turned round in the same way, is the truth.
+    np.testing.assert_allclose(out["target"] * std + mean, truth, atol=1e-4)
+    expected = mae.unpatchify(out["prediction"] * std + mean, config)[0]
     np.testing.assert_allclose(prediction, expected, atol=1e-4)
 
 
