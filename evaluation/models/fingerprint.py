@@ -98,9 +98,9 @@ def states_before_import(name: str) -> dict[Path, FileState | None]:
 def own_sources(module: ModuleType) -> list[Path]:
     """Return the source files of a module and of what it imports, directly or not, from its own project.
 
-    Its own project is its top-level package, the file of which counts too (of ours both that make models); a
-    module without a package also owns the modules in its folder. What only a type checker imports does not count, what a function imports
-    does. Nothing is imported to find out.
+    Its own project is its top-level package, the file of which counts too, and for a module of ours both of
+    our packages that make models; a module without a package also owns the modules in its folder. What only a
+    type checker imports does not count, what a function imports does. Nothing is imported to find out.
     """
     return list(_module_sources(module.__name__, module.__file__, hasattr(module, "__path__")).values())
 

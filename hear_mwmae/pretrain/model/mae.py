@@ -91,7 +91,7 @@ def forward(
 
 def _losses(
     params: Params,
-    decoded: Float[Array, "batch tokens width"],
+    decoded: Float[Array, "batch tokens decoder_width"],
     prediction: Float[Array, "batch tokens pixels"],
     target: Float[Array, "batch tokens pixels"],
     mask: Mask,
@@ -188,7 +188,7 @@ def _decode(
     config: ModelConfig,
     block: Block,
     **options: Any,
-) -> tuple[Float[Array, "batch tokens width"], dict[str, Any]]:
+) -> tuple[Float[Array, "batch tokens decoder_width"], dict[str, Any]]:
     """Put mask tokens where patches are missing and return what the decoder makes of all, normalised."""
     x = linear(params["embed"], encoded)
     class_row, visible = x[:, : config.class_token], x[:, config.class_token :]
