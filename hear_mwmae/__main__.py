@@ -15,14 +15,14 @@ COMMANDS = {
     "prepare": Command("hear_mwmae.pretrain.data.prepare", "turn a folder of sound into training data"),
     "pretrain": Command("hear_mwmae.pretrain.__main__", "pre-train a model, or go on with a run"),
     "export": Command("hear_mwmae.cli.export", "write a run's checkpoint as a model file"),
-    "configs": Command("hear_mwmae.pretrain.configs.__main__", "the paper's runs, and what each costs"),
+    "configs": Command("hear_mwmae.pretrain.configs.__main__", "the papers' runs, and what each costs"),
     "overlap": Command("hear_mwmae.pretrain.data.overlap", "find evaluation recordings in training data"),
 }
 
 
 def main(arguments: Sequence[str] | None = None) -> int:
     """Run one of the commands; return its exit status."""
-    return run_named("hear-mwmae", "MAE and MW-MAE models of sound.", COMMANDS, arguments)
+    return run_named("hear-mwmae", "MAE, MW-MAE and Audio-MAE models of sound.", COMMANDS, arguments)
 
 
 if __name__ == "__main__":

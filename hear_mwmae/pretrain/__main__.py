@@ -18,21 +18,25 @@ from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS, TrainConfig
 
 PROGRAM = "hear-mwmae pretrain"
-HELP = f"""Train an MAE or MW-MAE on prepared data (see `{PROGRAM}.prepare --help`), or go on with a run.
+HELP = f"""Train an MAE, MW-MAE or Audio-MAE on prepared data, or go on with a run.
 
-  {PROGRAM}.prepare recordings/ --out data/
+  hear-mwmae prepare recordings/ --out data/
   {PROGRAM} --config table7:mw_mae_5x5 --data data/ --plan
   {PROGRAM} --config table7:mw_mae_5x5 --data data/ --workdir runs/5x5
   {PROGRAM} --config table7:mw_mae_5x5 --tiny --data data/ --workdir runs/tiny
   {PROGRAM} --model mw_mae_t --data data/ --workdir runs/t --epochs 50 --batch-size 256
-  {PROGRAM}.export runs/5x5 --out mw_mae_b_5x5.safetensors
+  {PROGRAM} --config audio_mae:as2m_b_local --data data128/ --workdir runs/audio_mae
+  hear-mwmae export runs/5x5 --out mw_mae_b_5x5.safetensors
 
 A run that was stopped, by Ctrl-C, a crash or a full disk, goes on when the same command is given again, and
-ends with the same parameters. `{PROGRAM}.configs` lists the published runs.
+ends with the same parameters. `hear-mwmae configs` lists the published runs. The data of an Audio-MAE are
+prepared with --front-end fbank_128.
 
 --model-options takes any field of hear_mwmae.ModelConfig, such as class_token, relative_position_bias,
-position_codes ("trained" or "fixed"), norm_pix_loss, mask_ratio, patch_size, encoder_windows and
-decoder_windows (one length per head, 0 for a global head, or "paper" for the paper's rule):
+position_codes ("trained" or "fixed"), norm_pix_loss, mask ("random", "time", "frequency", "time+frequency"),
+mask_ratio, objective ("reconstruction", "contrastive", "both"), decoder_attention ("global", "local"),
+patch_size, encoder_windows and decoder_windows (one length per head, 0 for a global head, or "paper" for the
+paper's rule):
 
   {PROGRAM} --model mae_t --data data/ --workdir runs/fair --model-options '{{"class_token": false}}'
 
@@ -116,7 +120,7 @@ def train_config(options: argparse.Namespace) -> TrainConfig:
     fields = [field.name for field in dataclasses.fields(TrainConfig) if field.name != "model"]
     given = {name: value for name in fields if (value := getattr(options, name, None)) is not None}
     if options.decay:
-        given["decay_all"] = options.decay == "all"
+        given |= {"decay_all": options.decay == "all", "decay_tokens": options.decay == "tokens"}
     model = model_config(base.model, options.model_options)
     if options.normalise == "data":
         model = normalised_by(model, options.data)
@@ -189,6 +193,7 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         ("--warmup-epochs", float, "of them, those in which the rate rises"),
         ("--batch-size", int, "crops in one update, over all devices"),
         ("--base-learning-rate", float, "per 256 crops of a batch"),
+        ("--min-learning-rate", float, "what the cosine falls to"),
         ("--weight-decay", float, ""),
         ("--beta1", float, "of AdamW"),
         ("--beta2", float, "of AdamW"),
@@ -203,8 +208,9 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         ("--seed", int, "of parameters, order, crops and masks"),
     ):
         group.add_argument(option, type=kind, help=text or None, metavar="X" if kind is float else "N")
-    group.add_argument("--decay", choices=("all", "mask"),
-                       help="decay everything, or spare biases, norms, tokens, position codes")  # fmt: skip
+    group.add_argument("--decay", choices=("all", "mask", "tokens"),
+                       help="decay everything, or spare biases, norms, tokens, position codes (tokens: all "
+                       "of these but class and mask token, as Audio-MAE's program does)")  # fmt: skip
     for option, text in (
         ("--roll", "roll each clip in time to a random frame before it is cropped"),
         ("--gain", "amplify each clip at random, by 0.5 to 1.5"),

@@ -29,7 +29,9 @@ def test_a_published_run_is_taken_as_it_is_or_changed_where_told() -> None:
     assert settings("--config", "table7:mw_mae_5x5") == find_run("table7:mw_mae_5x5").train
     changed = settings("--config", "table7:mw_mae_5x5", "--tiny", "--epochs", "3", "--decay", "mask")
     assert changed.model == find_run("table7:mw_mae_5x5", tiny=True).train.model
-    assert (changed.epochs, changed.decay_all) == (3, False)
+    assert (changed.epochs, changed.decay_all, changed.decay_tokens) == (3, False, False)
+    changed = settings("--config", "table7:mw_mae_5x5", "--decay", "tokens", "--min-learning-rate", "1e-6")
+    assert (changed.min_learning_rate, changed.decay_all, changed.decay_tokens) == (1e-6, False, True)
 
 
 def test_settings_survive_json() -> None:
