@@ -12,7 +12,6 @@ of a fit give, accuracies among them, are compared with these for every fit.
 import math
 import random
 import tempfile
-import warnings
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass
@@ -25,8 +24,7 @@ from evaluation.embedding.embed import is_embedded
 from evaluation.embedding.store import StoreEntry
 from evaluation.environment import hardware, versions
 from evaluation.errors import EvaluationError
-from evaluation.models.hear_model import HearModel, torch_device
-from evaluation.models.spec import ModelSpec
+from evaluation.models.hear_model import torch_device
 from evaluation.probes.config import config_key, config_of
 from evaluation.probes.presets import Preset
 from evaluation.probes.splits import Combination
@@ -35,6 +33,7 @@ from evaluation.results.ledger import FitKey, FitRecord, Ledger
 from evaluation.results.reading import Frame, read_frame
 from evaluation.results.run_file import LEDGER_FILE, read_run_file
 from evaluation.runs.job import Job, SeededFit, embedding_digest
+from evaluation.runs.present import Present, entry_of_job, load_present
 from evaluation.runs.recheck import Recheck, check_entry, check_scores
 from evaluation.runs.train_job import Resources, run_job
 from tasks import TaskError, read_labels, read_task, task_digest
@@ -44,40 +43,56 @@ MAX_BYTES = 1.5e9
 
 OTHERS = "they, or the labels, are others than those of the run's fits"
 
-_OWN = ("model", "label", "budget", "directory", "synthetic", "embedding_time", "entry")
-"""What run.json says of a job besides the identity of its embeddings."""
-
 Say = Callable[[str], None]
 
 
-def check_hashes(directory: Path) -> Iterator[Recheck]:
+def check_hashes(directory: Path, present: Present) -> Iterator[Recheck]:
     """Compare the hashes in run.json with what is there now: models, tasks, the store's keys and arrays."""
     run, frame = read_run_file(directory), read_frame(directory)
     models = {(model["module"], model["fingerprint"]): model for model in run["models"]}
     for model in models.values():
         if model["fingerprint"] is not None:
-            yield _check_model(model)
+            yield _check_model(model, run, frame, present)
     tasks = {(job["directory"], job["source_rate"]): job for job in run["jobs"] if "task_digest" in job}
     for job in tasks.values():
         yield _check_task(job)
     checked = set()
     for job, planned in zip(run["jobs"], frame.jobs, strict=True):
-        entry, name = _entry_of_job(run, job), f"{job['model']} on {job['task']}"
-        if entry.key != job.get("entry", planned.embedding):
+        own, name = entry_of_job(run, job), f"{job['model']} on {job['task']}"
+        if own.key != job.get("entry", planned.embedding):
             yield Recheck("differs", f"{name}: run.json's identity of the embeddings has another key")
-        elif (entry.key, planned.embedding) not in checked:
-            checked.add((entry.key, planned.embedding))
-            yield _check_store(name, entry, job, planned)
+        elif (own.key, planned.embedding) not in checked:
+            checked.add((own.key, planned.embedding))
+            yield _check_store(name, present.entry(run, job), job, planned)
 
 
-def _check_model(model: Mapping[str, Any]) -> Recheck:
+def _check_model(model: Mapping[str, Any], run: Mapping[str, Any], frame: Frame, present: Present) -> Recheck:
+    """Compare fingerprints; a model with another one is the same if all its embeddings are, made anew."""
+    before, name = model["fingerprint"], f"model {model['module']}"
+    if before in present.problems:
+        return Recheck("not checked", f"{name}: {present.problems[before]}")
+    found = _compare_hash(name, "fingerprint", before, present.fingerprints[before])
+    if found.state == "equal":
+        return found
+    jobs = zip(run["jobs"], frame.jobs, strict=True)
+    own = [(job, planned) for job, planned in jobs if job.get("model_fingerprint") == before]
+    if not own:
+        return found
     try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")  # that weights are random was said when the run was made
-            found = HearModel(ModelSpec(model["module"], model["weights"], model["options"]), "cpu")
-    except EvaluationError as error:
-        return Recheck("not checked", f"model {model['module']}: {error}")
-    return _compare_hash(f"model {model['module']}", "fingerprint", model["fingerprint"], found.fingerprint)
+        anew = [
+            embedding_digest(present.entry_of_today(run, job), read_labels(job["directory"]))
+            for job, _ in own
+        ]
+    except (TaskError, OSError):
+        return found
+    if not all(anew):
+        return Recheck(
+            "differs",
+            f"{found.text}; whether it embeds the same is seen when the run's command has embedded again",
+        )
+    if anew == [planned.embedding for _, planned in own]:
+        return Recheck("equal", f"{found.text}, and its embeddings are the same")
+    return Recheck("differs", f"{found.text}, and so are its embeddings")
 
 
 def _check_task(job: Mapping[str, Any]) -> Recheck:
@@ -107,11 +122,6 @@ def _compare_hash(what: str, name: str, before: str, now: str) -> Recheck:
     return Recheck("differs", f"{what}: {name} was {before[:12]} and is {now[:12]}")
 
 
-def _entry_of_job(run: Mapping[str, Any], job: Mapping[str, Any]) -> StoreEntry:
-    identity = {name: value for name, value in job.items() if name not in _OWN}
-    return StoreEntry(Path(run["cache"]) / "embeddings", identity)
-
-
 def sample_fits(ledger: Ledger, frame: Frame, fits: int, seed: int) -> dict[int, list[FitKey]]:
     """Return, per job by its place, a random sample of the finished fits; all when there are fewer."""
     finished = [
@@ -126,7 +136,9 @@ def sample_fits(ledger: Ledger, frame: Frame, fits: int, seed: int) -> dict[int,
     return chosen
 
 
-def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Iterator[Recheck]:
+def check_fits(
+    directory: Path, chosen: Mapping[int, Sequence[FitKey]], present: Present
+) -> Iterator[Recheck]:
     """Train these fits again, with as many threads as then, and compare them with the ledger.
 
     Of a fit of this machine every number must be equal, epochs included; of another, validation and primary
@@ -142,7 +154,7 @@ def check_fits(directory: Path, chosen: Mapping[int, Sequence[FitKey]]) -> Itera
             kinds.setdefault(_kind_of_fit(run, ledger[key]), []).append(key)
         for (part, elsewhere, threads), alike in sorted(kinds.items()):
             try:
-                job = _job_of_sample(run, fields, part, alike)
+                job = _job_of_sample(run, fields, part, alike, present.entry(run, fields))
                 if job.embedding != frame.jobs[place].embedding:
                     raise EvaluationError(OTHERS)
                 tolerance = _tolerance_of_retraining(job) if elsewhere else 0.0
@@ -182,10 +194,10 @@ class _Sample(Job):
 
 
 def _job_of_sample(
-    run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Sequence[FitKey]
+    run: Mapping[str, Any], fields: Mapping[str, Any], part: str, keys: Sequence[FitKey], entry: StoreEntry
 ) -> _Sample:
     """Return the fits as a job; grid points come from the keys, of the preset only the head matters."""
-    task, entry = read_labels(fields["directory"]), _entry_of_job(run, fields)
+    task = read_labels(fields["directory"])
     if not is_embedded(entry, task):
         raise EvaluationError(f"its embeddings are not in {entry.path} any more; run the run's command again")
     preset = Preset(run["preset"], "", {}, head=run["head"])
@@ -262,7 +274,8 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
     if not finished:
         raise EvaluationError(f"{directory} has no finished fit to verify; run its command first")
     say("Hashes of run.json beside what is there now:")
-    counts = _tell_findings(check_hashes(directory), say)
+    present = load_present(run)
+    counts = _tell_findings(check_hashes(directory, present), say)
     say("\nThe ledger beside what stands behind its scores:")
     counts += _tell_findings(check_scores(ledger), say)
     chosen = sample_fits(ledger, frame, fits, seed)
@@ -276,7 +289,7 @@ def verify(directory: Path, fits: int, seed: int, say: Say) -> bool:
         which = f" for {len(elsewhere)} fits" if len(elsewhere) < len(drawn) else ""
         changed = difference_of_machines(run, elsewhere)
         say(f"Mode: TOLERANT{which}. Not as it was: {changed}. Scores may differ by 1/sqrt(number of clips).")
-    trained = _tell_findings(check_fits(directory, chosen), say)
+    trained = _tell_findings(check_fits(directory, chosen, present), say)
     counts += trained
     mode = "Within the tolerance" if elsewhere else "To the last bit"
     say(

@@ -1,6 +1,7 @@
 """evaluation.runs.verify: an honest run passes to the last bit, and what was altered is found and named."""
 
 import json
+import re
 import shutil
 from collections.abc import Callable
 from pathlib import Path
@@ -12,7 +13,9 @@ from run_helpers import arguments, ledger_lines
 from tiny_task import make_task
 
 from evaluation.cli.verify import main
+from evaluation.embedding.store import DIGESTS_FILE
 from evaluation.run import main as run_main
+from evaluation.runs.present import entry_of_job
 
 ALL = ("--fits", "1000")
 
@@ -192,6 +195,41 @@ def test_threads_are_those_of_the_fit_not_of_the_last_command(
     shown = capsys.readouterr().out
     assert "Mode: exact." in shown
     assert "TOLERANT" not in shown
+
+
+@pytest.mark.parametrize(
+    ("store", "status", "sentence"),
+    [
+        ("of today", 0, "and its embeddings are the same"),
+        ("empty", 1, "whether it embeds the same is seen when the run's command has embedded again"),
+        ("of others", 1, "and so are its embeddings"),
+    ],
+)
+def test_another_model_is_the_same_if_its_embeddings_are(
+    made: Path,
+    run: Path,
+    tmp_path: Path,
+    capsys: pytest.CaptureFixture,
+    store: str,
+    status: int,
+    sentence: str,
+) -> None:
+    content, cache = json.loads((run / "run.json").read_text()), tmp_path / "cache"
+    if store != "empty":
+        shutil.copytree(made / "cache", cache)
+    if store == "of others":
+        for digests in (cache / "embeddings").glob(f"*/{DIGESTS_FILE}"):
+            digests.write_text(re.sub("[0-9a-f]{64}", "f" * 64, digests.read_text()))
+    content["cache"] = str(cache)
+    content["models"][0]["fingerprint"] = "0" * 64
+    for job in content["jobs"]:
+        job["model_fingerprint"] = "0" * 64
+        job["entry"] = entry_of_job(content, job).key
+    (run / "run.json").write_text(json.dumps(content))
+    assert main([str(run), "--fits", "3"]) == status
+    (line,) = [text for text in capsys.readouterr().out.splitlines() if " model frame_energy: " in text]
+    assert "fingerprint was 000000000000 and is" in line
+    assert line.endswith(sentence)
 
 
 def test_changed_labels_and_weights_are_found(
