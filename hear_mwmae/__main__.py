@@ -12,11 +12,11 @@ COMMANDS = {
     "convert": Command("hear_mwmae.cli.convert", "convert a released checkpoint"),
     "reconstruct": Command("hear_mwmae.cli.reconstruct", "show and play what a model puts in masked places"),
     "conceal": Command("hear_mwmae.cli.conceal", "fill lost packets of a recording"),
-    "prepare": Command("hear_mwmae.pretrain.data.prepare", "turn a folder of sound into training data"),
+    "prepare": Command("hear_mwmae.cli.prepare", "turn a folder of sound into training data"),
     "pretrain": Command("hear_mwmae.pretrain.__main__", "pre-train a model, or go on with a run"),
     "export": Command("hear_mwmae.cli.export", "write a run's checkpoint as a model file"),
     "configs": Command("hear_mwmae.pretrain.configs.__main__", "the papers' runs, and what each costs"),
-    "overlap": Command("hear_mwmae.pretrain.data.overlap", "find evaluation recordings in training data"),
+    "overlap": Command("hear_mwmae.cli.overlap", "find evaluation recordings in training data"),
 }
 
 

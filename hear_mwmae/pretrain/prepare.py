@@ -2,7 +2,7 @@
 
 import sys
 
-from hear_mwmae.pretrain.data.prepare import main
+from hear_mwmae.cli.prepare import main
 
 if __name__ == "__main__":
     sys.exit(main())

@@ -43,7 +43,7 @@ def test_from_recordings_to_scores(
     except pytest.skip.Exception:
         files = sorted(sounds.write_tones(tmp_path / "tones", [2.5] * 160).iterdir())
     data, workdir, file = tmp_path / "data", tmp_path / "run", tmp_path / "model.safetensors"
-    command("hear_mwmae.pretrain.data.prepare", *files, "--out", data)
+    command("hear_mwmae", "prepare", *files, "--out", data)
     assert "steps" in command("hear_mwmae.pretrain", *RUN, "--data", data, "--plan")
     options = ["--epochs", 8, "--log-every", 1, "--workers", 0]
     command("hear_mwmae.pretrain", *RUN, "--data", data, "--workdir", workdir, *options)

@@ -7,10 +7,10 @@ import numpy as np
 import pytest
 from PIL import Image
 
+from hear_mwmae.cli.prepare import main
 from hear_mwmae.pretrain.data.images import read_image
 from hear_mwmae.pretrain.data.loader import load_clips, training_batches
 from hear_mwmae.pretrain.data.manifest import read_manifest
-from hear_mwmae.pretrain.data.prepare import main
 from hear_mwmae.pretrain.model.mae import patchify
 
 

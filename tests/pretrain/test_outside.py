@@ -17,6 +17,8 @@ from pyarrow import parquet
 from sounds import tone, write, write_tones
 
 from hear_mwmae import files
+from hear_mwmae.cli.overlap import _cell
+from hear_mwmae.cli.prepare import main
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.data import content, sources, tfrecord
 from hear_mwmae.pretrain.data.content import CheckedContent, verify
@@ -24,8 +26,7 @@ from hear_mwmae.pretrain.data.crops import write_crop
 from hear_mwmae.pretrain.data.images import MOST_PIXELS, find_images, read_image
 from hear_mwmae.pretrain.data.loader import load_clips
 from hear_mwmae.pretrain.data.manifest import INDEX_SCHEMA, Options, file_sha256, read_index, read_manifest
-from hear_mwmae.pretrain.data.overlap import _cell
-from hear_mwmae.pretrain.data.prepare import main, prepare
+from hear_mwmae.pretrain.data.prepare import prepare
 from hear_mwmae.pretrain.data.records import DecodedClip, decode_clip, encode_clip
 from hear_mwmae.pretrain.data.shards import ShardSequence
 from hear_mwmae.pretrain.data.sources import ChangedSource, Remark, encode_source, find_sources

@@ -9,7 +9,7 @@ import soundfile
 import soxr
 from sounds import RATE, write, write_tones
 
-from hear_mwmae.pretrain.data import overlap
+from hear_mwmae.cli import overlap
 from hear_mwmae.pretrain.data.log_mel import log_mel
 from hear_mwmae.pretrain.data.overlap import LENGTHS, Candidates, chunks_of, features, locate, normalise
 from hear_mwmae.pretrain.data.prepare import prepare

@@ -16,13 +16,15 @@ from paths import ROOT
 from sounds import contents, tone, write, write_tones
 
 from hear_mwmae.audio import read_audio
+from hear_mwmae.cli import overlap
+from hear_mwmae.cli.prepare import main
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.data import overlap, shards
+from hear_mwmae.pretrain.data import shards
 from hear_mwmae.pretrain.data.content import verify
 from hear_mwmae.pretrain.data.kaldi_fbank import fbank
 from hear_mwmae.pretrain.data.log_mel import log_mel
 from hear_mwmae.pretrain.data.manifest import Manifest, Options, read_index, read_manifest
-from hear_mwmae.pretrain.data.prepare import main, prepare
+from hear_mwmae.pretrain.data.prepare import prepare
 from hear_mwmae.pretrain.data.records import ShardReader
 from hear_mwmae.pretrain.data.sources import InputsHash, SoundSource, cut, encode_source, find_sources
 
@@ -223,7 +225,7 @@ def test_other_options_or_files_are_refused(tmp_path: Path, capsys: pytest.Captu
 
 
 def command_line(*arguments: str | Path) -> list[str]:
-    return [sys.executable, "-m", "hear_mwmae.pretrain.data.prepare", *map(str, arguments)]
+    return [sys.executable, "-m", "hear_mwmae", "prepare", *map(str, arguments)]
 
 
 def wait_for(path: Path, process: subprocess.Popen) -> None:

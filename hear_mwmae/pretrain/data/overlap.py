@@ -1,4 +1,4 @@
-"""Is an evaluation set in the pre-training data? `hear-mwmae overlap --help`.
+"""Is an evaluation set in the pre-training data?
 
 A high correlation alone says little: all drum strokes decay alike. Its Fisher transform is therefore
 multiplied by the square root of the chunk's effective rank, the number of patterns that agree, and called
@@ -16,12 +16,10 @@ What may be missed: copies of less than about 0.8 s out of longer recordings (on
 or under other sound, or at another speed or pitch.
 """
 
-import argparse
-import csv
 import sys
 from collections import Counter
 from collections.abc import Iterator, Sequence
-from dataclasses import astuple, dataclass, fields
+from dataclasses import dataclass
 from pathlib import Path
 
 import numpy as np
@@ -31,13 +29,12 @@ from tqdm import tqdm
 
 from hear_mwmae.audio import find_audio, read_sound
 from hear_mwmae.errors import UserError
-from hear_mwmae.files import name_as_text, replacing
+from hear_mwmae.files import name_as_text
 from hear_mwmae.names import printable
 from hear_mwmae.pretrain.data.content import CheckedContent
 from hear_mwmae.pretrain.data.log_mel import BANDS, HOP_MS, SAMPLE_RATE, log_mel
 from hear_mwmae.pretrain.data.manifest import read_index, read_manifest
 from hear_mwmae.pretrain.data.records import ShardReader
-from hear_mwmae.pretrain.needed import run_pretrain_command
 
 # Up to 3.5 kHz: what remains of a copy that went through a telephone's rate or a thrifty codec.
 LOW_BANDS = 56
@@ -57,23 +54,7 @@ NEAR = 3
 # Correlations of one block of clips and chunks stay in the processor's cache.
 BLOCK_FRAMES, BLOCK_CHUNKS = 4096, 1024
 LARGEST_CORRELATION = 0.999
-QUANTILES = (0.5, 0.9, 0.99, 0.999, 1)
 THRESHOLD = 2.0
-
-HELP = f"""Look for recordings of evaluation sets in prepared pre-training data.
-
-DATA is a folder that `hear-mwmae prepare` wrote; RECORDINGS are sound files or folders of
-them, such as the 16000/ folder of a HEAR task.
-
-  hear-mwmae overlap DATA tasks/esc50-v2.0.0-full/16000 --out overlap.csv
-
-Log-mels are compared, not bytes: copies in another codec, of other gain or rate or shifted in time are found.
-Of every {SECTION * HOP_MS / 1000:g} s of a recording the richest {LENGTHS[0] * HOP_MS / 1000:g} s (of a short
-one less) are compared with every position of every clip. Evidence joins the correlation and how much there
-is to correlate: planted copies had more than {THRESHOLD:g}, one in 1600 other sounds too. Listen to pairs.
-
-Exit status: 0 (nothing above {THRESHOLD:g}), 1 (something is), 2 (a mistake), 130 (stopped).
-"""
 
 
 @dataclass(frozen=True)
@@ -324,78 +305,3 @@ def _match(chunk: Chunk, clip: str, correlation: float, frame: float) -> Match:
         clip=clip,
         clip_s=frame * HOP_MS / 1000,
     )
-
-
-def main(arguments: Sequence[str] | None = None) -> int:
-    """Run the command line; return the exit status: 0, 1 (something was found), 2 (a mistake), 130, ..."""
-
-    def work() -> int:
-        return _overlap(_parser().parse_args(arguments))
-
-    return run_pretrain_command(work, "stopped; run the same command to start again.")
-
-
-def _parser() -> argparse.ArgumentParser:
-    raw = argparse.RawDescriptionHelpFormatter
-    name = "hear-mwmae overlap"
-    parser = argparse.ArgumentParser(prog=name, description=HELP, formatter_class=raw)
-    parser.add_argument("data", type=Path, metavar="DATA", help="folder of prepared data")
-    parser.add_argument("recordings", type=Path, nargs="+", metavar="RECORDINGS", help="files or folders")
-    parser.add_argument("--top", type=int, default=20, metavar="N", help="pairs to print (%(default)s)")
-    parser.add_argument("--out", type=Path, metavar="CSV", help="file for the best match of every recording")
-    return parser
-
-
-def _overlap(options: argparse.Namespace) -> int:
-    if options.top < 0:
-        raise UserError("--top must be at least 0.")
-    if options.out and not options.out.absolute().parent.is_dir():
-        raise UserError(
-            f"{printable(options.out.parent)}: there is no such folder; make it, or write elsewhere."
-        )
-    clips = PreparedClips(options.data)
-    chunks, left_out = read_recordings(options.recordings)
-    matches = find_overlap(clips, chunks)
-    clips.content.check_unchanged()
-    if options.out:
-        _write(options.out, matches)
-    print(
-        f"{len(matches)} recordings ({len(chunks)} chunks) compared with {clips.manifest.clips} clips, "
-        f"{clips.manifest.hours:.2f} hours"
-    )
-    if left_out:
-        print("left out:", ", ".join(f"{count} {reason}" for reason, count in sorted(left_out.items())))
-    if matches:
-        levels = zip(QUANTILES, np.quantile([match.evidence for match in matches], QUANTILES), strict=True)
-        print("evidence:", ", ".join(f"{share:.1%} up to {level:.2f}" for share, level in levels))
-    for match in matches[: options.top]:
-        print(
-            f"{match.evidence:6.2f} (correlation {match.correlation:.3f} over {match.chunk_s:.2f} s): "
-            f"{printable(match.recording)} at {match.recording_s:.2f} s, {printable(match.clip)} at "
-            f"{match.clip_s:.2f} s"
-        )
-    found = sum(match.evidence > THRESHOLD for match in matches)
-    print(f"{found} recordings with evidence above {THRESHOLD:g}")
-    return int(found > 0)
-
-
-def _write(path: Path, matches: Sequence[Match]) -> None:
-    try:
-        with replacing(path) as temporary, temporary.open("w", encoding="utf-8", newline="") as file:
-            writer = csv.writer(file)
-            writer.writerow(field.name for field in fields(Match))
-            writer.writerows(map(_cell, astuple(match)) for match in matches)
-    except OSError as error:
-        raise UserError(
-            f"{printable(path)}: cannot be written ({error.strerror}); give another --out."
-        ) from None
-
-
-def _cell(value: str | float) -> str | float:
-    """A name that a spreadsheet would take for a formula gets an apostrophe."""
-    formula = isinstance(value, str) and value.startswith(("=", "+", "-", "@", "\t", "\r"))
-    return f"'{value}" if formula else value
-
-
-if __name__ == "__main__":
-    sys.exit(main())
