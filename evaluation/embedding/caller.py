@@ -76,7 +76,7 @@ class Caller:
                     "nothing about the sound, so check the module and its weights"
                 )
 
-    def _note_constants(self, number: int, embeddings: Float[np.ndarray, "clips *rest"]) -> None:
+    def _note_constants(self, number: int, embeddings: Float[np.ndarray, " clips *rest"]) -> None:
         rows = embeddings.reshape(-1, embeddings.shape[-1])
         first = self._first.setdefault(number, rows[0].copy())
         self._constant[number] = self._constant[number] and bool((rows == first).all())

@@ -47,7 +47,7 @@ class CheckedClips:
         if digest_of_files(files) != digest:
             raise EvaluationError(_sound_changed(task.path, "planned"))
 
-    def read(self, place: tuple[str, Clip, Path], sample_rate: int) -> Float[np.ndarray, "samples"]:
+    def read(self, place: tuple[str, Clip, Path], sample_rate: int) -> Float[np.ndarray, " samples"]:
         """Return one clip of a split; TaskError when it is bad or, naming it, not what was planned."""
         split, clip, path = place
         try:

@@ -43,8 +43,8 @@ class Frames:
     """
 
     embeddings: Float[np.ndarray, "frames dim"]
-    timestamps: Float[np.ndarray, "frames"]
-    boundaries: Int[np.ndarray, "clips_and_1"]
+    timestamps: Float[np.ndarray, " frames"]
+    boundaries: Int[np.ndarray, " clips_and_1"]
 
 
 @dataclass(frozen=True)

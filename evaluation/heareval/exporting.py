@@ -146,7 +146,7 @@ def _export_frames(job: Job, folder: Path, split: str, order: Sequence[int], ent
 
 
 def _export_rows(
-    folder: Path, split: str, x: Float[np.ndarray, "stored dim"], rows: Int[np.ndarray, "rows"]
+    folder: Path, split: str, x: Float[np.ndarray, "stored dim"], rows: Int[np.ndarray, " rows"]
 ) -> None:
     """Write the stored rows in the order given."""
     (folder / dimensions_file(split)).write_text(json.dumps([len(rows), x.shape[1]]), encoding="utf-8")

@@ -100,7 +100,7 @@ def read_embeddings(folder: Path, split: str) -> Float[np.ndarray, "rows dim"]:
     return np.memmap(data, "<f4", "r", shape=(rows, dim))
 
 
-def read_frame_index(file: Path) -> tuple[list[str], Float[np.ndarray, "rows"]]:
+def read_frame_index(file: Path) -> tuple[list[str], Float[np.ndarray, " rows"]]:
     """Return name of the clip (without the folders of where it was embedded) and time in ms of every row.
 
     Raises EvaluationError, naming the file, when it holds anything else.

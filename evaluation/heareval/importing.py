@@ -66,14 +66,14 @@ class _Part:
     file: Path
     embeddings: Float[np.ndarray, "rows dim"]
     order: Sequence[int]
-    boundaries: Int[np.ndarray, "clips_and_1"]
-    timestamps: Float[np.ndarray, "frames"] | None
+    boundaries: Int[np.ndarray, " clips_and_1"]
+    timestamps: Float[np.ndarray, " frames"] | None
 
     def spans(self) -> list[tuple[int, int]]:
         """First row and end of every clip, in the order of the JSON."""
         return [(self.boundaries[p], self.boundaries[p + 1]) for p in np.argsort(self.order)]
 
-    def rows(self, which: Int[np.ndarray, "some"] | slice) -> Float[np.ndarray, "some dim"]:
+    def rows(self, which: Int[np.ndarray, " some"] | slice) -> Float[np.ndarray, "some dim"]:
         """Return some rows; raise EvaluationError when a number is not finite."""
         found = self.embeddings[which]
         if not np.isfinite(found).all():

@@ -64,5 +64,5 @@ def mean_in_details(details: Mapping[str, Any], name: str) -> float | None:
     return sum(map(float, of_classes)) / len(of_classes) if of_classes else None
 
 
-def _rounded_details(values: Float[np.ndarray, "classes"]) -> list[float]:
+def _rounded_details(values: Float[np.ndarray, " classes"]) -> list[float]:
     return [round(float(value), 6) for value in values]

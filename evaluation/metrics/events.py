@@ -23,10 +23,10 @@ _TINY = np.spacing(1.0)
 class EventTable:
     """Events of many files as columns: index of file and of label, start and end in milliseconds."""
 
-    file: Int[np.ndarray, "events"]
-    label: Int[np.ndarray, "events"]
-    start: Float[np.ndarray, "events"]
-    end: Float[np.ndarray, "events"]
+    file: Int[np.ndarray, " events"]
+    label: Int[np.ndarray, " events"]
+    start: Float[np.ndarray, " events"]
+    end: Float[np.ndarray, " events"]
 
     def __len__(self) -> int:
         """Return the number of events."""
@@ -69,7 +69,7 @@ class EventBased:
 
     def class_scores(
         self, reference: EventTable, estimate: EventTable, n_labels: int
-    ) -> Float[np.ndarray, "labels"]:
+    ) -> Float[np.ndarray, " labels"]:
         """Return the F-measure of every label by itself."""
         return _f_measure(*self._counts(reference, estimate, n_labels))["f_measure"]
 
@@ -96,7 +96,7 @@ class EventBased:
 
 def _onset_pairs(
     reference: EventTable, estimate: EventTable, n_labels: int, collar: float
-) -> tuple[Int[np.ndarray, "pairs"], Int[np.ndarray, "pairs"]]:
+) -> tuple[Int[np.ndarray, " pairs"], Int[np.ndarray, " pairs"]]:
     """Return the pairs of events of one file and label whose onsets are at most `collar` seconds apart.
 
     Files and labels are laid one after another on one time line, far enough apart, so that sorting it once
@@ -120,10 +120,10 @@ def _onset_pairs(
 
 
 def _f_measure(
-    matches: Int[np.ndarray, "labels"],
-    reference: Int[np.ndarray, "labels"],
-    estimate: Int[np.ndarray, "labels"],
-) -> dict[str, Float[np.ndarray, "labels"]]:
+    matches: Int[np.ndarray, " labels"],
+    reference: Int[np.ndarray, " labels"],
+    estimate: Int[np.ndarray, " labels"],
+) -> dict[str, Float[np.ndarray, " labels"]]:
     with np.errstate(invalid="ignore"):
         precision, recall = matches / estimate, matches / reference
         f_measure = 2 * precision * recall / (precision + recall)
@@ -153,7 +153,7 @@ class SegmentBased:
 
     def class_scores(
         self, reference: EventTable, estimate: EventTable, n_labels: int
-    ) -> Float[np.ndarray, "labels"]:
+    ) -> Float[np.ndarray, " labels"]:
         """Return the error rate of every label by itself: deletions and insertions."""
         wanted, found = self._activity(reference, estimate, n_labels)
         active = wanted.sum(0) + _TINY

@@ -16,7 +16,7 @@ def draw_clips(n_clips: int, n_resamples: int, seed: int) -> Counts:
     return rng.multinomial(n_clips, np.full(n_clips, 1 / n_clips), size=n_resamples)
 
 
-def resampled_share(right: Bool[np.ndarray, "clips"], counts: Counts) -> Replicates:
+def resampled_share(right: Bool[np.ndarray, " clips"], counts: Counts) -> Replicates:
     """Return the share of clips that are right, on every resample."""
     return counts @ right / counts.sum(1)
 
@@ -28,7 +28,7 @@ def resampled_map(target: Target, scores: Scores, counts: Counts) -> Replicates:
 
 
 def _average_precision(
-    target: Shaped[np.ndarray, "clips"], scores: Float[np.ndarray, "clips"], drawn: Draws
+    target: Shaped[np.ndarray, " clips"], scores: Float[np.ndarray, " clips"], drawn: Draws
 ) -> Replicates:
     """Return one class's average precision on every resample; equal scores share a threshold.
 

@@ -14,17 +14,17 @@ Target = Shaped[np.ndarray, "clips classes"]
 Scores = Float[np.ndarray, "clips classes"]
 
 
-def top1_right(target: Target, scores: Scores) -> Bool[np.ndarray, "clips"]:
+def top1_right(target: Target, scores: Scores) -> Bool[np.ndarray, " clips"]:
     """Return of which clips the highest-scored class is the (first) true one."""
     return scores.argmax(1) == target.argmax(1)
 
 
-def chroma_right(target: Target, scores: Scores) -> Bool[np.ndarray, "clips"]:
+def chroma_right(target: Target, scores: Scores) -> Bool[np.ndarray, " clips"]:
     """Return of which clips the pitch class is right: class indices compared modulo 12."""
     return scores.argmax(1) % 12 == target.argmax(1) % 12
 
 
-def average_precision(target: Target, scores: Scores) -> Float[np.ndarray, "classes"]:
+def average_precision(target: Target, scores: Scores) -> Float[np.ndarray, " classes"]:
     r"""Return each class's average precision, $\sum_n (R_n - R_{n-1}) P_n$ over distinct thresholds.
 
     Equal scores share one threshold. A class without positives has 0, as in scikit-learn.
@@ -45,7 +45,7 @@ def mean_average_precision(target: Target, scores: Scores) -> float:
     return float(average_precision(target, scores).mean())
 
 
-def roc_auc(target: Target, scores: Scores) -> Float[np.ndarray, "classes"]:
+def roc_auc(target: Target, scores: Scores) -> Float[np.ndarray, " classes"]:
     """Return each class's area under the ROC curve; NaN for a class that is always or never true."""
     from scipy.stats import rankdata
 

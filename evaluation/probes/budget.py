@@ -9,7 +9,7 @@ from jaxtyping import Bool, Shaped
 
 def budget_rows(
     multi_hot: Shaped[np.ndarray, "rows labels"], names: Sequence[str], percent: float
-) -> Bool[np.ndarray, "rows"]:
+) -> Bool[np.ndarray, " rows"]:
     """Return which rows a budget of `percent` keeps.
 
     Of every class it keeps the same share, rounded, but at least one row, and of classes that share rows

@@ -7,7 +7,7 @@ from evaluation.metrics.scenes import mean_average_precision
 
 
 def training_score(
-    target: Int[np.ndarray, "rows"] | Float[np.ndarray, "rows labels"],
+    target: Int[np.ndarray, " rows"] | Float[np.ndarray, "rows labels"],
     logits: Float[np.ndarray, "rows labels"],
 ) -> tuple[float, float]:
     """Return the score on training rows, and what knowing only how frequent the classes are would give.

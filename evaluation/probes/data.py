@@ -126,7 +126,7 @@ class TaskData:
         chosen = torch.from_numpy(kept).to(whole.x.device)
         return Rows(whole.x[chosen], whole.target[chosen])
 
-    def _kept(self, split: Combination) -> Bool[np.ndarray, "rows"]:
+    def _kept(self, split: Combination) -> Bool[np.ndarray, " rows"]:
         """Return which of the training rows are those of clips within the budget."""
         rows = np.concatenate([self._rows_of_clips(part) for part in split.train])
         if self._budget >= 100:

@@ -97,9 +97,9 @@ class EventPart:
     """
 
     files: tuple[str, ...]
-    rows: Int[np.ndarray, "frames"]
-    timestamps: Float[np.ndarray, "frames"]
-    boundaries: Int[np.ndarray, "files_and_1"]
+    rows: Int[np.ndarray, " frames"]
+    timestamps: Float[np.ndarray, " frames"]
+    boundaries: Int[np.ndarray, " files_and_1"]
     events: tuple[tuple[Event, ...], ...]
     vocabulary: tuple[str, ...]
 
@@ -164,7 +164,7 @@ def event_part(
 
 
 def frame_targets(
-    timestamps: Float[np.ndarray, "frames"], events: Sequence[Event], vocabulary: Sequence[str]
+    timestamps: Float[np.ndarray, " frames"], events: Sequence[Event], vocabulary: Sequence[str]
 ) -> Float[np.ndarray, "frames labels"]:
     """Return the multi-hot float32 targets of one file: event covers t if start <= t < end + 0.0001 ms.
 
@@ -178,7 +178,7 @@ def frame_targets(
     return targets
 
 
-def filter_width(timestamps: Real[np.ndarray, "frames"], median_filter_ms: float) -> int:
+def filter_width(timestamps: Real[np.ndarray, " frames"], median_filter_ms: float) -> int:
     """Return the median filter's width in frames, odd or even as rounding has it; 0 for no filter.
 
     A file of a single frame, which has no frame step, is not filtered (the original stops there).
@@ -206,7 +206,7 @@ def median_of_flags(
 
 def _runs_of_flags(
     flags: Bool[np.ndarray, "frames labels"],
-) -> tuple[Int[np.ndarray, "runs"], Int[np.ndarray, "runs"], Int[np.ndarray, "runs"]]:
+) -> tuple[Int[np.ndarray, " runs"], Int[np.ndarray, " runs"], Int[np.ndarray, " runs"]]:
     """Return label, first and last frame of every run of set flags."""
     change = np.diff(np.pad(flags.T.astype(np.int8), ((0, 0), (1, 1))), axis=1)
     label, start = np.nonzero(change == 1)

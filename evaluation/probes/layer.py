@@ -98,7 +98,7 @@ class Dropout:
                 _keep_above(own, number, 32767 - round(65536 * (1.0 - rate)), grad_input=own)
 
 
-def _random_bits(source: np.random.SFC64 | torch.Generator, count: int) -> Int16[Tensor, "count"]:
+def _random_bits(source: np.random.SFC64 | torch.Generator, count: int) -> Int16[Tensor, " count"]:
     """Return numbers from -32768 to 32767, four from each draw of 64 bits."""
     draws = -(-count // 4)
     if isinstance(source, torch.Generator):

@@ -72,7 +72,7 @@ def _exact_regression(x: Tensor) -> Iterator[Float[Tensor, "_ dim"]]:
         yield rows.to(torch.float64, copy=True)
 
 
-def _regression_sum(of_blocks: Iterator[Float[Tensor, "dim"]]) -> Float[Tensor, "dim"]:
+def _regression_sum(of_blocks: Iterator[Float[Tensor, " dim"]]) -> Float[Tensor, " dim"]:
     total = sum(of_blocks)
     assert isinstance(total, Tensor)  # there is at least one block
     return total

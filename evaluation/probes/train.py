@@ -52,7 +52,7 @@ class Rows:
     """
 
     x: Float[Tensor, "rows dim"]
-    target: Int[Tensor, "rows"] | Float[Tensor, "rows labels"]
+    target: Int[Tensor, " rows"] | Float[Tensor, "rows labels"]
 
     def examined(self) -> "Rows":
         """Return those that a trained classifier is asked about, see `EXAMINED_ROWS`."""

@@ -14,7 +14,7 @@ from evaluation.results.score_table import SeedFits
 
 def clip_replicates(
     seeds: Sequence[SeedFits], directories: Sequence[Path]
-) -> tuple[Float[np.ndarray, "resamples"], int] | None:
+) -> tuple[Float[np.ndarray, " resamples"], int] | None:
     """Return a model's score on a task in every resample, and how many clips there are.
 
     `seeds` are the fits of all its seeds; the score is the mean over seeds and test parts, each part

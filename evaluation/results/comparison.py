@@ -152,7 +152,7 @@ def compare(results: ScoreTable, directories: Sequence[Path] = ()) -> Comparison
     )
 
 
-def _scores_by_seed(results: ScoreTable, model: str, column: Column) -> Float[np.ndarray, "seeds"]:
+def _scores_by_seed(results: ScoreTable, model: str, column: Column) -> Float[np.ndarray, " seeds"]:
     """Return the scores as printed, one per seed."""
     return np.array([column.scale(score) for score in results.scores[model][column.task]])
 
@@ -176,7 +176,7 @@ def _tests_per_task(results: ScoreTable) -> list[PairedTest]:
 
 def _test_over_seeds(
     results: ScoreTable, first: str, second: str, column: Column
-) -> tuple[Float[np.ndarray, "pairs"], int]:
+) -> tuple[Float[np.ndarray, " pairs"], int]:
     """Return the differences at the seeds that both have and their number; that of the means for none."""
     one, two = (
         dict(zip(results.seeds(model, column.task), _scores_by_seed(results, model, column), strict=True))
@@ -207,7 +207,7 @@ def _tests_over_tasks(results: ScoreTable, ranked: Sequence[str]) -> list[Paired
 
 
 def _paired_test(
-    test: PairedTest, differences: Float[np.ndarray, "pairs"], p_of: Callable[[np.ndarray], float]
+    test: PairedTest, differences: Float[np.ndarray, " pairs"], p_of: Callable[[np.ndarray], float]
 ) -> PairedTest:
     p = p_of(differences) if test.n >= least_pairs(1) else None
     return replace(test, difference=float(differences.mean()), p=p)

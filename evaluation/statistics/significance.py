@@ -99,7 +99,7 @@ def cliques(ranks: Sequence[float], difference: float) -> list[tuple[int, int]]:
 
 
 def rank_intervals(
-    scores: Sequence[Sequence[Float[np.ndarray, "seeds"]]], n_resamples: int = 2000
+    scores: Sequence[Sequence[Float[np.ndarray, " seeds"]]], n_resamples: int = 2000
 ) -> Float[np.ndarray, "models 2"]:
     """Return the 95 % percentile interval of every model's mean rank, tasks and seeds drawn with replacement.
 

@@ -26,6 +26,7 @@ PROCESSOR = DeviceGroup(1, "cpu", 1e11, "measured", 16 * 2**30)
 def lines_of(printed: str) -> dict[str, str]:
     """The printed lines by their labels, the lines without one joined to that before."""
     lines: dict[str, str] = {}
+    label = ""
     for line in printed.splitlines():
         label = line[:11].strip() or label
         lines[label] = f"{lines.get(label, '')} {line[11:].strip()}".strip()

@@ -107,7 +107,7 @@ def _means_of_cells(
     return np.array([[math.nan if cell is None else cell.mean for cell in row] for row in cells])
 
 
-def _shade_of_column(column: Column, means: Float[np.ndarray, "models"]) -> Float[np.ndarray, "models"]:
+def _shade_of_column(column: Column, means: Float[np.ndarray, " models"]) -> Float[np.ndarray, " models"]:
     """Return 0 for the task's worst model, 1 for its best; 0.5 when all are the same."""
     known = means[np.isfinite(means)]
     if not len(known):

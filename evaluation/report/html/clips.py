@@ -55,7 +55,7 @@ class TaskClips:
 class _Seen:
     """What the fits of one model say of one clip: sums over seeds."""
 
-    target: Float[np.ndarray, "labels"]
+    target: Float[np.ndarray, " labels"]
     loss: float = 0.0
     right: int = 0
     fits: int = 0

@@ -96,7 +96,7 @@ def _losses(
     target: Float[Array, "batch tokens pixels"],
     mask: Mask,
     config: ModelConfig,
-) -> Float[Array, "batch"]:
+) -> Float[Array, " batch"]:
     """Return every clip's loss over its masked patches: mean squared error, InfoNCE, or both."""
     losses = jnp.zeros(len(decoded))
     if config.objective != "contrastive":
@@ -113,7 +113,7 @@ def _losses(
 
 def info_nce(
     context: Float[Array, "batch masked pixels"], values: Float[Array, "batch masked pixels"]
-) -> Float[Array, "batch"]:
+) -> Float[Array, " batch"]:
     """Return how badly each context tells its own patch from the clip's others (supplement, equation 1).
 
     Dot products, without a temperature.

@@ -67,7 +67,7 @@ def losses(
     first: Array,
     config: TrainConfig,
     mesh: Mesh,
-) -> Float[Array, "batch"]:
+) -> Float[Array, " batch"]:
     """Return every clip's loss; `first` is the number of the first among all, and decides its mask."""
     numbers = first + jnp.arange(len(features))
     keys = jax.vmap(lambda number: jax.random.fold_in(jax.random.key(MASK_SEED), number))(numbers)
