@@ -30,8 +30,8 @@ from evaluation.results.score_table import ScoreTable
 from evaluation.runs.execute import execute
 from evaluation.runs.options import (
     RunOptions,
+    budgets_of_run,
     bytes_of,
-    checked_budgets,
     read_tasks,
     run_options,
     sample_tasks,
@@ -182,7 +182,7 @@ def evaluate(
     asked = _options_of_call(locals())
     one = isinstance(seeds, int | str | np.integer)
     chosen = seeds_of(str(seeds) if one else "".join(f"{seed}," for seed in np.atleast_1d(seeds)))
-    shares = checked_budgets(np.atleast_1d(budgets).tolist())
+    shares = budgets_of_run(np.atleast_1d(budgets).tolist())
     max_bytes = bytes_of(max_memory)
     place = writable_cache(Path(cache) if cache is not None else cache_directory())
     specs = _specs_of(models, model_options or {}, skip_missing, allow_random_init)

@@ -20,8 +20,8 @@ from evaluation.results.failure import Failure
 from evaluation.runs.columns import short_name_of
 from evaluation.runs.options import (
     RunOptions,
+    budgets_of_run,
     bytes_of,
-    checked_budgets,
     read_tasks,
     run_options,
     sample_tasks,
@@ -41,7 +41,7 @@ def options_of_arguments(
 
     Raises EvaluationError or TaskError for what cannot be meant.
     """
-    seeds, budgets = seeds_of(arguments.seeds), checked_budgets(arguments.budget)
+    seeds, budgets = seeds_of(arguments.seeds), budgets_of_run(arguments.budget)
     max_bytes = bytes_of(arguments.max_memory)
     cache = writable_cache(arguments.cache or cache_directory())
     models, imported = _models_of_arguments(arguments), _imported_trees(arguments, cache)

@@ -20,7 +20,7 @@ import numpy as np
 
 from evaluation.errors import EvaluationError
 from evaluation.heareval.exporting import PREDICTED, SCORES, seed_score_files
-from evaluation.heareval.files import labels_file, read_label_lists, read_tree_json, tree_files
+from evaluation.heareval.files import labels_in_tree, read_label_lists, read_tree_json, tree_files
 from evaluation.shapes import json_misfit
 from evaluation.statistics.intervals import Interval, t_interval
 from tasks import read_labels
@@ -122,7 +122,7 @@ def run_heareval(folder: Path, python: Path, *, grid: str, grid_points: int) -> 
     """
     metadata = read_labels(folder).metadata
     for split in metadata.splits:
-        read_label_lists(folder / labels_file(split))  # heareval would run whatever a pickle says
+        read_label_lists(folder / labels_in_tree(split))  # heareval would run whatever a pickle says
     name = f"{folder.parent.name}/{folder.name}"
     command: list[str | Path] = [python, "-m", "heareval.predictions.runner", name]
     options = ["--grid", grid, "--grid-points", str(grid_points)]

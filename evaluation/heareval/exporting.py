@@ -30,10 +30,10 @@ from evaluation.heareval.files import (
     ROWS_AT_ONCE,
     VOCABULARY,
     Label,
-    dimensions_file,
-    embeddings_file,
-    frames_file,
-    labels_file,
+    dimensions_in_tree,
+    embeddings_in_tree,
+    frames_in_tree,
+    labels_in_tree,
     read_tree_json,
 )
 from evaluation.probes.config import Config, ProbeConfig
@@ -142,21 +142,21 @@ def _export_frames(job: Job, folder: Path, split: str, order: Sequence[int], ent
         [f"{'/'.join(folder.parts[-2:])}/{split}/{file}" for file in part.files], np.diff(part.boundaries)
     )
     index = list(zip(names.tolist(), part.timestamps.tolist(), strict=True))
-    (folder / frames_file(split)).write_text(json.dumps(index, indent=4), encoding="utf-8")
+    (folder / frames_in_tree(split)).write_text(json.dumps(index, indent=4), encoding="utf-8")
 
 
 def _export_rows(
     folder: Path, split: str, x: Float[np.ndarray, "stored dim"], rows: Int[np.ndarray, " rows"]
 ) -> None:
     """Write the stored rows in the order given."""
-    (folder / dimensions_file(split)).write_text(json.dumps([len(rows), x.shape[1]]), encoding="utf-8")
-    with open(folder / embeddings_file(split), "wb") as file:
+    (folder / dimensions_in_tree(split)).write_text(json.dumps([len(rows), x.shape[1]]), encoding="utf-8")
+    with open(folder / embeddings_in_tree(split), "wb") as file:
         for start in range(0, len(rows), ROWS_AT_ONCE):
             file.write(np.ascontiguousarray(x[rows[start : start + ROWS_AT_ONCE]], dtype="<f4").data)
 
 
 def _export_labels(folder: Path, split: str, labels: Sequence[list[Label]]) -> None:
-    (folder / labels_file(split)).write_bytes(pickle.dumps(list(labels), protocol=4))
+    (folder / labels_in_tree(split)).write_bytes(pickle.dumps(list(labels), protocol=4))
 
 
 def write_scores(job: Job, fit: SeededFit, ledger: Ledger, directory: Path) -> Path | None:

@@ -31,22 +31,22 @@ MOST_JSON = 1 << 30
 """Bytes of the largest JSON of a tree, which names the clip of every frame."""
 
 
-def dimensions_file(split: str) -> str:
+def dimensions_in_tree(split: str) -> str:
     """Name of the file that holds [rows, dim] of a split."""
     return f"{split}.embedding-dimensions.json"
 
 
-def embeddings_file(split: str) -> str:
+def embeddings_in_tree(split: str) -> str:
     """Name of the file that holds a split's embeddings, raw float32."""
     return f"{split}.embeddings.npy"
 
 
-def labels_file(split: str) -> str:
+def labels_in_tree(split: str) -> str:
     """Name of the file that holds a split's pickled labels."""
     return f"{split}.target-labels.pkl"
 
 
-def frames_file(split: str) -> str:
+def frames_in_tree(split: str) -> str:
     """Name of the file that holds clip and time of every row of a task of events."""
     return f"{split}.filename-timestamps.json"
 
@@ -55,9 +55,14 @@ def tree_files(metadata: TaskMetadata) -> list[str]:
     """Return the names of all files that make one task's tree."""
     names = [METADATA, VOCABULARY]
     for split in metadata.splits:
-        names += [f"{split}.json", dimensions_file(split), embeddings_file(split), labels_file(split)]
+        names += [
+            f"{split}.json",
+            dimensions_in_tree(split),
+            embeddings_in_tree(split),
+            labels_in_tree(split),
+        ]
         if metadata.embedding_type == "event":
-            names.append(frames_file(split))
+            names.append(frames_in_tree(split))
     return names
 
 
@@ -69,11 +74,12 @@ def find_trees(directory: Path) -> list[Path]:
     directory = Path(directory).resolve()
     for pattern in (METADATA, f"*/{METADATA}", f"*/*/{METADATA}"):
         folders = sorted(file.parent for file in directory.glob(pattern))
-        if found := [folder for folder in folders if any(folder.glob(dimensions_file("*")))]:
+        if found := [folder for folder in folders if any(folder.glob(dimensions_in_tree("*")))]:
             return found
     raise EvaluationError(
-        f"{directory} holds no embeddings tree: there is no {METADATA} beside {dimensions_file('<split>')} "
-        "in it or up to two levels below; give the folder of a task, of a model or of all models"
+        f"{directory} holds no embeddings tree: there is no {METADATA} beside "
+        f"{dimensions_in_tree('<split>')} in it or up to two levels below; give the folder of a task, of a "
+        "model or of all models"
     )
 
 
@@ -82,14 +88,14 @@ def read_embeddings(folder: Path, split: str) -> Float[np.ndarray, "rows dim"]:
 
     Raises EvaluationError, naming the file, when it or its dimensions are missing, or they do not agree.
     """
-    file = folder / dimensions_file(split)
+    file = folder / dimensions_in_tree(split)
     content = read_tree_json(file, "[rows, dimensions]")
     if json_misfit(content, [object]) or len(content) != 2:
         raise EvaluationError(f"{file} must hold [rows, dimensions]; copy or embed the task again")
     rows, dim = content
     if not all(type(number) is int and number > 0 for number in content):
         raise EvaluationError(f"{file} holds [{rows}, {dim}] where two numbers above 0 belong; embed again")
-    data = folder / embeddings_file(split)
+    data = folder / embeddings_in_tree(split)
     if not data.is_file():
         raise EvaluationError(f"{data} is missing; copy the whole tree")
     if data.stat().st_size != 4 * rows * dim:

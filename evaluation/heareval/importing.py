@@ -21,11 +21,11 @@ from evaluation.embedding.store import Imported, StoreEntry
 from evaluation.errors import EvaluationError
 from evaluation.heareval.files import (
     ROWS_AT_ONCE,
-    dimensions_file,
-    embeddings_file,
+    dimensions_in_tree,
+    embeddings_in_tree,
     find_trees,
-    frames_file,
-    labels_file,
+    frames_in_tree,
+    labels_in_tree,
     read_embeddings,
     read_frame_index,
     read_label_lists,
@@ -97,7 +97,7 @@ def _import_task(folder: Path, store: Path) -> Imported:
     if len(dims) > 1:
         raise EvaluationError(f"{folder}: its splits have embeddings of {dims} dimensions; embed again")
     entry = StoreEntry(store, _imported_identity(folder, task, dims[0]))
-    _refuse_touched_tree(states)
+    _refuse_touched_import(states)
     if not is_embedded(entry, task):
         with entry.writing():
             for split, part in parts.items():
@@ -124,27 +124,27 @@ def _imported_identity(folder: Path, task: Task, dim: int) -> dict[str, Any]:
 
 
 def _scene_part(folder: Path, task: Task, split: str, order: Sequence[int]) -> _Part:
-    x, stored = read_embeddings(folder, split), read_label_lists(folder / labels_file(split))
+    x, stored = read_embeddings(folder, split), read_label_lists(folder / labels_in_tree(split))
     if len(x) != len(order):
         raise EvaluationError(
-            f"{folder / dimensions_file(split)} speaks of {len(x)} rows but {split}.json of {len(order)} "
+            f"{folder / dimensions_in_tree(split)} speaks of {len(x)} rows but {split}.json of {len(order)} "
             "clips; they do not belong together: embed the task again"
         )
     if [tuple(map(str, labels)) for labels in stored] != [task.clips[split][i].labels for i in order]:
         raise _labels_differ_from_task(folder, split)
-    return _Part(folder / embeddings_file(split), x, order, np.arange(len(order) + 1), None)
+    return _Part(folder / embeddings_in_tree(split), x, order, np.arange(len(order) + 1), None)
 
 
 def _labels_differ_from_task(folder: Path, split: str) -> EvaluationError:
     return EvaluationError(
-        f"{folder / labels_file(split)} does not list the labels of {split}.json in the order in which "
+        f"{folder / labels_in_tree(split)} does not list the labels of {split}.json in the order in which "
         "heareval shuffles them; the files do not belong together: embed the task again"
     )
 
 
 def _event_part(folder: Path, task: Task, split: str, order: Sequence[int]) -> _Part:
     x, clips = read_embeddings(folder, split), [task.clips[split][i] for i in order]
-    file = folder / frames_file(split)
+    file = folder / frames_in_tree(split)
     names, times = read_frame_index(file)
     lengths = [(name, len(list(group))) for name, group in itertools.groupby(names)]
     if [name for name, _ in lengths] != [clip.file for clip in clips]:
@@ -152,8 +152,10 @@ def _event_part(folder: Path, task: Task, split: str, order: Sequence[int]) -> _
             f"{file} does not name the clips of {split}.json in the order in which heareval shuffles them; "
             "the files do not belong together: embed the task again"
         )
-    part = _Part(folder / embeddings_file(split), x, order, np.cumsum([0, *(n for _, n in lengths)]), times)
-    stored = read_label_lists(folder / labels_file(split))
+    part = _Part(
+        folder / embeddings_in_tree(split), x, order, np.cumsum([0, *(n for _, n in lengths)]), times
+    )
+    stored = read_label_lists(folder / labels_in_tree(split))
     if not len(x) == len(times) == len(stored):
         raise EvaluationError(
             f"{folder}: {split} has {len(x)} embeddings, {len(times)} times and {len(stored)} lists of "
@@ -172,7 +174,8 @@ def _check_imported_frames(
         times = part.timestamps[first:last]
         if not (np.isfinite(times).all() and (np.diff(times) > 0).all()):
             raise EvaluationError(
-                f"{folder / frames_file(split)}: the times of {clip.file} do not ascend; embed the task again"
+                f"{folder / frames_in_tree(split)}: the times of {clip.file} do not ascend; embed the task "
+                "again"
             )
         targets = frame_targets(times, clip.events, task.vocabulary)
         for labels, target in zip(stored[first:last], targets, strict=True):
@@ -180,7 +183,7 @@ def _check_imported_frames(
                 raise _labels_differ_from_task(folder, split)
 
 
-def _refuse_touched_tree(states: Mapping[Path, FileState | None]) -> None:
+def _refuse_touched_import(states: Mapping[Path, FileState | None]) -> None:
     if path := touched_file(states):
         raise EvaluationError(f"{path} changed while it was imported; run the command again")
 
@@ -193,10 +196,10 @@ def _write_imported(
         with entry.frame_writer(split, part.embeddings.shape[1]) as writer:
             for first, last in part.spans():
                 writer.append_clips(part.rows(slice(first, last))[None], part.timestamps[None, first:last])
-            _refuse_touched_tree(states)
+            _refuse_touched_import(states)
         return
     row_of_clip = np.argsort(part.order)
     with entry.writer(split, *part.embeddings.shape) as writer:
         for start in range(0, len(row_of_clip), ROWS_AT_ONCE):
             writer.append(part.rows(row_of_clip[start : start + ROWS_AT_ONCE]))
-        _refuse_touched_tree(states)
+        _refuse_touched_import(states)

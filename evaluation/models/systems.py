@@ -85,7 +85,7 @@ SYSTEMS = (
 # fmt: on
 
 
-def table1() -> list[str]:
+def systems_of_table1() -> list[str]:
     """Return the HEAR modules of the rows of Table 1, in its order."""
     return [system.module for system in SYSTEMS if system.row]
 
@@ -93,7 +93,7 @@ def table1() -> list[str]:
 def weights_of(module: str) -> HubModel | ReleasedFile | None:
     """Return what a system's weights are, None where it has none; EvaluationError: no such module."""
     package, _, name = module.rpartition(".")
-    if package == "hear_mwmae" and module in table1():
+    if package == "hear_mwmae" and module in systems_of_table1():
         remedy = f"make it with `hear-mwmae convert --model {name}` or by pre-training (pretrain.export)"
         return ReleasedFile(f"{name}.safetensors", remedy)
     try:
@@ -125,7 +125,7 @@ def expand_systems(
         return list(names), []
     given = {name.partition("@")[0]: name for name in names}
     lacking = {}
-    for module in table1():
+    for module in systems_of_table1():
         needless = module in given or (may_lack and module.startswith(may_lack))
         if not needless and (sentence := missing_weights(module)):
             lacking[module] = sentence
@@ -134,7 +134,7 @@ def expand_systems(
             f"{len(lacking)} systems of Table 1 are not on this machine; --skip-missing leaves them out:\n  "
             + "\n  ".join(lacking.values())
         )
-    there = [given.get(module, module) for module in table1() if module not in lacking]
+    there = [given.get(module, module) for module in systems_of_table1() if module not in lacking]
     return [one for name in names for one in (there if name == TABLE1 else [name])], list(lacking.values())
 
 

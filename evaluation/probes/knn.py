@@ -42,7 +42,9 @@ def neighbour_shares(
     return torch.cat(shares, 1)
 
 
-def as_logits(shares: Float[Tensor, "*rows labels"], *, multilabel: bool) -> Float[Tensor, "*rows labels"]:
+def nearest_logits(
+    shares: Float[Tensor, "*rows labels"], *, multilabel: bool
+) -> Float[Tensor, "*rows labels"]:
     """Return logits whose sigmoid (multilabel) or softmax (multiclass) gives the shares back."""
     kept = shares.double().clamp(EXTREME, 1 - EXTREME)
     return (torch.logit(kept) if multilabel else kept.log()).float()

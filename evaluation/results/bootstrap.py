@@ -29,7 +29,7 @@ def clip_replicates(
     for fold in range(len(seeds[0].folds)):
         replicates, counts = [], None
         for fits in seeds:
-            path = _prediction_file(fits, fold, directories)
+            path = _predictions_to_resample(fits, fold, directories)
             if path is None:
                 return None
             saved = read_predictions(path)
@@ -43,7 +43,7 @@ def clip_replicates(
     return np.mean(parts, 0), n_clips
 
 
-def _prediction_file(fits: SeedFits, fold: int, directories: Sequence[Path]) -> Path | None:
+def _predictions_to_resample(fits: SeedFits, fold: int, directories: Sequence[Path]) -> Path | None:
     for directory in directories:
         path = prediction_path(directory, fits.model, fits.task, fits.folds[fold].key)
         if path.exists():

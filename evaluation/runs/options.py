@@ -101,7 +101,7 @@ def bytes_of(gigabytes: float) -> float:
     return gigabytes * 1e9
 
 
-def checked_budgets(budgets: Sequence[float]) -> list[float]:
+def budgets_of_run(budgets: Sequence[float]) -> list[float]:
     """Return the budgets in ascending order, each once; EvaluationError for what is no share in per cent."""
     for budget in budgets:
         if not 0 < budget <= 100:

@@ -26,7 +26,7 @@ from evaluation.probes.cost import (
     training_flops,
 )
 from evaluation.probes.data import TaskData, task_data
-from evaluation.probes.knn import as_logits, neighbour_shares
+from evaluation.probes.knn import nearest_logits, neighbour_shares
 from evaluation.probes.splits import Combination, fit_seed
 from evaluation.probes.train import (
     Fit,
@@ -248,7 +248,7 @@ class _Stack:
         ks, logits = [config.k for _, config in fits], []
         for part in (self.split.valid, self.split.test):
             shares = neighbour_shares(train.x, target, self.data.part_rows(part).x, ks)
-            logits.append(as_logits(shares, multilabel=multilabel).cpu().numpy())
+            logits.append(nearest_logits(shares, multilabel=multilabel).cpu().numpy())
         score = self.data.validation_score(self.split.valid)
         return [FitResult(float(np.float32(score(v))), 0, 0, v, t) for v, t in zip(*logits, strict=True)]
 

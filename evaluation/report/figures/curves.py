@@ -62,7 +62,7 @@ def low_data(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     """Draw scores over the share of training clips, a panel for every task with at least two shares."""
     groups: dict[str, list[Column]] = {}
     for column in results.columns:
-        groups.setdefault(base_task(column), []).append(column)
+        groups.setdefault(task_of_curve(column), []).append(column)
     several = [sorted(group, key=lambda c: c.budget) for group in groups.values() if len(group) > 1]
     tasks = {column.task for group in several for column in group}
     models = [model for model in results.models if tasks & set(results.scores.get(model, {}))]
@@ -85,7 +85,7 @@ def low_data(results: ScoreTable, naming: Naming) -> list[Drawing | LeftOut]:
     return numbered("low_data", pages, page)
 
 
-def base_task(column: Column) -> str:
+def task_of_curve(column: Column) -> str:
     """Return the task of a column without the budget that a run puts behind its name."""
     return column.task.removesuffix(f"@{column.budget:g}%")
 

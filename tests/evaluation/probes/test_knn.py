@@ -9,7 +9,7 @@ from sklearn.neighbors import KNeighborsClassifier
 
 from evaluation.probes import knn
 from evaluation.probes.config import KnnConfig
-from evaluation.probes.knn import as_logits, neighbour_shares
+from evaluation.probes.knn import nearest_logits, neighbour_shares
 
 
 @given(st.integers(0, 2**32 - 1), st.integers(2, 60), st.integers(1, 30), st.integers(1, 12))
@@ -46,8 +46,8 @@ def test_zeros_constant_rows_and_more_neighbours_than_rows_are_defined() -> None
 
 def test_logits_give_the_shares_back() -> None:
     shares = torch.tensor([[0.2, 0.8, 0.0], [1.0, 0.0, 0.0]])
-    torch.testing.assert_close(as_logits(shares, multilabel=False).softmax(1), shares, atol=3e-6, rtol=0)
-    torch.testing.assert_close(as_logits(shares, multilabel=True).sigmoid(), shares, atol=3e-6, rtol=0)
+    torch.testing.assert_close(nearest_logits(shares, multilabel=False).softmax(1), shares, atol=3e-6, rtol=0)
+    torch.testing.assert_close(nearest_logits(shares, multilabel=True).sigmoid(), shares, atol=3e-6, rtol=0)
 
 
 @pytest.mark.parametrize("k", [0, 1.5, True])

@@ -16,7 +16,7 @@ from scipy import stats
 from specs import specs
 
 from evaluation.report.figures import write_figures
-from evaluation.report.figures.curves import base_task, layers, low_data
+from evaluation.report.figures.curves import layers, low_data, task_of_curve
 from evaluation.report.figures.draw import draw_figures
 from evaluation.report.figures.matrices import heat_map, spearman, task_correlation
 from evaluation.report.figures.pareto import (
@@ -259,7 +259,7 @@ def low_data_results() -> ScoreTable:
 
 def test_low_data_curves_break_where_a_score_is_missing() -> None:
     results = low_data_results()
-    assert {base_task(column) for column in results.columns} == {"esc50"}
+    assert {task_of_curve(column) for column in results.columns} == {"esc50"}
     axes = drawn(low_data(results, Naming(results))).figure.axes[0]
     lines = [container.lines[0] for container in axes.containers]
     assert [list(line.get_xdata()) for line in lines] == [[1, 10, 100]] * 2
