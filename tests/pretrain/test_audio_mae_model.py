@@ -41,6 +41,10 @@ def jitted(config: ModelConfig):
     return jax.jit(jax.value_and_grad(loss, has_aux=True))
 
 
+def images_of(name: str) -> jax.Array:
+    return jnp.asarray(golden.images(name))
+
+
 def computed(name: str, **changes):
     """Loss, outputs and gradients of a golden model."""
     config = dataclasses.replace(golden.MODELS[name], **changes)
@@ -58,7 +62,7 @@ def _normalised_by_torch(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
 
     Gradients show in the fifth digit whose rounding it is.
     """
-    given = torch.from_numpy(np.array(patchify(golden.images(name), (16, 16))))
+    given = torch.from_numpy(np.array(patchify(images_of(name), (16, 16))))
     theirs = (given - given.mean(-1, keepdim=True)) / (given.var(-1, keepdim=True) + 1e-6).sqrt()
     monkeypatch.setattr(mae, "_normalise_patches", lambda *_: jnp.asarray(theirs.numpy()))
 
@@ -86,7 +90,7 @@ def test_forward_loss_and_gradients_are_those_of_the_release(name: str, norm_pix
 @golden.needs_golden
 def test_targets_are_those_of_the_release() -> None:
     arrays, config = golden.load("mae_global"), golden.MODELS["mae_global"]
-    patches = patchify(golden.images("mae_global"), config.patch_size)
+    patches = patchify(images_of("mae_global"), config.patch_size)
     assert np.array_equal(patches[:, arrays["tokens"]], arrays["target"])
     found = mae._normalise_patches(patches, config)[:, arrays["tokens"]]
     np.testing.assert_allclose(found, arrays["target_norm_pix"], atol=2e-4)
@@ -116,7 +120,7 @@ def test_a_decoder_without_shifts() -> None:
 def test_latents_are_those_of_the_release(name: str) -> None:
     config, arrays = golden.MODELS[name], golden.load(name)
     params = golden.params(name, config)["encoder"]
-    patches = patchify(golden.images(name), config.patch_size)
+    patches = patchify(images_of(name), config.patch_size)
     kept = jnp.asarray(arrays["ids_keep"].astype(np.int32))
     visible = jnp.take_along_axis(patches, kept[..., None], axis=1)
     found, _ = encode(params, visible, config, kept=kept)
@@ -187,7 +191,7 @@ def test_the_true_grid_codes_band_and_column_of_each_token() -> None:
 def test_masks_against_a_slow_definition(kind: str, base: ModelConfig) -> None:
     config = dataclasses.replace(base, mask=kind, mask_time_ratio=0.4, mask_frequency_ratio=0.25)
     noise = np.asarray(mask_noise(jax.random.key(1), 3, config.mask_draws))
-    mask = Mask(*map(np.asarray, make_mask(noise, config)))
+    mask = Mask(*map(np.asarray, make_mask(jnp.asarray(noise), config)))
     columns, bands = config.grid
     for row, draws in enumerate(noise):
         if kind == "random":

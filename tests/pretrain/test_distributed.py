@@ -14,6 +14,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 from training_runs import (
+    AUDIO_MAE,
     CONFIG,
     ROOT,
     assert_equal_params,
@@ -22,6 +23,8 @@ from training_runs import (
     start,
     wait_for,
 )
+
+from hear_mwmae.pretrain.settings import TrainConfig
 
 FOUR_DEVICES = ("--xla_force_host_platform_device_count=4",)
 OPTIONS = ("--picture-every", "6", "--checkpoint-every", "6")
@@ -62,10 +65,12 @@ def one_device(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     return finish(data, tmp_path_factory.mktemp("one"))
 
 
-def finish(data: Path, workdir: Path, *options: str, flags: tuple[str, ...] = ()) -> Path:
+def finish(
+    data: Path, workdir: Path, *options: str, config: TrainConfig = CONFIG, flags: tuple[str, ...] = ()
+) -> Path:
     """Train in one process, and return the work directory."""
     options = (*OPTIONS, "--validation", str(data), *options)
-    with start(CONFIG, data, workdir, *options, flags=flags) as process:
+    with start(config, data, workdir, *options, flags=flags) as process:
         messages = process.stderr.read()
         assert process.wait() == 0, messages
     return workdir
@@ -104,6 +109,14 @@ def test_four_devices_train_as_one(
     data: Path, one_device: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
     assert_same_run(finish(data, tmp_path, *options, flags=FOUR_DEVICES), one_device)
+
+
+@pytest.mark.slow
+def test_four_devices_train_a_local_decoder_as_one(tmp_path: Path) -> None:
+    """Its parameters are split, temperatures and position biases too."""
+    data = prepare_tones(tmp_path, front_end="fbank_128")
+    one = finish(data, tmp_path / "one", config=AUDIO_MAE)
+    assert_same_run(finish(data, tmp_path / "four", "--fsdp", config=AUDIO_MAE, flags=FOUR_DEVICES), one)
 
 
 @pytest.mark.slow

@@ -18,7 +18,7 @@ import pytest
 from jax.sharding import Mesh
 from sounds import write_tones
 from training_runs import (
-    CLIPS,
+    AUDIO_MAE,
     CONFIG,
     STEPS,
     assert_equal_params,
@@ -175,19 +175,16 @@ def test_killed_and_restarted_it_ends_with_the_same_bits(
 @pytest.mark.slow
 def test_a_killed_audio_mae_ends_with_the_same_bits(tmp_path: Path) -> None:
     """What its local decoder drops, its masks, rolls and gains follow from the step."""
-    sounds = write_tones(tmp_path / "sounds", np.linspace(0.3, 1.0, CLIPS).tolist())
-    data, whole, killed = (tmp_path / name for name in ("data", "whole", "killed"))
-    prepare([sounds], data, options=Options(front_end="fbank_128"), workers=1)
-    model = dataclasses.replace(
-        AUDIO_MAE_B, input_size=(64, 128), width=16, depth=1, heads=2, decoder_width=16, decoder_depth=2
+    data, whole, killed = (
+        prepare_tones(tmp_path, front_end="fbank_128"),
+        tmp_path / "whole",
+        tmp_path / "killed",
     )
-    model = dataclasses.replace(model, mask="time+frequency", mask_time_ratio=0.5)
-    config = dataclasses.replace(CONFIG, model=model, roll=True, gain=True)
-    train(config, TrainingOptions(data, whole, **FINE))
-    with start(config, data, killed, "--checkpoint-every", "2") as process:
+    train(AUDIO_MAE, TrainingOptions(data, whole, **FINE))
+    with start(AUDIO_MAE, data, killed, "--checkpoint-every", "2") as process:
         wait_for(process, "step 5/")
         process.kill()
-    with start(config, data, killed, "--checkpoint-every", "2") as process:
+    with start(AUDIO_MAE, data, killed, "--checkpoint-every", "2") as process:
         messages = process.stderr.read()
         assert process.wait() == 0, messages
     assert_equal_params(killed, whole)

@@ -5,6 +5,7 @@ import functools
 import re
 from collections.abc import Mapping
 
+import jax.numpy as jnp
 import numpy as np
 import pytest
 from paths import SHARED
@@ -93,7 +94,8 @@ def params(name: str, config: ModelConfig) -> dict:
     for path, blocks in flat.items():
         *folders, leaf = path.split("/")
         node = functools.reduce(lambda inner, folder: inner.setdefault(folder, {}), folders, tree)
-        node[leaf] = blocks[None] if None in blocks else np.stack([blocks[i] for i in range(len(blocks))])
+        whole = blocks[None] if None in blocks else np.stack([blocks[i] for i in range(len(blocks))])
+        node[leaf] = jnp.asarray(whole)
     return tree
 
 

@@ -1,6 +1,7 @@
 """A model and data so small that a test can train on them, in this process or in others."""
 
 import contextlib
+import dataclasses
 import os
 import subprocess
 import sys
@@ -15,7 +16,8 @@ import sounds
 from jax.experimental.compilation_cache import compilation_cache
 from paths import ROOT
 
-from hear_mwmae.config import ModelConfig
+from hear_mwmae.config import AUDIO_MAE_B, ModelConfig
+from hear_mwmae.pretrain.data.manifest import Options
 from hear_mwmae.pretrain.data.prepare import prepare
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.training.checkpoints import restore_params
@@ -34,6 +36,23 @@ CONFIG = TrainConfig(
     model=MODEL, epochs=3, warmup_epochs=1, batch_size=8, base_learning_rate=0.1, precision="float32", seed=3
 )
 """Four steps an epoch on 37 clips: twelve steps."""
+AUDIO_MAE = dataclasses.replace(
+    CONFIG,
+    model=dataclasses.replace(
+        AUDIO_MAE_B,
+        input_size=(64, 128),
+        width=16,
+        depth=1,
+        heads=2,
+        decoder_width=16,
+        decoder_depth=2,
+        mask="time+frequency",
+        mask_time_ratio=0.5,
+    ),
+    roll=True,
+    gain=True,
+)
+"""As many steps of a model with a local decoder."""
 CLIPS, STEPS = 37, 12
 
 # The command line, but for a model that has no name.
@@ -48,10 +67,10 @@ sys.exit(command.main(["--model", "mae_t", *sys.argv[2:]]))
 """
 
 
-def prepare_tones(folder: Path, clips: int = CLIPS) -> Path:
+def prepare_tones(folder: Path, clips: int = CLIPS, *, front_end: str = "log_mel_80") -> Path:
     """Prepare clips of 0.3 to 1 s, some of them shorter than a crop."""
-    seconds = np.linspace(0.3, 1.0, clips).tolist()
-    prepare([sounds.write_tones(folder / "sounds", seconds)], folder / "data", workers=1)
+    seconds, options = np.linspace(0.3, 1.0, clips).tolist(), Options(front_end=front_end)
+    prepare([sounds.write_tones(folder / "sounds", seconds)], folder / "data", options=options, workers=1)
     return folder / "data"
 
 
