@@ -6,3 +6,4 @@ ROOT = Path(__file__).resolve().parents[2]
 MODELS = ROOT / "tests" / "models"
 DATA = ROOT / "tests" / "data"
 SHARED = ROOT.parent / "shared"
+SUPPORT = ROOT / "tests" / "support"
