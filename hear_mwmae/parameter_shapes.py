@@ -1,10 +1,8 @@
 """Names and shapes of all parameters of a model, from its configuration alone: nothing is built."""
 
-from hear_mwmae.config import ModelConfig
+from hear_mwmae.config import POSITION_HIDDEN, ModelConfig
 
 Shapes = dict[str, tuple[int, ...]]
-POSITION_MLP_WIDTH = 384
-"""Hidden width of the network that biases local attention by the distance of two patches."""
 
 
 def _block_shapes(prefix: str, width: int, hidden: int) -> Shapes:
@@ -30,9 +28,9 @@ def _bias_table_shapes(prefix: str, config: ModelConfig, windows: tuple[int, ...
 def _local_attention_shapes(prefix: str, heads: int) -> Shapes:
     return {
         f"{prefix}attention.temperature": (heads,),
-        f"{prefix}attention.position_mlp.hidden.weight": (POSITION_MLP_WIDTH, 2),
-        f"{prefix}attention.position_mlp.hidden.bias": (POSITION_MLP_WIDTH,),
-        f"{prefix}attention.position_mlp.out.weight": (heads, POSITION_MLP_WIDTH),
+        f"{prefix}attention.position_mlp.hidden.weight": (POSITION_HIDDEN, 2),
+        f"{prefix}attention.position_mlp.hidden.bias": (POSITION_HIDDEN,),
+        f"{prefix}attention.position_mlp.out.weight": (heads, POSITION_HIDDEN),
         f"{prefix}attention.position_mlp.out.bias": (heads,),
     }
 

@@ -51,8 +51,11 @@ def read_torch_file(path: Path) -> dict[str, Any]:
     except UserError:
         raise
     except Exception as error:  # of broken bytes torch's reader raises whatever comes
-        what = "it holds other things than tensors and plain values"
-        reason = what if isinstance(error, pickle.UnpicklingError) else printable(first_line(error, 120))
+        reason = "it is none, or damaged"
+        if isinstance(error, pickle.UnpicklingError):
+            reason = "it holds other things than tensors and plain values"
+        elif isinstance(error, OSError | RuntimeError):
+            reason = printable(first_line(error, 120))
         raise UserError(
             f"{name}: cannot be read as weights of torch ({reason}); download it again, or name another file."
         ) from None

@@ -16,10 +16,10 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.model_file import DECODER_PREFIX, read_model_header
 from hear_mwmae.names import printable
 from hear_mwmae.pretrain.model.mae import (
-    PATCH_NORM_EPSILON,
     Params,
     forward,
     patchify,
+    restore_patches,
     unpatchify,
 )
 from hear_mwmae.pretrain.training.export import import_params
@@ -87,8 +87,6 @@ def _predict(
     prediction = out["prediction"]
     truth = patchify(features, config.patch_size)
     if config.norm_pix_loss:
-        by_n_minus_1 = int(config.conventions == "audio_mae")
-        variance = truth.var(axis=-1, keepdims=True, ddof=by_n_minus_1) + PATCH_NORM_EPSILON
-        prediction = prediction * jnp.sqrt(variance) + truth.mean(axis=-1, keepdims=True)
+        prediction = restore_patches(prediction, truth, config)
     masked = jnp.broadcast_to(out["mask"][..., None] > 0, truth.shape)
     return unpatchify(prediction, config), unpatchify(masked, config)

@@ -25,8 +25,9 @@ from hear_mwmae.pretrain.model.mae import encode, forward, info_nce, patchify
 from hear_mwmae.pretrain.model.masks import Mask, make_mask, mask_noise
 from hear_mwmae.pretrain.training.cost import parameter_count
 
-LIMITS = {"mae_global": 2e-5, "mae_local": 1e-3}
-"""Of gradients, relative to the largest; cosine attention at the lowest temperature amplifies rounding."""
+LIMITS = {"mae_global": 2e-5, "mae_local": 1e-4}
+"""Of gradients, relative to the largest; measured 8e-7 and 2.4e-5, where the fixtures' own check saw 6.1e-5:
+cosine attention at the lowest temperature amplifies rounding."""
 SMALL = dataclasses.replace(
     AUDIO_MAE_B, input_size=(128, 128), width=16, depth=1, heads=2, decoder_width=16, decoder_depth=2
 )
@@ -77,7 +78,7 @@ def test_forward_loss_and_gradients_are_those_of_the_release(name: str, norm_pix
     loss, out, gradient = computed(name, norm_pix_loss=norm_pix)
     assert loss == pytest.approx(arrays[f"loss{suffix}"], abs=5e-6)
     assert np.array_equal(out["mask"], arrays["mask"])
-    limit = 2e-5 if name == "mae_global" else 1e-4
+    limit = 2e-5 if name == "mae_global" else 5e-5  # measured: 1.5e-6 and 1.0e-5
     np.testing.assert_allclose(out["prediction"], arrays["pred"], atol=limit, rtol=0)
     config = golden.MODELS[name]
     for key in (key for key in arrays if key.startswith(f"grad{suffix}/")):
@@ -94,6 +95,13 @@ def test_targets_are_those_of_the_release() -> None:
     assert np.array_equal(patches[:, arrays["tokens"]], arrays["target"])
     found = mae._normalise_patches(patches, config)[:, arrays["tokens"]]
     np.testing.assert_allclose(found, arrays["target_norm_pix"], atol=2e-4)
+
+
+@pytest.mark.parametrize("config", [SMALL, ModelConfig()])
+def test_normalised_patches_are_restored(config: ModelConfig) -> None:
+    patches = jax.random.normal(jax.random.key(0), (2, 3, 64)) * 3 - 5
+    restored = mae.restore_patches(mae._normalise_patches(patches, config), patches, config)
+    np.testing.assert_allclose(restored, patches, atol=1e-5)
 
 
 @golden.needs_golden

@@ -1,5 +1,6 @@
 """Models with a decoder so small that a test can build them, and sounds for them to reconstruct."""
 
+import dataclasses
 from pathlib import Path
 
 import jax
@@ -7,7 +8,7 @@ import numpy as np
 from scipy.signal import chirp as swept
 
 from hear_mwmae.analysis.trained import TrainedModel
-from hear_mwmae.config import ModelConfig
+from hear_mwmae.config import AUDIO_MAE_B, ModelConfig
 from hear_mwmae.pretrain.model.initialise import init_params
 from hear_mwmae.pretrain.training.export import export_model
 
@@ -23,22 +24,15 @@ LOG_MEL = ModelConfig(
     decoder_heads=4,
 )
 """Pieces of 0.4 s, a column of 40 ms, 10 x 5 patches."""
-KALDI = ModelConfig(
+KALDI = dataclasses.replace(
+    AUDIO_MAE_B,
     input_size=(64, 128),
-    patch_size=(16, 16),
-    front_end="fbank_128",
     width=16,
     depth=1,
     heads=2,
-    class_token=True,
-    position_codes="fixed",
-    conventions="audio_mae",
-    feature_mean=-4.2677393,
-    feature_std=4.5689974,
     decoder_width=16,
     decoder_depth=2,
     decoder_heads=4,
-    decoder_attention="local",
 )
 """An Audio-MAE: pieces of 0.64 s, a column of 160 ms, 4 x 8 patches, a local decoder."""
 CONFIGS = {"log_mel_80": LOG_MEL, "fbank_128": KALDI}

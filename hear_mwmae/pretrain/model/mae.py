@@ -30,7 +30,7 @@ from hear_mwmae.pretrain.model.transformer import (
     run_blocks,
 )
 
-__all__ = ["Params", "embed", "encode", "forward", "init_params", "patchify", "unpatchify"]
+__all__ = ["Params", "embed", "encode", "forward", "init_params", "patchify", "restore_patches", "unpatchify"]
 
 PATCH_NORM_EPSILON = 1e-6
 
@@ -232,9 +232,26 @@ def _normalise_patches(
     patches: Float[Array, "batch tokens pixels"], config: ModelConfig
 ) -> Float[Array, "batch tokens pixels"]:
     """Give every patch the mean 0 and the deviation 1: the population's, or in Audio-MAE that by n - 1."""
+    centred, deviation = _centred_patches(patches, config)
+    return centred / deviation
+
+
+def restore_patches(
+    normalised: Float[Array, "batch tokens pixels"],
+    patches: Float[Array, "batch tokens pixels"],
+    config: ModelConfig,
+) -> Float[Array, "batch tokens pixels"]:
+    """Give normalised patches the mean and deviation that those of `patches` have."""
+    _, deviation = _centred_patches(patches, config)
+    return normalised * deviation + patches.mean(axis=-1, keepdims=True)
+
+
+def _centred_patches(
+    patches: Float[Array, "batch tokens pixels"], config: ModelConfig
+) -> tuple[Float[Array, "batch tokens pixels"], Float[Array, "batch tokens 1"]]:
     centred = patches - patches.mean(axis=-1, keepdims=True)
     # The mean's rounding, which would count a thousandfold in a constant patch.
     centred -= centred.mean(axis=-1, keepdims=True)
     divisor = patches.shape[-1] - (config.conventions == "audio_mae")
     variance = jnp.square(centred).sum(axis=-1, keepdims=True) / divisor
-    return centred / jnp.sqrt(variance + PATCH_NORM_EPSILON)
+    return centred, jnp.sqrt(variance + PATCH_NORM_EPSILON)

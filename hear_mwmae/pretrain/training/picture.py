@@ -9,7 +9,7 @@ from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Bool, Float, UInt8
 
 from hear_mwmae.files import replacing
-from hear_mwmae.pretrain.model.mae import Params, forward, patchify, unpatchify
+from hear_mwmae.pretrain.model.mae import Params, forward, patchify, restore_patches, unpatchify
 from hear_mwmae.pretrain.model.masks import mask_noise
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.training.step import TrainState, gather_on
@@ -65,9 +65,7 @@ def reconstruct(
     prediction = out["prediction"]
     truth = patchify(clips, config.model.patch_size)
     if config.model.norm_pix_loss:
-        prediction = prediction * jnp.std(truth, axis=-1, keepdims=True) + jnp.mean(
-            truth, axis=-1, keepdims=True
-        )
+        prediction = restore_patches(prediction, truth, config.model)
     masked = jnp.broadcast_to(out["mask"][..., None] > 0, truth.shape)
     pasted = jnp.where(masked, prediction, truth)
     return unpatchify(pasted, config.model), unpatchify(masked, config.model)
