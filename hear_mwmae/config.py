@@ -270,7 +270,10 @@ def typed(key: str, value: Any, default: Value, source: str) -> Value:
     Raises:
         UserError: it has another type.
     """
-    if isinstance(default, tuple):
+    if isinstance(default, tuple) and default and isinstance(default[0], float):
+        fits = isinstance(value, list) and all(type(item) in (int, float) for item in value)
+        value = tuple(map(float, value)) if fits else value
+    elif isinstance(default, tuple):
         fits = isinstance(value, list) and all(type(item) is int for item in value)
         fits = fits and (not default or len(value) == len(default))
         value = tuple(value) if fits else value

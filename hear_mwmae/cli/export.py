@@ -35,6 +35,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _export(options: argparse.Namespace) -> None:
+    from hear_mwmae.pretrain.settings import TrainConfig
     from hear_mwmae.pretrain.training.checkpoints import read_config, restore_params  # JAX; --help is there
     from hear_mwmae.pretrain.training.export import export_model  # before it
     from hear_mwmae.pretrain.training.logs import JSONL_FILE, loss_curve
@@ -46,9 +47,9 @@ def _export(options: argparse.Namespace) -> None:
         raise UserError(
             f"{printable(options.out.parent)}: there is no such folder; make it, or write elsewhere."
         )
-    config, data_hash = read_config(options.workdir)
+    config, data_hash = read_config(options.workdir, TrainConfig)
     params, step = restore_params(options.workdir, options.step)
-    if read_config(options.workdir) != (config, data_hash):
+    if read_config(options.workdir, TrainConfig) != (config, data_hash):
         raise UserError(
             f"{printable(options.workdir)}: another run was begun there meanwhile; export it again."
         )

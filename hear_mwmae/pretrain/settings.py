@@ -1,4 +1,4 @@
-"""Everything that decides the outcome of one pre-training run, in one frozen dataclass.
+"""Everything that decides the outcome of one run of training, in one frozen dataclass.
 
 Two runs with equal settings on equal data end with equal parameters. What only watches a run or spreads it
 over devices (logs, checkpoints, pictures, worker processes) is no part of it.
@@ -8,7 +8,7 @@ import dataclasses
 import json
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Self
 
 from hear_mwmae.config import ModelConfig, typed
 from hear_mwmae.errors import UserError
@@ -21,8 +21,8 @@ BASE_BATCH = 256
 
 
 @dataclass(frozen=True)
-class TrainConfig:
-    """One pre-training run; the defaults are the paper's (section 4.2, Table 4).
+class RunSettings:
+    """What pre-training and supervised training have in common; the defaults are the MW-MAE paper's.
 
     Raises:
         UserError: numbers that do not fit each other.
@@ -30,13 +30,13 @@ class TrainConfig:
 
     model: ModelConfig
     epochs: float = 100
-    """Passes over the clips, also a part of one; each pass takes `crops_per_clip` crops of every clip."""
+    """Passes over the clips, also a part of one."""
     warmup_epochs: float = 10
     """The rate rises linearly from 0 over these, then falls along a cosine."""
     batch_size: int = 1024
-    """Crops in one update, over all devices and hosts."""
+    """Inputs in one update, over all devices and hosts."""
     base_learning_rate: float = 1.5e-5
-    """Per 256 crops of a batch: the highest rate is this times batch_size / 256."""
+    """Per 256 inputs of a batch: the highest rate is this times batch_size / 256."""
     min_learning_rate: float = 0.0
     """What the cosine falls to."""
     weight_decay: float = 0.05
@@ -51,14 +51,10 @@ class TrainConfig:
     accumulation_steps: int = 1
     """Parts that a batch is taken in, one after another, to save memory; the update is the same but for the
     order of its sums, so a run may go on with another number."""
-    crops_per_clip: int = 1
-    """Crops taken from a clip each time that it is decoded."""
     roll: bool = False
-    """Roll each clip cyclically in time to a random frame before it is cropped or filled up (Audio-MAE)."""
+    """Roll each clip cyclically in time to a random start before it is cropped or filled up (Audio-MAE)."""
     gain: bool = False
     """Amplify each clip by Beta(10, 10) + 0.5, as the release of Audio-MAE does where its paper rolls."""
-    data_fraction: float = 1.0
-    """Share of the clips to train on, drawn by a hash of their ids: smaller shares lie within larger ones."""
     precision: str = "bfloat16"
     """Of activations and matrix products; parameters, optimiser, softmax and loss are float32 always."""
     seed: int = 0
@@ -69,19 +65,16 @@ class TrainConfig:
             raise UserError(f"Training configuration: {problem}.")
 
     def _problem(self) -> str:
-        if min(self.batch_size, self.accumulation_steps, self.crops_per_clip) < 1:
-            return "batch_size, accumulation_steps and crops_per_clip must be at least 1"
+        if min(self.batch_size, self.accumulation_steps) < 1:
+            return "batch_size and accumulation_steps must be at least 1"
         if not 0 < self.epochs < math.inf:
             return f"epochs {self.epochs:g} is not a number above 0"
         if not 0 <= self.warmup_epochs <= self.epochs:
             return f"warmup_epochs {self.warmup_epochs:g} is not between 0 and the {self.epochs:g} epochs"
-        if self.batch_size % (self.accumulation_steps * self.crops_per_clip):
+        if self.batch_size % self.accumulation_steps:
             return (
-                f"batch_size {self.batch_size} is no multiple of accumulation_steps x crops_per_clip "
-                f"({self.accumulation_steps} x {self.crops_per_clip})"
+                f"batch_size {self.batch_size} is no multiple of accumulation_steps {self.accumulation_steps}"
             )
-        if not 0 < self.data_fraction <= 1:
-            return f"data_fraction {self.data_fraction} is not above 0 and at most 1"
         if (self.roll or self.gain) and self.model.front_end == "rgb_224":
             return "roll and gain are of sound, and the model reads pictures"
         if self.gain and self.model.feature_std == 0:
@@ -108,16 +101,16 @@ class TrainConfig:
         return self.base_learning_rate * self.batch_size / BASE_BATCH
 
     def steps_per_epoch(self, clips: int) -> int:
-        """Updates in one pass over `clips` clips; crops that fill no batch are left out, others each time.
+        """Updates in one pass over `clips` inputs; those that fill no batch are left out, others each time.
 
         Raises:
-            UserError: the clips do not fill one batch.
+            UserError: they do not fill one batch.
         """
-        steps = clips * self.crops_per_clip // self.batch_size
+        steps = clips // self.batch_size
         if steps == 0:
             raise UserError(
-                f"{clips} clips give {clips * self.crops_per_clip} crops, too few for one batch of "
-                f"{self.batch_size}: lower --batch-size or raise --crops-per-clip."
+                f"{clips} inputs are too few for one batch of {self.batch_size}: lower --batch-size, or take "
+                "more crops of each clip."
             )
         return steps
 
@@ -134,7 +127,7 @@ class TrainConfig:
         return json.dumps(dataclasses.asdict(self), sort_keys=True, indent=1)
 
     @classmethod
-    def from_json(cls, text: str, *, source: str = "training settings") -> "TrainConfig":
+    def from_json(cls, text: str, *, source: str = "training settings") -> Self:
         """Read what `to_json` wrote; `source` names the file in error messages.
 
         Raises:
@@ -154,3 +147,36 @@ class TrainConfig:
             raise UserError(f"{source}: there is no setting {printable(unknown[0])!r}.")
         given = {name: typed(name, value, defaults[name], source) for name, value in values.items()}
         return cls(model=model, **given)
+
+
+@dataclass(frozen=True)
+class TrainConfig(RunSettings):
+    """One pre-training run; the defaults are the paper's (section 4.2, Table 4).
+
+    An epoch takes `crops_per_clip` crops of every clip.
+
+    Raises:
+        UserError: numbers that do not fit each other.
+    """
+
+    crops_per_clip: int = 1
+    """Crops taken from a clip each time that it is decoded."""
+    data_fraction: float = 1.0
+    """Share of the clips to train on, drawn by a hash of their ids: smaller shares lie within larger ones."""
+
+    def _problem(self) -> str:
+        if self.crops_per_clip < 1:
+            return "crops_per_clip must be at least 1"
+        problem = super()._problem()
+        if not problem and self.batch_size % (self.accumulation_steps * self.crops_per_clip):
+            return (
+                f"batch_size {self.batch_size} is no multiple of accumulation_steps x crops_per_clip "
+                f"({self.accumulation_steps} x {self.crops_per_clip})"
+            )
+        if not problem and not 0 < self.data_fraction <= 1:
+            return f"data_fraction {self.data_fraction} is not above 0 and at most 1"
+        return problem
+
+    def steps_per_epoch(self, clips: int) -> int:
+        """Updates in one pass over `clips` clips, with `crops_per_clip` crops of each."""
+        return super().steps_per_epoch(clips * self.crops_per_clip)

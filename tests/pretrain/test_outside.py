@@ -30,6 +30,7 @@ from hear_mwmae.pretrain.data.prepare import prepare
 from hear_mwmae.pretrain.data.records import DecodedClip, decode_clip, encode_clip
 from hear_mwmae.pretrain.data.shards import ShardSequence
 from hear_mwmae.pretrain.data.sources import ChangedSource, Remark, encode_source, find_sources
+from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.training.checkpoints import find_damage, read_config, seal
 from hear_mwmae.pretrain.training.logs import loss_curve, truncate_log
 from hear_mwmae.pretrain.training.provenance import public_starts
@@ -417,7 +418,7 @@ def test_a_seal_covers_every_file(sealed: Path) -> None:
 def test_settings_of_another_shape_are_one_sentence(tmp_path: Path, text: str) -> None:
     (tmp_path / "config.json").write_bytes(text.encode("latin-1"))
     with pytest.raises(UserError, match="not the settings of a run"):
-        read_config(tmp_path)
+        read_config(tmp_path, TrainConfig)
 
 
 def test_a_log_that_cannot_be_read_is_set_aside_and_what_can_is_kept(tmp_path: Path) -> None:

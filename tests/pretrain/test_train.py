@@ -107,7 +107,7 @@ def test_a_run_learns_and_leaves_everything_it_should(whole_run: Path) -> None:
     assert any((whole_run / "tensorboard").iterdir())
     start_record = json.loads((whole_run / "run.json").read_text())["starts"][0]
     assert start_record["packages"]["jax"] == jax.__version__
-    config, data_hash = read_config(whole_run)
+    config, data_hash = read_config(whole_run, TrainConfig)
     assert config == CONFIG
     assert len(data_hash) == 64
 
@@ -343,7 +343,7 @@ def test_an_exported_file_says_where_it_is_from(whole_run: Path, tmp_path: Path)
     path = tmp_path / "model.safetensors"
     assert export_main([str(whole_run), "--out", str(path), "--step", "10", "--dtype", "float16"]) == 0
     origin = read_model_file(path).provenance
-    config, data_hash = read_config(whole_run)
+    config, data_hash = read_config(whole_run, TrainConfig)
     assert TrainConfig.from_json(json.dumps(origin["train"])) == config
     assert (origin["step"], origin["data_hash"]) == (10, data_hash)
     assert origin["loss"] == [[r["step"], round(r["loss"], 5)] for r in log(whole_run)[:10]]

@@ -28,10 +28,11 @@ from hear_mwmae.names import printable
 from hear_mwmae.pretrain.data.batch_plans import ENDLESS
 from hear_mwmae.pretrain.data.manifest import file_sha256
 from hear_mwmae.pretrain.hosts import gather_json, on_any_host
-from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.settings import RunSettings
 from hear_mwmae.pretrain.training.step import TrainState
 
 Result = TypeVar("Result")
+Settings = TypeVar("Settings", bound=RunSettings)
 CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
@@ -74,7 +75,7 @@ class Checkpoints:
         UserError: the directory holds checkpoints of other settings or other data.
     """
 
-    def __init__(self, workdir: Path, config: TrainConfig, data_hash: str, *, keep_every: int = 0) -> None:
+    def __init__(self, workdir: Path, config: RunSettings, data_hash: str, *, keep_every: int = 0) -> None:
         self._workdir = workdir
         self._folder = (workdir / CHECKPOINTS).resolve()
         kept = [policies.LatestN(KEPT)]
@@ -238,7 +239,7 @@ def _own_data_state(states: Sequence[Any]) -> dict[str, int]:
     return states[0]
 
 
-def _write_config(workdir: Path, config: TrainConfig, data_hash: str) -> None:
+def _write_config(workdir: Path, config: RunSettings, data_hash: str) -> None:
     workdir.mkdir(parents=True, exist_ok=True)
     text = json.dumps(
         {"train": json.loads(config.to_json()), "data_hash": data_hash}, indent=1, sort_keys=True
@@ -246,16 +247,17 @@ def _write_config(workdir: Path, config: TrainConfig, data_hash: str) -> None:
     write_text(workdir / CONFIG_FILE, text)
 
 
-def read_config(workdir: Path) -> tuple[TrainConfig, str]:
+def read_config(workdir: Path, kind: type[Settings]) -> tuple[Settings, str]:
     """Return the settings of a run and the content hash of its data.
 
     Raises:
-        UserError: the directory holds no run, or one of a version whose settings have other names.
+        UserError: the directory holds no run, one of another kind, or one of a version whose settings have
+            other names.
     """
     path = workdir / CONFIG_FILE
     try:
         values = read_json(path)
-        return TrainConfig.from_json(json.dumps(values["train"])), str(values["data_hash"])
+        return kind.from_json(json.dumps(values["train"])), str(values["data_hash"])
     except OSError as error:
         raise UserError(
             f"{printable(path)}: cannot be read ({error.strerror}), so {printable(workdir)} is no "
@@ -266,8 +268,8 @@ def read_config(workdir: Path) -> tuple[TrainConfig, str]:
         raise UserError(f"{printable(path)}: not the settings of a run of this version ({reason}).") from None
 
 
-def _check_same_run(workdir: Path, config: TrainConfig, data_hash: str) -> None:
-    stored, stored_hash = read_config(workdir)
+def _check_same_run(workdir: Path, config: RunSettings, data_hash: str) -> None:
+    stored, stored_hash = read_config(workdir, type(config))
     # What is out of memory must be able to go on in smaller parts.
     may_change = {"accumulation_steps": config.accumulation_steps}
     difference = _first_difference(dataclasses.asdict(stored) | may_change, dataclasses.asdict(config))

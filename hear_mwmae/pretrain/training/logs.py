@@ -17,7 +17,7 @@ from tqdm import tqdm
 from hear_mwmae.errors import UserError
 from hear_mwmae.files import append_line, set_aside, write_text
 from hear_mwmae.json_files import parse_json
-from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.settings import RunSettings
 
 JSONL_FILE = "log.jsonl"
 WANDB_FILE = "wandb_run"
@@ -87,7 +87,7 @@ class Logs:
     """
 
     def __init__(
-        self, workdir: Path, config: TrainConfig, *, total_steps: int, step: int, wandb_project: str = ""
+        self, workdir: Path, config: RunSettings, *, total_steps: int, step: int, wandb_project: str = ""
     ) -> None:
         self._wandb = None
         self._active = jax.process_index() == 0
@@ -166,7 +166,7 @@ def summary(values: Values) -> str:
     return ", ".join(words)
 
 
-def _start_wandb(project: str, workdir: Path, config: TrainConfig) -> Any:
+def _start_wandb(project: str, workdir: Path, config: RunSettings) -> Any:
     """Begin, or go on with, the W&B run of a directory."""
     try:
         import wandb
@@ -195,7 +195,7 @@ class Throughput:
         peak_flops: operations per second of all devices together, or None where it is not known.
     """
 
-    def __init__(self, config: TrainConfig, *, flops_per_crop: float, peak_flops: float | None) -> None:
+    def __init__(self, config: RunSettings, *, flops_per_crop: float, peak_flops: float | None) -> None:
         self._config = config
         self._flops_per_crop = flops_per_crop
         self._peak_flops = peak_flops

@@ -1,6 +1,6 @@
 """AdamW with a linear warm-up and a cosine decay (paper section 4.2, Table 4).
 
-The released code decays every parameter, norms, tokens and position codes too; `TrainConfig.decay_all =
+The released code decays every parameter, norms, tokens and position codes too; `RunSettings.decay_all =
 False` spares those, as is usual elsewhere.
 """
 
@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import optax
 from jaxtyping import PyTree
 
-from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.settings import RunSettings
 
 ADAM_EPSILON = 1e-8
 # Blocks are stacked along a depth axis, so that a bias has as many axes as a matrix: names decide, not
@@ -18,7 +18,7 @@ TOKENS = frozenset({"class_token", "mask_token"})
 SPARED = TOKENS | {"bias", "norm", "norm1", "norm2", "bias_tables", "temperature", "position_codes"}
 
 
-def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> optax.Schedule:
+def learning_rate_schedule(config: RunSettings, steps_per_epoch: int) -> optax.Schedule:
     """Return the rate as a function of the number of updates done before.
 
     It rises linearly from 0 at the first update to `config.learning_rate` after the warm-up, then falls along
@@ -37,7 +37,7 @@ def learning_rate_schedule(config: TrainConfig, steps_per_epoch: int) -> optax.S
     return rate
 
 
-def make_optimiser(config: TrainConfig, steps_per_epoch: int) -> optax.GradientTransformation:
+def make_optimiser(config: RunSettings, steps_per_epoch: int) -> optax.GradientTransformation:
     """Return AdamW as the configuration has it, after the clipping of the whole gradient if there is any."""
     adam = optax.adamw(
         learning_rate_schedule(config, steps_per_epoch),
@@ -50,7 +50,7 @@ def make_optimiser(config: TrainConfig, steps_per_epoch: int) -> optax.GradientT
     return optax.chain(optax.clip_by_global_norm(config.clip_norm), adam) if config.clip_norm else adam
 
 
-def decayed(params: PyTree, config: TrainConfig) -> PyTree[bool]:
+def decayed(params: PyTree, config: RunSettings) -> PyTree[bool]:
     """Return, in the shape of `params`, which parameters weight decay shrinks.
 
     Position codes that are fixed are never decayed, whatever the configuration: nothing may move them.

@@ -1,0 +1,1 @@
+"""The encoder with a head on it."""

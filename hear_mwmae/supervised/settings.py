@@ -1,0 +1,105 @@
+"""Everything that decides the outcome of one supervised run, in one frozen dataclass."""
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+from hear_mwmae.pretrain.settings import RunSettings
+
+MODES = ("finetune", "probe")
+LOSSES = ("bce", "ce")
+SAMPLINGS = ("each", "weighted", "balanced")
+POOLINGS = ("patches", "hear")
+
+
+@dataclass(frozen=True)
+class SupervisedConfig(RunSettings):
+    """One linear probe or fine-tuning; the defaults are the fine-tuning of Audio-MAE's supplement, Table 1.
+
+    Raises:
+        UserError: numbers that do not fit each other.
+    """
+
+    epochs: float = 60
+    warmup_epochs: float = 4
+    batch_size: int = 32
+    base_learning_rate: float = 1e-3
+    min_learning_rate: float = 1e-6
+    weight_decay: float = 1e-4
+    decay_all: bool = False
+    beta2: float = 0.95
+    mode: str = "finetune"
+    """"probe": the encoder stays as it is, and linear layers are trained on what it gives."""
+    loss: str = "ce"
+    """Cross-entropy, or "bce": one binary cross-entropy per class, where a clip has several labels or a
+    mixture of two."""
+    label_smoothing: float = 0.0
+    layer_decay: float = 0.75
+    """The rate of a block is that of the one above it times this (the released code; the supplement is
+    silent)."""
+    drop_path: float = 0.1
+    """Share of the inputs that leave out a branch of the last block; it rises linearly from 0 at the first."""
+    mask_time_ratio: float = 0.0
+    """Share of the columns that are hidden in training."""
+    mask_frequency_ratio: float = 0.0
+    """Share of the bands that are hidden in training."""
+    sampling: str = "each"
+    """How an epoch takes its clips: "each" once; "weighted": drawn without replacement, a clip's weight being
+    the sum over its labels of 1000 / (clips of that label + 0.01); "balanced": every class repeated up to
+    half of the largest class."""
+    clips_per_epoch: int = 0
+    """Clips that "weighted" draws; 0 for as many as there are."""
+    noise_db: float = 0.0
+    """Signal-to-noise ratio of noise on the spectrogram; 0 for none."""
+    ast_noise: bool = False
+    """Instead, as AST's program does: u v / 10 on the normalised spectrogram, u uniform per cell and v per
+    clip, then a roll by -10 to 9 frames."""
+    specaug_frames: int = 0
+    """SpecAugment hides fewer than so many frames, set to 0 before normalisation."""
+    specaug_bands: int = 0
+    """The same of bands."""
+    mixup: float = 0.0
+    """Share of the clips that are mixed, as waveforms, with another of the training set."""
+    mixup_shape: float = 10.0
+    """A mixture takes Beta(shape, shape) of the first clip and the rest of the second; labels likewise."""
+    pooling: str = "patches"
+    """What a probe reads: the mean of the patch tokens, or "hear": the scene embedding."""
+    learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
+    """Of a probe: per 256 inputs of a batch, one linear layer for each, all trained on one forward pass.
+
+    `base_learning_rate` has no part in a probe."""
+    init_sha256: str = ""
+    """Of the model file that training departs from; empty for random weights."""
+
+    _choices: ClassVar = {"mode": MODES, "loss": LOSSES, "sampling": SAMPLINGS, "pooling": POOLINGS}
+
+    @property
+    def augmented(self) -> bool:
+        """Whether what is read of a clip differs from epoch to epoch."""
+        noise = self.noise_db or self.ast_noise
+        return bool(
+            self.roll or self.gain or noise or self.specaug_frames or self.specaug_bands or self.mixup
+        )
+
+    def _problem(self) -> str:
+        if problem := super()._problem():
+            return problem
+        for name, choices in self._choices.items():
+            if getattr(self, name) not in choices:
+                return f"{name} {getattr(self, name)!r} is unknown, use one of {choices}"
+        for name in ("mask_time_ratio", "mask_frequency_ratio", "drop_path", "label_smoothing"):
+            if not 0 <= getattr(self, name) < 1:
+                return f"{name} {getattr(self, name):g} is not at least 0 and below 1"
+        if not 0 <= self.mixup <= 1 or self.mixup_shape <= 0:
+            return (
+                f"mixup {self.mixup:g} is not between 0 and 1, or its shape {self.mixup_shape:g} not above 0"
+            )
+        if not 0 < self.layer_decay <= 1:
+            return f"layer_decay {self.layer_decay:g} is not above 0 and at most 1"
+        if min(self.specaug_frames, self.specaug_bands, self.clips_per_epoch, self.noise_db) < 0:
+            return "specaug_frames, specaug_bands, clips_per_epoch and noise_db must not be negative"
+        if self.mixup and self.loss == "ce":
+            return "mixtures have two labels, which needs the loss 'bce'"
+        if self.mode == "probe" and (not self.learning_rates or min(self.learning_rates) <= 0):
+            return "a probe needs learning_rates above 0"
+        sound = self.augmented and self.model.front_end == "rgb_224"
+        return "augmentation is of sound, and the model reads pictures" if sound else ""

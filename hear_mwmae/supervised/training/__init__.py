@@ -1,0 +1,1 @@
+"""One update, the run around it, and what it scores."""
