@@ -37,7 +37,7 @@ class SupervisedConfig(RunSettings):
     """The rate of a block is that of the one above it times this (the released code; the supplement is
     silent)."""
     drop_path: float = 0.1
-    """Share of the inputs that leave out a branch of the last block; it rises linearly from 0 at the first."""
+    """Share of the inputs for which a branch of the last block is left out; it rises linearly from 0."""
     mask_time_ratio: float = 0.0
     """Share of the columns that are hidden in training."""
     mask_frequency_ratio: float = 0.0
