@@ -67,7 +67,7 @@ def _run(options: argparse.Namespace) -> None:
             "bfloat16 for that.",
             file=sys.stderr,
         )
-    check_batch(train, jax.device_count())
+    check_batch(train, jax.device_count(), crops_per_clip=train.crops_per_clip)
     machine = this_machine(train.precision)
     step_options = StepOptions(options.remat, options.fsdp, options.kernel)
     print(
@@ -76,7 +76,7 @@ def _run(options: argparse.Namespace) -> None:
     print(f"{train.batch_size} crops a step, {train.precision}, data workers: {options.workers}")
     print(f"{'':12}{'crops/s':>10}{'ms a step':>12}{'TFLOP/s':>10}{'of peak':>9}", flush=True)
     alone = []
-    advice = memory_advice(train, remat=options.remat, fsdp=options.fsdp, parts=False)
+    advice = memory_advice(train, remat=options.remat, fsdp=options.fsdp, parts=0)
     with advice, contextlib.closing(_batches(train, options)) as batches:
         training = start_training(train, step_options)
         noise = training.random_batch()

@@ -122,5 +122,5 @@ def test_a_batch_that_cannot_be_shared_is_refused() -> None:
     with pytest.raises(UserError, match=r"2 accumulation steps.*multiple of 16"):
         check_batch(dataclasses.replace(CONFIG, accumulation_steps=2), 8)
     with pytest.raises(UserError, match=r"2 hosts.*multiple of 16"):
-        check_batch(dataclasses.replace(CONFIG, crops_per_clip=8), 1, 2)
+        check_batch(CONFIG, 1, 2, crops_per_clip=8)
     check_batch(CONFIG, 8)

@@ -67,7 +67,9 @@ def whole_run(data: Path, tmp_path_factory: pytest.TempPathFactory) -> Path:
     workdir = tmp_path_factory.mktemp("whole")
     train(
         CONFIG,
-        TrainingOptions(data, workdir, validation=data, log_every=1, checkpoint_every=2, picture_every=5),
+        TrainingOptions(
+            data=data, workdir=workdir, validation=data, log_every=1, checkpoint_every=2, picture_every=5
+        ),
     )
     return workdir
 
@@ -131,7 +133,9 @@ def test_a_run_of_audio_mae_reads_normalised_and_varied_filter_banks(
             return place_batch(batch, mesh)
 
         monkeypatch.setattr(module, "place_batch", place)
-    options = TrainingOptions(tmp_path / "data", tmp_path / "run", validation=tmp_path / "data", **FINE)
+    options = TrainingOptions(
+        data=tmp_path / "data", workdir=tmp_path / "run", validation=tmp_path / "data", **FINE
+    )
     train(config, options)
     clips, normalisation = load_clips(tmp_path / "data"), Normalisation(model.feature_mean, model.feature_std)
     taken = training_batches(
@@ -148,7 +152,7 @@ def test_a_run_of_audio_mae_reads_normalised_and_varied_filter_banks(
 
 def test_a_finished_run_started_again_does_nothing(whole_run: Path, data: Path) -> None:
     before = log(whole_run)
-    train(CONFIG, TrainingOptions(data, whole_run, **FINE))
+    train(CONFIG, TrainingOptions(data=data, workdir=whole_run, **FINE))
     assert log(whole_run) == before
 
 
@@ -180,7 +184,7 @@ def test_a_killed_audio_mae_ends_with_the_same_bits(tmp_path: Path) -> None:
         tmp_path / "whole",
         tmp_path / "killed",
     )
-    train(AUDIO_MAE, TrainingOptions(data, whole, **FINE))
+    train(AUDIO_MAE, TrainingOptions(data=data, workdir=whole, **FINE))
     with start(AUDIO_MAE, data, killed, "--checkpoint-every", "2") as process:
         wait_for(process, "step 5/")
         process.kill()
@@ -205,11 +209,16 @@ def test_a_signal_ends_the_run_after_its_step(
     # Where the tests run under nohup it is ignored, and stays so.
     request.addfinalizer(partial(signal.signal, number, signal.signal(number, signal.SIG_DFL)))
     with pytest.raises(InterruptedRun, match=r"stopped after step 7 of 12.*saved in") as stop:
-        train(CONFIG, TrainingOptions(data, tmp_path, log_every=1, checkpoint_every=0, picture_every=0))
+        train(
+            CONFIG,
+            TrainingOptions(data=data, workdir=tmp_path, log_every=1, checkpoint_every=0, picture_every=0),
+        )
     assert stop.value.exit_status == status
     assert signal.getsignal(number) == signal.SIG_DFL
     assert restore_params(tmp_path)[1] == 7
-    train(CONFIG, TrainingOptions(data, tmp_path, log_every=1, checkpoint_every=0, picture_every=0))
+    train(
+        CONFIG, TrainingOptions(data=data, workdir=tmp_path, log_every=1, checkpoint_every=0, picture_every=0)
+    )
     assert_equal_params(tmp_path, whole_run)
 
 
@@ -217,12 +226,17 @@ def test_a_run_out_of_memory_goes_on_in_smaller_parts(
     data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     stopped_run(data, tmp_path, monkeypatch)
-    train(dataclasses.replace(CONFIG, accumulation_steps=2), TrainingOptions(data, tmp_path, **FINE))
+    train(
+        dataclasses.replace(CONFIG, accumulation_steps=2),
+        TrainingOptions(data=data, workdir=tmp_path, **FINE),
+    )
     assert restore_params(tmp_path)[1] == STEPS
 
 
 def test_checkpoints_nearest_to_whole_epochs_are_kept(data: Path, tmp_path: Path) -> None:
-    options = TrainingOptions(data, tmp_path, checkpoint_every=3, keep_every_epochs=2, picture_every=0)
+    options = TrainingOptions(
+        data=data, workdir=tmp_path, checkpoint_every=3, keep_every_epochs=2, picture_every=0
+    )
     train(dataclasses.replace(CONFIG, epochs=9), options)
     kept = sorted(int(path.name) for path in (tmp_path / "checkpoints").iterdir())
     # Nearest to 8, 16, 24 and 32 steps; the last three are kept anyway.
@@ -234,7 +248,7 @@ def stopped_run(data: Path, workdir: Path, monkeypatch: pytest.MonkeyPatch) -> N
     with monkeypatch.context() as patch:
         stop_after(patch, 5, signal.SIGTERM)
         with pytest.raises(InterruptedRun):
-            train(CONFIG, TrainingOptions(data, workdir, **FINE))
+            train(CONFIG, TrainingOptions(data=data, workdir=workdir, **FINE))
 
 
 def damage(checkpoint: Path) -> None:
@@ -259,7 +273,7 @@ def test_damaged_checkpoints(
         pytest.warns(UserWarning, match=r"log\.jsonl: 1 lines of it cannot be read"),
         pytest.warns(UserWarning, match=r"run\.json: is not the list of a run's starts"),
     ):
-        train(CONFIG, TrainingOptions(data, tmp_path, **FINE))
+        train(CONFIG, TrainingOptions(data=data, workdir=tmp_path, **FINE))
     assert_equal_params(tmp_path, whole_run)
     assert (tmp_path / "damaged").is_dir()
     first, *others = (tmp_path / "checkpoints").iterdir()
@@ -267,7 +281,7 @@ def test_damaged_checkpoints(
     for checkpoint in others:
         damage(checkpoint)
     with pytest.raises(UserError, match="none of the 3 checkpoints can be read"):
-        train(CONFIG, TrainingOptions(data, tmp_path, **FINE))
+        train(CONFIG, TrainingOptions(data=data, workdir=tmp_path, **FINE))
     with pytest.raises(UserError, match="12: this checkpoint cannot be read"):
         restore_params(tmp_path)
 
@@ -279,9 +293,9 @@ def test_a_checkpoint_of_another_run_is_refused(
     with pytest.raises(
         UserError, match=r"run with model\.mlp_ratio = 4, not 2: go on with the same settings"
     ):
-        train(other, TrainingOptions(data, whole_run))
+        train(other, TrainingOptions(data=data, workdir=whole_run))
     with pytest.raises(UserError, match="other data"):
-        train(CONFIG, TrainingOptions(prepare_tones(tmp_path, 36), whole_run))
+        train(CONFIG, TrainingOptions(data=prepare_tones(tmp_path, 36), workdir=whole_run))
 
 
 def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
@@ -295,7 +309,7 @@ def test_a_loss_that_is_not_finite_stops_the_run_and_keeps_the_last_checkpoint(
         return place_batch(features * np.float32("nan") if bad else features, mesh)
 
     monkeypatch.setattr(loop, "place_batch", place)
-    options = TrainingOptions(data, tmp_path, log_every=10, checkpoint_every=4, picture_every=0)
+    options = TrainingOptions(data=data, workdir=tmp_path, log_every=10, checkpoint_every=4, picture_every=0)
     with pytest.raises(UserError, match=r"At step 6 the loss is nan.*the checkpoint of step 4 is kept"):
         train(CONFIG, options)
     params, step = restore_params(tmp_path)
@@ -311,7 +325,7 @@ def test_out_of_memory_says_what_to_change(
 
     monkeypatch.setattr(loop, "place_batch", fail)
     with pytest.raises(UserError, match=r"--accumulation-steps.*--remat.*--batch-size"):
-        train(CONFIG, TrainingOptions(data, tmp_path, **FINE))
+        train(CONFIG, TrainingOptions(data=data, workdir=tmp_path, **FINE))
 
 
 def test_a_full_disk_is_found_before_a_checkpoint_is_begun(
@@ -319,7 +333,7 @@ def test_a_full_disk_is_found_before_a_checkpoint_is_begun(
 ) -> None:
     monkeypatch.setattr(shutil, "disk_usage", lambda _: SimpleNamespace(free=1000))
     with pytest.raises(UserError, match=r"a checkpoint takes 0 MB and only 0 MB are free.*Make room"):
-        train(CONFIG, TrainingOptions(data, tmp_path, **FINE))
+        train(CONFIG, TrainingOptions(data=data, workdir=tmp_path, **FINE))
     assert not list((tmp_path / "checkpoints").iterdir())
 
 
@@ -382,4 +396,4 @@ def test_wandb_is_asked_for_and_not_there(
 ) -> None:
     monkeypatch.setitem(sys.modules, "wandb", None)
     with pytest.raises(UserError, match="pip install wandb"):
-        train(CONFIG, TrainingOptions(data, tmp_path, wandb="project"))
+        train(CONFIG, TrainingOptions(data=data, workdir=tmp_path, wandb="project"))

@@ -6,12 +6,17 @@ from collections.abc import Iterator
 import jax
 
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.settings import RunSettings
 
 
 @contextlib.contextmanager
-def memory_advice(config: TrainConfig, *, remat: bool, fsdp: bool, parts: bool = True) -> Iterator[None]:
-    """Say for a device out of memory which options help, those not used yet; `parts`: a batch may be cut.
+def memory_advice(config: RunSettings, *, remat: bool, fsdp: bool, parts: int = 1) -> Iterator[None]:
+    """Say for a device out of memory which options help, those not used yet.
+
+    Args:
+        config: the run's settings.
+        remat, fsdp: whether the run does so already.
+        parts: a part of a batch on one device must divide by it; 0 where a batch may not be cut.
 
     Raises:
         UserError: in place of the device's error.
@@ -22,7 +27,7 @@ def memory_advice(config: TrainConfig, *, remat: bool, fsdp: bool, parts: bool =
         if "RESOURCE_EXHAUSTED" not in str(error):
             raise
         remedies = []
-        smallest = config.accumulation_steps * config.crops_per_clip * jax.device_count()
+        smallest = config.accumulation_steps * parts * jax.device_count()
         if parts and config.batch_size > smallest:
             remedies.append(f"raise --accumulation-steps (now {config.accumulation_steps}; the same update)")
         if not remat:

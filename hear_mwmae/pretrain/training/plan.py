@@ -52,7 +52,7 @@ def print_plan(
     """
     options = StepOptions(remat, fsdp, kernel)
     steps = train.total_steps(train.steps_per_epoch(clips))
-    check_batch(train, jax.device_count(), jax.process_count())
+    check_batch(train, jax.device_count(), jax.process_count(), train.crops_per_clip)
     machine = this_machine(train.precision)
     _print_size(train, clips, steps)
     memory = memory_per_device(train, machine.devices, options)
@@ -109,7 +109,8 @@ def _print_duration(train: TrainConfig, steps: int, machine: DeviceGroup, option
     if measured is None:
         _print_line("speed", "not measured: by the estimate not even the smallest batch fits the memory")
         return
-    with memory_advice(train, remat=options.remat, fsdp=options.fsdp):
+    advice = memory_advice(train, remat=options.remat, fsdp=options.fsdp, parts=train.crops_per_clip)
+    with advice:
         training = start_training(measured, options)
         batch = training.random_batch()
         seconds = training.seconds_per_step(lambda: batch, TIMED_STEPS)

@@ -20,7 +20,7 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.model.mae import Params, forward, init_params
 from hear_mwmae.pretrain.model.masks import mask_noise
 from hear_mwmae.pretrain.model.transformer import Gather
-from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.settings import RunSettings, TrainConfig
 from hear_mwmae.pretrain.training.optimiser import learning_rate_schedule, make_optimiser
 
 AXIS = "data"
@@ -55,7 +55,7 @@ def data_mesh() -> Mesh:
     return jax.make_mesh((jax.device_count(),), (AXIS,), axis_types=(AxisType.Auto,))
 
 
-def check_batch(config: TrainConfig, devices: int, processes: int = 1) -> None:
+def check_batch(config: RunSettings, devices: int, processes: int = 1, crops_per_clip: int = 1) -> None:
     """Refuse a batch that the devices cannot share evenly.
 
     Raises:
@@ -69,11 +69,11 @@ def check_batch(config: TrainConfig, devices: int, processes: int = 1) -> None:
             f"A batch of {config.batch_size}{of_parts} cannot be shared evenly by {devices} devices: "
             f"make --batch-size a multiple of {parts * devices}."
         )
-    shares = processes * config.crops_per_clip
+    shares = processes * crops_per_clip
     if config.batch_size % shares:
         raise UserError(
             f"A batch of {config.batch_size} cannot be shared by {processes} hosts with "
-            f"{config.crops_per_clip} crops per clip: make --batch-size a multiple of {shares}."
+            f"{crops_per_clip} crops per clip: make --batch-size a multiple of {shares}."
         )
 
 
@@ -190,16 +190,31 @@ def loss_and_gradient(
         out = forward(params, features, noise, config.model, dropout_key=dropout_key, **options)
         return out["loss"]
 
-    if config.accumulation_steps == 1:
-        return jax.value_and_grad(loss_of)(params, features, noise)
+    return gradient_in_parts(loss_of, params, (features, noise), config.accumulation_steps, mesh)
+
+
+def gradient_in_parts(
+    loss_of: Callable[..., Float[Array, ""]],
+    params: Params,
+    batch: tuple[Array, ...],
+    parts: int,
+    mesh: Mesh,
+) -> tuple[Float[Array, ""], Params]:
+    """Return a mean loss over a batch and its gradient, the batch taken in so many parts, one after another.
+
+    Args:
+        loss_of: the mean loss of parameters and the arrays of a part.
+        batch: arrays, the rows of which are the inputs.
+    """
+    if parts == 1:
+        return jax.value_and_grad(loss_of)(params, *batch)
 
     def add_part(total: tuple[Array, Params], part: tuple[Array, ...]) -> tuple[tuple[Array, Params], None]:
         return jax.tree.map(jnp.add, total, jax.value_and_grad(loss_of)(params, *part)), None
 
     nothing = (jnp.zeros(()), jax.tree.map(jnp.zeros_like, params))
-    parts = [_split(array, config.accumulation_steps, mesh) for array in (features, noise)]
-    total, _ = jax.lax.scan(add_part, nothing, tuple(parts))
-    return jax.tree.map(lambda leaf: leaf / config.accumulation_steps, total)
+    total, _ = jax.lax.scan(add_part, nothing, tuple(_split(array, parts, mesh) for array in batch))
+    return jax.tree.map(lambda leaf: leaf / parts, total)
 
 
 def _split(array: Array, parts: int, mesh: Mesh) -> Array:
