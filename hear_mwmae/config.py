@@ -191,9 +191,9 @@ class ModelConfig:
         """Columns and bands that a structured mask leaves, rounded down as in Audio-MAE's program."""
         columns, bands = self.grid
         if self.mask in ("time", "time+frequency"):
-            columns = _rounded_down(columns, self.mask_time_ratio)
+            columns = kept_share(columns, self.mask_time_ratio)
         if self.mask in ("frequency", "time+frequency"):
-            bands = _rounded_down(bands, self.mask_frequency_ratio)
+            bands = kept_share(bands, self.mask_frequency_ratio)
         return columns, bands
 
     @property
@@ -207,7 +207,7 @@ class ModelConfig:
             return self.kept_grid[0] * self.kept_grid[1]
         if self.conventions == "audio_mae":
             return round(self.tokens * (1 - self.mask_ratio))
-        return _rounded_down(self.tokens, self.mask_ratio)
+        return kept_share(self.tokens, self.mask_ratio)
 
     @property
     def mask_draws(self) -> int:
@@ -259,8 +259,11 @@ _CHOICES = {
 }
 
 
-def _rounded_down(count: int, masked: float) -> int:
-    """What a share of `count` leaves; in per cent, as 250 * (1 - 0.8) is 49.99... in floats."""
+def kept_share(count: int, masked: float) -> int:
+    """Return what hiding a share of `count` leaves, rounded down.
+
+    In per cent, as 250 * (1 - 0.8) is 49.99... in floats.
+    """
     return int(count * (100 - 100 * masked) / 100)
 
 

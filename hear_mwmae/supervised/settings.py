@@ -38,8 +38,11 @@ class SupervisedConfig(RunSettings):
     silent)."""
     drop_path: float = 0.1
     """Share of the inputs for which a branch of the last block is left out; it rises linearly from 0."""
+    input_frames: int = 0
+    """Frames of a clip that are read, the first ones; the encoder sees them in pieces of its input size, and
+    the mean is over all of them. 0 for one piece."""
     mask_time_ratio: float = 0.0
-    """Share of the columns that are hidden in training."""
+    """Share of the columns of each piece that are hidden in training."""
     mask_frequency_ratio: float = 0.0
     """Share of the bands that are hidden in training."""
     sampling: str = "each"
@@ -66,11 +69,16 @@ class SupervisedConfig(RunSettings):
     learning_rates: tuple[float, ...] = (1e-4, 3e-4, 1e-3, 3e-3, 1e-2, 3e-2, 0.1, 0.3, 1.0, 3.0, 10.0)
     """Of a probe: per 256 inputs of a batch, one linear layer for each, all trained on one forward pass.
 
-    `base_learning_rate` has no part in a probe."""
+    In a probe `base_learning_rate` decides nothing but the rate that is logged."""
     init_sha256: str = ""
     """Of the model file that training departs from; empty for random weights."""
 
     _choices: ClassVar = {"mode": MODES, "loss": LOSSES, "sampling": SAMPLINGS, "pooling": POOLINGS}
+
+    @property
+    def frames(self) -> int:
+        """Frames of a clip that are read."""
+        return self.input_frames or self.model.input_size[0]
 
     @property
     def augmented(self) -> bool:
@@ -92,6 +100,10 @@ class SupervisedConfig(RunSettings):
         if not 0 <= self.mixup <= 1 or self.mixup_shape <= 0:
             return (
                 f"mixup {self.mixup:g} is not between 0 and 1, or its shape {self.mixup_shape:g} not above 0"
+            )
+        if self.input_frames % self.model.input_size[0]:
+            return (
+                f"input_frames {self.input_frames} is no multiple of the model's {self.model.input_size[0]}"
             )
         if not 0 < self.layer_decay <= 1:
             return f"layer_decay {self.layer_decay:g} is not above 0 and at most 1"

@@ -30,7 +30,17 @@ from hear_mwmae.pretrain.model.transformer import (
     run_blocks,
 )
 
-__all__ = ["Params", "embed", "encode", "forward", "init_params", "patchify", "restore_patches", "unpatchify"]
+__all__ = [
+    "Params",
+    "embed",
+    "encode",
+    "forward",
+    "init_params",
+    "patchify",
+    "restore_patches",
+    "run_encoder",
+    "unpatchify",
+]
 
 PATCH_NORM_EPSILON = 1e-6
 
@@ -138,6 +148,22 @@ def encode(
         kept: which patches these are; None for all of them in order.
         options: see `transformer.run_blocks`, as is the dictionary that is returned.
     """
+    x, out = run_encoder(params, patches, config, kept=kept, dtype=dtype, kernel=kernel, **options)
+    return layer_norm(params["norm"], x), out
+
+
+def run_encoder(
+    params: Params,
+    patches: Float[Array, "batch visible pixels"],
+    config: ModelConfig,
+    *,
+    kept: Int[Array, "batch visible"] | None = None,
+    dtype: jnp.dtype = jnp.float32,
+    kernel: str = "xla",
+    branches: Float[Array, "depth branch batch"] | None = None,
+    **options: Any,
+) -> tuple[Float[Array, "batch rows width"], dict[str, Any]]:
+    """Return what the last block gives, not yet normalised; `branches` as in `transformer.plain_block`."""
     codes = _position_codes(params, config)
     patch_codes = codes[config.class_token + kept] if kept is not None else codes[config.class_token :]
     with product_precision(dtype):
@@ -145,9 +171,8 @@ def encode(
         if config.class_token:
             first = jnp.broadcast_to(params["class_token"] + codes[0], (len(x), 1, config.width))
             x = jnp.concatenate([first, x], axis=1)
-        block = _plain(config, config.heads, config.encoder_windows, kernel)
-        x, out = run_blocks(params["blocks"], x.astype(dtype), block, **options)
-    return layer_norm(params["norm"], x), out
+        block = partial(_plain(config, config.heads, config.encoder_windows, kernel), branches=branches)
+        return run_blocks(params["blocks"], x.astype(dtype), block, **options)
 
 
 def embed(
@@ -164,7 +189,7 @@ def embed(
     return columns.reshape(len(features), config.grid[0], config.embedding_size)
 
 
-def _plain(config: ModelConfig, heads: int, windows: tuple[int, ...], kernel: str) -> Block:
+def _plain(config: ModelConfig, heads: int, windows: tuple[int, ...], kernel: str) -> partial[Array]:
     gelu: Gelu = exact_gelu if config.conventions == "audio_mae" else gelu_by_tanh
     return partial(plain_block, heads=heads, windows=windows, kernel=kernel, gelu=gelu)
 

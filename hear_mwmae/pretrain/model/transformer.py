@@ -106,12 +106,22 @@ def plain_block(
     windows: Sequence[int],
     kernel: str,
     gelu: Gelu,
+    branches: Float[Array, "depth branch batch"] | None = None,
 ) -> Float[Array, "batch tokens width"]:
-    """x + attention(norm(x)), then x + mlp(norm(x)); all blocks of a stack are alike."""
-    del index
+    """x + attention(norm(x)), then x + mlp(norm(x)); all blocks of a stack are alike.
+
+    `branches` are factors of the two summands, in every block and of every input: 0 leaves one out.
+    """
+
+    def weighted(branch: int, summand: Array) -> Array:
+        if branches is None:
+            return summand
+        return summand * branches[index, branch][:, None, None].astype(summand.dtype)
+
     normal = layer_norm(params["norm1"], x)
-    x = x + attention(params["attention"], normal, heads=heads, windows=windows, kernel=kernel, out=out)
-    x = x + mlp(params["mlp"], layer_norm(params["norm2"], x), gelu)
+    mixed = attention(params["attention"], normal, heads=heads, windows=windows, kernel=kernel, out=out)
+    x = x + weighted(0, mixed)
+    x = x + weighted(1, mlp(params["mlp"], layer_norm(params["norm2"], x), gelu))
     if out is not None:
         out["block"] = x
     return x

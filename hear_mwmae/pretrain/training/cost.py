@@ -92,8 +92,7 @@ def train_flops_per_crop(config: ModelConfig) -> float:
     memory does not count, so that a utilisation from this number is of the model, not of the machine.
     """
     pixels, encoded = _pixels(config), config.kept_tokens + config.class_token
-    products = config.kept_tokens * pixels * config.width
-    products += config.depth * _block_products(config, config.width, encoded, config.encoder_windows)
+    products = encoder_products(config, config.kept_tokens)
     products += encoded * config.width * config.decoder_width
     local = [LOCAL_WINDOW**2] * config.decoder_heads if config.decoder_attention == "local" else None
     products += config.decoder_depth * _block_products(
@@ -104,6 +103,13 @@ def train_flops_per_crop(config: ModelConfig) -> float:
         masked = config.tokens - config.kept_tokens
         products += masked * pixels * (config.decoder_width + masked)
     return 3 * 2.0 * products
+
+
+def encoder_products(config: ModelConfig, patches: int) -> int:
+    """Count the multiply-adds of the encoder's matrix products over so many patches and the class token."""
+    rows = patches + config.class_token
+    blocks = config.depth * _block_products(config, config.width, rows, config.encoder_windows)
+    return patches * _pixels(config) * config.width + blocks
 
 
 def training_memory(

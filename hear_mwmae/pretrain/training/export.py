@@ -5,7 +5,7 @@ tell where it is from: settings, step, content hash of the data, loss curve, and
 time, the versions and revision of the program, and the hardware.
 """
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from functools import partial
 from pathlib import Path
 
@@ -56,19 +56,35 @@ def import_params(path: Path) -> tuple[ModelConfig, Params]:
     Raises:
         UserError: no file of ours, or one without a decoder.
     """
+    return _import(path, ("encoder", "decoder"))
+
+
+def import_encoder(path: Path) -> tuple[ModelConfig, Params]:
+    """Read the model and the parameters of its encoder, as float32 numpy arrays.
+
+    Raises:
+        UserError: no file of ours, or one without an encoder.
+    """
+    config, params = _import(path, ("encoder",))
+    return config, params["encoder"]
+
+
+def _import(path: Path, parts: Sequence[str]) -> tuple[ModelConfig, Params]:
     try:
         with unchanged(path):
             header = read_model_header(path)
             with safe_open(path, framework="np") as file:
-                tensors = {name: file.get_tensor(name).astype(np.float32) for name in header.shapes}
+                wanted = [name for name in header.shapes if name.partition(".")[0] in parts]
+                tensors = {name: file.get_tensor(name).astype(np.float32) for name in wanted}
         for name, tensor in tensors.items():
             if not np.isfinite(tensor).all():
                 raise UserError(f"{printable(path)}: {name} holds NaN or infinite values; restore the file.")
         shapes = jax.eval_shape(lambda: init_params(header.config, jax.random.key(0)))
+        shapes = {part: shapes[part] for part in parts}
         return header.config, jax.tree_util.tree_map_with_path(partial(_imported, tensors), shapes)
     except (OSError, SafetensorError, KeyError, TypeError) as error:
         raise UserError(
-            f"{printable(path)}: no model file with an encoder and a decoder ({first_line(error)})."
+            f"{printable(path)}: no model file with an {' and a '.join(parts)} ({first_line(error)})."
         ) from None
 
 
