@@ -9,7 +9,7 @@ from evaluation.files import write_atomically
 from evaluation.report.own_rows import own_cell
 from evaluation.report.sheet import Entry, Sheet, write_sheet
 from evaluation.report.statistics import statistics_rows, task_sheet
-from evaluation.report.supervised_rows import TABLES, published_sheets
+from evaluation.report.supervised_rows import ON_TEST, TABLES, published_sheets
 from evaluation.report.tables import grid_on_screen
 from evaluation.results.comparison import Comparison
 from evaluation.results.supervised import METRICS, read_supervised
@@ -21,9 +21,10 @@ COVERS = (
     "t-interval over seeds: it covers what the seed draws (new layers, order of clips, masks, augmentation), "
     "on these test clips and from one pre-trained model."
 )
+HEAD_ON_TEST = "the probe's layer was chosen by the scores of the test part, so that they are too good."
 CHOSEN = (
-    "Best epoch: of every run by itself, chosen on the part named; chosen on the test part, it is too good. "
-    "The layer of a linear probe is chosen on the same part, so then its last epoch is too good as well."
+    "Best epoch: of every run by itself, chosen on the part named, as is the layer of a linear probe; what "
+    "was chosen on the test part is too good."
 )
 
 
@@ -52,7 +53,7 @@ def write_supervised(directory: Path, out: Path, published: Path | None = None) 
             f"no seed has all folds of its data: {table.left_out[0]}; train what is missing"
         )
     beside, other_data = published_sheets(table, published_directory(published))
-    left_out = [f"left out: {sentence}" for sentence in (*table.left_out, *other_data)]
+    left_out = [f"left out: {sentence}" for sentence in other_data]
     headline = headline_sheet(table)
     sheets = [headline, runs_sheet(table), *pair_sheets(table), *beside]
     tables = out / "tables"
@@ -74,14 +75,17 @@ def headline_sheet(table: SupervisedTable) -> Sheet:
     """Return the table of models by data sets and modes: the reported score after the last epoch."""
     header = ["model", *(f"{table.titles[column]} ({column.metric})" for column in table.columns)]
     rows: list[list[Entry]] = []
+    chosen = False
     for model in table.models:
-        cells = [table.cells.get((model, column)) for column in table.columns]
-        intervals = [
-            cell and cell.interval(column.metric) for cell, column in zip(cells, table.columns, strict=True)
-        ]
-        rows.append([table.names[model], *map(own_cell, intervals)])
-    left_out = [f"Left out: {sentence}." for sentence in table.left_out]
-    notes = [COVERS, *table.notes, *left_out]
+        row: list[Entry] = [table.names[model]]
+        for column in table.columns:
+            cell = table.cells.get((model, column))
+            on_test = cell is not None and cell.head_on_test
+            row.append(own_cell(cell and cell.interval(column.metric), ON_TEST * on_test))
+            chosen |= on_test
+        rows.append(row)
+    notes = [COVERS, *[f"{ON_TEST}: {HEAD_ON_TEST}"] * chosen, *table.notes]
+    notes += [f"Left out: {sentence}." for sentence in table.left_out]
     return Sheet("supervised", "Fine-tuning and linear probe", header, rows, notes)
 
 

@@ -186,8 +186,8 @@ def _own_scores(
         cell = cells.get(column)
         interval = cell and cell.interval(metrics[column])
         outside = interval and column in printed and outside_printed(interval, printed[column])
-        probe_on_test = cell is not None and cell.mode == "probe" and cell.on_test
-        last.append(own_cell(interval, OUTSIDE * bool(outside) + ON_TEST * probe_on_test))
+        on_test = cell is not None and cell.head_on_test
+        last.append(own_cell(interval, OUTSIDE * bool(outside) + ON_TEST * on_test))
     for column in used:
         cell = cells.get(column)
         interval = cell and cell.interval(metrics[column], "best")

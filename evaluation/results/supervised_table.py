@@ -11,7 +11,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from evaluation.results.comparison import PairedTest, floor_of_p, compare_seeds
+from evaluation.results.comparison import PairedTest, compare_seeds, floor_of_p
 from evaluation.results.names import distinct, task_titles
 from evaluation.results.supervised import SupervisedRecord
 from evaluation.statistics.intervals import Interval, t_interval
@@ -62,14 +62,14 @@ class SupervisedCell:
         return self.records[0].config
 
     @property
-    def mode(self) -> str:
-        """The mode of all runs."""
-        return self.records[0].mode
-
-    @property
     def on_test(self) -> bool:
         """Whether the test part chose the best epoch, and a probe's head, of some run."""
         return any(record.chosen_on == "test" for record in self.records)
+
+    @property
+    def head_on_test(self) -> bool:
+        """Whether these are probes whose layer the test part chose: all their scores are then too good."""
+        return self.on_test and self.records[0].mode == "probe"
 
     @property
     def chosen_on(self) -> str:
@@ -152,7 +152,7 @@ def supervised_table(records: Sequence[SupervisedRecord]) -> SupervisedTable:
         titles=titles,
         tests=[test for column in columns for test in _tests_of_column(column, cells, names, titles)],
         left_out=left_out,
-        notes=[*_notes_on_clips(records), *_notes_on_tests(columns, cells)],
+        notes=[*_notes_on_clips(records), *_notes_on_tests(columns, cells, titles)],
     )
 
 
@@ -223,17 +223,20 @@ def _notes_on_clips(records: Sequence[SupervisedRecord]) -> Iterator[str]:
         if len(found) > 1:
             where = printable(f"{data}, {fold}" if fold else data)
             counts = " and ".join(map(str, sorted(found)))
-            yield f"Not all scores on {where} are of the same clips: the test part has {counts} in different runs."
+            yield f"Not all scores on {where} are of the same clips: test parts have {counts}."
 
 
 def _notes_on_tests(
     columns: Sequence[SupervisedColumn],
     cells: Mapping[tuple[SupervisedModel, SupervisedColumn], SupervisedCell],
+    titles: Mapping[SupervisedColumn, str],
 ) -> Iterator[str]:
-    """Yield, once for all columns, that there are too few seeds for tests."""
-    found = []
+    """Yield where there are too few seeds for tests, once for the columns of as many seeds and models."""
+    alike: dict[tuple[int, int], list[str]] = {}
     for column in columns:
         rows = [cell for (_, own), cell in cells.items() if own == column]
         if len(rows) > 1:
-            found += floor_of_p(min(len(cell.seeds) for cell in rows), len(rows), "seeds", "on one data set")
-    yield from dict.fromkeys(found)
+            size = min(len(cell.seeds) for cell in rows), len(rows)
+            alike.setdefault(size, []).append(titles[column])
+    for (seeds, models), names in alike.items():
+        yield from floor_of_p(seeds, models, "seeds", f"on {' or '.join(names)}")
