@@ -81,7 +81,8 @@ def headline_sheet(table: SupervisedTable) -> Sheet:
         for column in table.columns:
             cell = table.cells.get((model, column))
             on_test = cell is not None and cell.head_on_test
-            row.append(own_cell(cell and cell.interval(column.metric), ON_TEST * on_test))
+            interval = cell.interval(column.metric) if cell else None
+            row.append(own_cell(interval, ON_TEST * on_test))
             chosen |= on_test
         rows.append(row)
     notes = [COVERS, *[f"{ON_TEST}: {HEAD_ON_TEST}"] * chosen, *table.notes]

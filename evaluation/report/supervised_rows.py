@@ -184,13 +184,13 @@ def _own_scores(
     best: list[Entry] = []
     for column in columns:
         cell = cells.get(column)
-        interval = cell and cell.interval(metrics[column])
+        interval = cell.interval(metrics[column]) if cell else None
         outside = interval and column in printed and outside_printed(interval, printed[column])
         on_test = cell is not None and cell.head_on_test
         last.append(own_cell(interval, OUTSIDE * bool(outside) + ON_TEST * on_test))
     for column in used:
         cell = cells.get(column)
-        interval = cell and cell.interval(metrics[column], "best")
+        interval = cell.interval(metrics[column], "best") if cell else None
         best.append(own_cell(interval, ON_TEST * (cell is not None and cell.on_test)))
     return [*last, *best]
 

@@ -21,6 +21,7 @@ MODES = ("finetune", "probe")
 INITS = ("pretrained", "random")
 METRICS = ("mAP", "accuracy")
 CHOSEN_ON = ("validation", "test")
+PARTS = ("training", "validation", "test", "missing")
 LONGEST_TEXT = 255
 MOST_BYTES = 16 << 20
 """A record has a few kB; a probe of a thousand heads 100 kB."""
@@ -151,7 +152,7 @@ RECORD_SHAPE = {
     **dict.fromkeys(("data", "fold", "mode", "config", "model", "init", "metric"), str),
     **dict.fromkeys(("seed", "classes"), int),
     "multilabel": bool,
-    "clips": dict.fromkeys(("training", "validation", "test", "missing"), int),
+    "clips": dict.fromkeys(PARTS, int),
     "epochs": float,
     "test": {
         "last": _SCORES_SHAPE,
@@ -208,8 +209,8 @@ def _nonsense_in_record(content: Mapping[str, Any]) -> Iterator[str]:
         yield f"classes is {content['classes']}"
     if content["epochs"] < 0:
         yield f"epochs is {content['epochs']}"
-    for name, count in content["clips"].items():
-        if name in RECORD_SHAPE["clips"] and count < (name in ("training", "test")):
+    for name in PARTS:
+        if (count := content["clips"][name]) < (name in ("training", "test")):
             yield f"clips.{name} is {count}"
     yield from _nonsense_in_scores(content)
 
@@ -248,7 +249,7 @@ def _record_of_content(content: Mapping[str, Any], path: Path) -> SupervisedReco
     plain = ("data", "fold", "seed", "mode", "config", "model", "init", "metric", "classes", "multilabel")
     return SupervisedRecord(
         **{name: content[name] for name in plain},
-        clips=Clips(**{name: content["clips"][name] for name in RECORD_SHAPE["clips"]}),
+        clips=Clips(**{name: content["clips"][name] for name in PARTS}),
         epochs=float(content["epochs"]),
         last=_scores(content["test"]["last"]),
         best=_scores(best),

@@ -163,6 +163,25 @@ def test_every_place_is_in_a_published_table() -> None:
             assert not place.row or place.row in {row.texts["model"] for row in table.rows}
 
 
+def test_hostile_names_are_text_in_every_table(tmp_path: Path, capsys: pytest.CaptureFixture) -> None:
+    write(tmp_path / "a", data="=1+1|\x1b[31m", model="=cmd|'x'!A0", config="<script>", fold="../..")
+    write(tmp_path / "b", data="=1+1|\x1b[31m", model="$\\input{x}$", fold="../..")
+    assert main(["--supervised", str(tmp_path)]) == 0
+    assert "\x1b" not in capsys.readouterr().out
+    tables = list((tmp_path / "tables").iterdir())
+    assert len(tables) == 7
+    for path in tables:
+        text = path.read_bytes().decode("utf-8")
+        assert "\x1b" not in text
+        if path.suffix == ".csv":
+            cells = [cell for row in csv.reader(text.splitlines()) for cell in row]
+            assert not any(cell.startswith(("=", "-1+")) for cell in cells)
+        elif path.suffix == ".tex":
+            assert "\\input{x}" not in text
+        else:
+            assert "<script>" not in text
+
+
 @pytest.mark.parametrize(
     ("line", "sentence"),
     [
