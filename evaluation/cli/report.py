@@ -23,6 +23,8 @@ examples:
       that model's difference from a published row
   hear-eval report --paper --out paper
       the published Tables 1, 2 and 5 to 10 and Figure 2; averages, intervals and s(m) recomputed
+  hear-eval report --supervised runs
+      fine-tuning and linear probes: every scores.json in runs/, beside the published rows
 """
 
 
@@ -38,10 +40,17 @@ def report_parser() -> argparse.ArgumentParser:
     add("runs", nargs="*", type=Path, metavar="RUN", help="runs: their folders, or their names in results/")
     add("--paper", action="store_true", help="make the published tables instead of a report")
     add(
+        "--supervised",
+        type=Path,
+        metavar="DIR",
+        help="instead of a report, tables of the fine-tunings and linear probes in a folder, at any depth",
+    )
+    add(
         "--out",
         type=Path,
         metavar="DIR",
-        help="where to write (default: the run's folder; results/report for several, results/paper)",
+        help="where to write (default: the run's folder or that of the supervised runs; results/report for "
+        "several, results/paper)",
     )
     add(
         "--pool",
@@ -86,16 +95,24 @@ def _printed_rows(texts: Sequence[str]) -> dict[str, str]:
 
 
 def _report_runs(arguments: argparse.Namespace) -> str:
-    from evaluation.report.tables import scores_on_screen  # figures and pages; --help is there before them
+    from evaluation.report.supervised import write_supervised  # figures and pages; --help is there before
+    from evaluation.report.tables import scores_on_screen
     from evaluation.report.write import ReportOptions, write_paper, write_report
 
+    if arguments.supervised:
+        if arguments.runs or arguments.paper:
+            raise EvaluationError(
+                "--supervised takes neither RUN nor --paper; make the two reports one by one"
+            )
+        out = arguments.out or arguments.supervised
+        return write_supervised(arguments.supervised, out, arguments.published)
     if arguments.paper:
         if arguments.runs:
             raise EvaluationError("--paper makes the published tables and takes no RUN; leave one out")
         published = published_directory(arguments.published)
         return write_paper(published, arguments.out or Path("results/paper"))
     if not arguments.runs:
-        raise EvaluationError("name a run, such as results/default, or give --paper")
+        raise EvaluationError("name a run, such as results/default, or give --paper or --supervised DIR")
     runs = [run_directory(given) for given in arguments.runs]
     out = arguments.out or (runs[0] if len(runs) == 1 else Path("results/report"))
     options = ReportOptions(

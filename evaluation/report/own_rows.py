@@ -129,8 +129,8 @@ def _own_table1(
     rows: list[list[Entry]] = []
     rest = [model for model in own if model not in stands_for]
     for row in table.rows:
-        printed = [_own_cell(row.cells.get(name)) for name in (*TASKS, "s(m)")]
-        rows.append([row.name, *printed, _own_cell(overall.get(row.name))])
+        printed = [own_cell(row.cells.get(name)) for name in (*TASKS, "s(m)")]
+        rows.append([row.name, *printed, own_cell(overall.get(row.name))])
         same = [model for model in own if stands_for.get(model) == row.name]
         rows += [_own_row(results, model, row, overall) for model in same]
     first = len(rows)
@@ -153,9 +153,9 @@ def _own_row(
     cells = []
     for task in TASKS:
         cell, printed = intervals.get(task), row.cells.get(task) if row else None
-        mark = OUTSIDE if cell and printed and _outside_printed(cell, printed) else ""
-        cells.append(_own_cell(cell, mark))
-    return [f"> {results.name(model)}", *cells, None, _own_cell(overall.get(model))]
+        mark = OUTSIDE if cell and printed and outside_printed(cell, printed) else ""
+        cells.append(own_cell(cell, mark))
+    return [f"> {results.name(model)}", *cells, None, own_cell(overall.get(model))]
 
 
 def _intervals_of_model(results: ScoreTable, model: str) -> dict[str, Interval]:
@@ -163,12 +163,13 @@ def _intervals_of_model(results: ScoreTable, model: str) -> dict[str, Interval]:
     return {task: cell for task, cell in found.items() if cell is not None}
 
 
-def _outside_printed(own: Interval, printed: Interval) -> bool:
+def outside_printed(own: Interval, printed: Interval) -> bool:
     """Say whether two means are farther apart than their joint interval; not so where one is unknown."""
     return abs(own.mean - printed.mean) > math.hypot(own.half_width, printed.half_width)
 
 
-def _own_cell(interval: Interval | None, mark: str = "") -> Cell | None:
+def own_cell(interval: Interval | None, mark: str = "") -> Cell | None:
+    """Return an interval as a cell, nothing for none."""
     return None if interval is None else Cell(interval.mean, interval.half_width, mark)
 
 
@@ -181,7 +182,7 @@ def _differences_from_published(
             if (printed := published[name].cells.get(task)) is not None:
                 joint = math.hypot(own.half_width, printed.half_width)
                 known = None if math.isnan(joint) else Cell(joint)
-                mark = OUTSIDE if _outside_printed(own, printed) else ""
+                mark = OUTSIDE if outside_printed(own, printed) else ""
                 difference = Cell(own.mean - printed.mean)
                 what = [results.name(model), name, task]
-                yield [*what, _own_cell(own), _own_cell(printed), difference, known, mark]
+                yield [*what, own_cell(own), own_cell(printed), difference, known, mark]

@@ -59,7 +59,7 @@ def statistics_sheets(results: ScoreTable, comparison: Comparison) -> list[Sheet
         found.append(_pair_sheet(comparison, name))
     if comparison.ranks is not None:
         found.append(_rank_sheet(comparison.ranks, name))
-    if comparison.per_task and (sheet := _task_sheet(comparison, name)) is not None:
+    if comparison.per_task and (sheet := task_sheet(comparison, name)) is not None:
         found.append(sheet)
     if any(not clip.other for clip in comparison.clips):
         found.append(_clip_sheet(comparison, name))
@@ -104,7 +104,7 @@ def _wins_of_pairs(pair: tuple[str, str], found: Sequence[PairedTest | ClipInter
     return f"{first} : {second} of {len(found)}" if found else ""
 
 
-def _task_sheet(comparison: Comparison, name: Name) -> Sheet | None:
+def task_sheet(comparison: Comparison, name: Name) -> Sheet | None:
     """Return one row per pair and task, None where they are too many or nothing is known but the means."""
     clips = {(c.task, c.model, c.other): c for c in comparison.clips if c.other}
     seeds = any(test.p is not None for test in comparison.per_task)

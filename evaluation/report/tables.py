@@ -42,10 +42,14 @@ def who_is_who(results: ScoreTable) -> str:
 
 def scores_on_screen(results: ScoreTable) -> str:
     """Return the notes and the table for a terminal: tasks down and models across, or as is narrower."""
-    rows = scores_grid(results)
+    return grid_on_screen(scores_grid(results), notes_below_table(results))
+
+
+def grid_on_screen(rows: Sequence[Sequence[str]], notes: Sequence[str]) -> str:
+    """Return notes and a table for a terminal, columns down or as it is, whichever is narrower."""
     tables = aligned([list(column) for column in zip(*rows, strict=True)]), aligned(rows)
-    notes = "".join(f"{textwrap.fill(printable(note), 100)}\n" for note in notes_below_table(results))
-    return f"{notes}\n{min(tables, key=lambda table: table.index(chr(10)))}"
+    text = "".join(f"{textwrap.fill(printable(note), 100)}\n" for note in notes)
+    return f"{text}\n{min(tables, key=lambda table: table.index(chr(10)))}"
 
 
 def scores_grid(results: ScoreTable) -> list[list[str]]:

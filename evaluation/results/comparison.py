@@ -165,27 +165,35 @@ def _tests_per_task(results: ScoreTable) -> list[PairedTest]:
     """Return the tests over seeds, corrected on every task by itself."""
     found = []
     for column in results.columns:
-        tests = []
-        for first, second in itertools.combinations(_models_with_scores(results, column), 2):
-            differences, n = _test_over_seeds(results, first, second, column)
-            test = PairedTest(first, second, column.short, "paired permutation", n, minimised=column.sign < 0)
-            tests.append(_paired_test(test, differences, permutation_p))
-        found += _corrected_tests(tests)
+        runs = {}
+        for model in _models_with_scores(results, column):
+            seeds, scores = results.seeds(model, column.task), _scores_by_seed(results, model, column)
+            runs[model] = dict(zip(seeds, scores.tolist(), strict=True))
+        found += compare_seeds(column.short, runs, minimised=column.sign < 0)
     return found
 
 
-def _test_over_seeds(
-    results: ScoreTable, first: str, second: str, column: Column
-) -> tuple[Float[np.ndarray, " pairs"], int]:
-    """Return the differences at the seeds that both have and their number; that of the means for none."""
-    one, two = (
-        dict(zip(results.seeds(model, column.task), _scores_by_seed(results, model, column), strict=True))
-        for model in (first, second)
-    )
-    both = [seed for seed in one if seed in two]
-    if not both:
-        return np.array([np.mean([*one.values()]) - np.mean([*two.values()])]), 0
-    return np.array([one[seed] - two[seed] for seed in both]), len(both)
+def compare_seeds(
+    task: str, runs: Mapping[str, Mapping[int, float]], *, minimised: bool = False
+) -> list[PairedTest]:
+    """Return the paired permutation tests of all pairs of models on one task, corrected for their number.
+
+    Args:
+        task: its name in the tests.
+        runs: the score of every seed of every model, as printed. Seeds that both of a pair have are paired;
+            where there are none, the difference is that of the means, untested.
+        minimised: whether less is better.
+    """
+    tests = []
+    for first, second in itertools.combinations(runs, 2):
+        one, two = runs[first], runs[second]
+        both = [seed for seed in one if seed in two]
+        differences = np.array([one[seed] - two[seed] for seed in both])
+        if not both:
+            differences = np.array([np.mean([*one.values()]) - np.mean([*two.values()])])
+        test = PairedTest(first, second, task, "paired permutation", len(both), minimised=minimised)
+        tests.append(_paired_test(test, differences, permutation_p))
+    return _corrected_tests(tests)
 
 
 def _tests_over_tasks(results: ScoreTable, ranked: Sequence[str]) -> list[PairedTest]:
@@ -292,9 +300,9 @@ def _comparison_notes(
     elif not results.one_unit:
         yield "Scores of different kinds cannot be tested together: Wilcoxon's test over tasks is left out."
     else:
-        yield from _floor_of_p(len(results.averaged), len(ranked), "tasks", "over tasks")
+        yield from floor_of_p(len(results.averaged), len(ranked), "tasks", "over tasks")
     if models > 1:
-        yield from _floor_of_p(seeds, models, "seeds", "on one task")
+        yield from floor_of_p(seeds, models, "seeds", "on one task")
     if seeds == 1:
         yield "With one seed there is no interval over seeds and no smallest difference."
     if not clips:
@@ -304,7 +312,7 @@ def _comparison_notes(
         )
 
 
-def _floor_of_p(n: int, models: int, unit: str, where: str) -> Iterator[str]:
+def floor_of_p(n: int, models: int, unit: str, where: str) -> Iterator[str]:
     """Yield a sentence where no difference, however clear, could come out of the corrected tests."""
     pairs = math.comb(models, 2)
     if n < (needed := least_pairs(pairs)):

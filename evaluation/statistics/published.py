@@ -81,6 +81,32 @@ def read_published(directory: Path, number: int) -> PublishedTable:
     return PublishedTable(number, texts, columns, rows)
 
 
+AUDIO_MAE_SCORES: Mapping[int, Sequence[str]] = {2: ("esc50_ft_acc",), 3: ("as20k_map", "as2m_map")}
+"""The columns of numbers in the tables of Audio-MAE's supplement, which have no intervals."""
+
+
+def read_audio_mae(directory: Path, number: int) -> PublishedTable:
+    """Read `audiomae_table<number>.csv`; the first column names the rows, whatever it is called.
+
+    Raises EvaluationError, naming the file, when it is missing or damaged.
+    """
+    path, columns = directory / f"audiomae_table{number}.csv", AUDIO_MAE_SCORES[number]
+    try:
+        header, *lines = [line for line in read_csv(path) if line]
+        header = ["model", *header[1:]]
+        if len(set(header)) < len(header) or not set(columns) <= set(header):
+            raise ValueError(f"its columns need names, each once, {', '.join(columns)} among them")
+        texts = [name for name in header if name not in columns]
+        rows = []
+        for line in lines:
+            named = dict(zip(header, line, strict=True))
+            cells = {c: Interval(_published_number(named[c]), math.nan, 1) for c in columns if named[c]}
+            rows.append(PublishedRow({name: named[name] for name in texts}, cells))
+    except (OSError, ValueError, csv.Error) as error:
+        raise EvaluationError(f"{path} cannot be read as a published table: {error}") from error
+    return PublishedTable(number, texts, columns, rows)
+
+
 def unrecovered_cells(directory: Path, number: int) -> list[str]:
     """Return the cells of a table that could not be read from any source, as "model column"."""
     path = directory / "unrecovered_cells.csv"
