@@ -34,6 +34,8 @@ PLACES = {
     "decoder_embed": "decoder/embed",
     "decoder_norm": "decoder/norm",
     "decoder_pred": "decoder/predict",
+    "fc_norm": "norm",
+    "head": "head",
 }
 IN_BLOCK = {
     "attn.qkv": "attention/qkv",

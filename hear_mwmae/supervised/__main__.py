@@ -1,0 +1,215 @@
+"""The commands `hear-mwmae finetune` and `hear-mwmae probe`, also as `python -m hear_mwmae.supervised`."""
+
+import argparse
+import dataclasses
+import json
+import os
+import sys
+from collections.abc import Sequence
+from pathlib import Path
+
+from hear_mwmae.errors import UserError
+from hear_mwmae.names import printable
+from hear_mwmae.pretrain.needed import run_pretrain_command
+from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS
+from hear_mwmae.supervised.settings import LOSSES, MODES, POOLINGS, SAMPLINGS, SupervisedConfig
+
+HELP = """Train on labelled sound: all of an encoder with a classifier on it, or linear probes of a frozen one.
+
+  hear-mwmae finetune --init mw_mae_t --data tasks/esc50-v2.0.0-full --fold all --seeds 5 --workdir W
+  hear-mwmae probe --init model.safetensors --data table.csv --workdir W
+  hear-mwmae finetune --config audioset_20k:mw_mae_b --init model.safetensors --data AUDIOSET --workdir W
+  hear-mwmae finetune --config audioset_20k:mw_mae_b --init model.safetensors --data AUDIOSET --plan
+  hear-mwmae finetune --config esc50:audio_mae_b --init audioset/model.safetensors --data ESC-50 --fold all ...
+  hear-eval report --supervised W
+
+DATA is a HEAR task, a table filename,label[;label],split or fold, or a data set in its own layout: AudioSet's
+segment lists, Speech Commands, VoxCeleb1, ESC-50, ImageNet's folders. Clips that the lists name and that are
+not there are counted, and named in W/missing.txt.
+
+--init is a model file, a run of `hear-mwmae pretrain` that was exported, or a name that `hear-mwmae models`
+lists; --random-init takes its shape with weights drawn anew. --config sets what a paper says, DATA:MODEL; without
+it the settings are those of ESC-50 in the supplement of Audio-MAE, for clips as long as the longest.
+
+A run that was stopped goes on when the same command is given again, and ends with the same parameters. The
+work directory of a run holds config.json, run.json, checkpoints/, log.jsonl, tensorboard/, scores.json and
+predictions.npz; several folds or seeds have one each, W/<fold>/seed<k>. `hear-mwmae export W --out FILE` writes
+a fine-tuned encoder as a model file, which can be embedded, evaluated, and fine-tuned further.
+"""
+STOPPED = "stopped; what was saved before is kept. Run the same command to go on."
+
+
+def main(arguments: Sequence[str] | None = None, mode: str | None = None) -> int:
+    """Run the command line; return the exit status: 0, 2 (a mistake), 130, 143 or 129 (stopped)."""
+    return run_pretrain_command(lambda: _run(_parser(mode).parse_args(arguments)), STOPPED)
+
+
+def finetune(arguments: Sequence[str] | None = None) -> int:
+    """Run `hear-mwmae finetune`."""
+    return main(arguments, "finetune")
+
+
+def probe(arguments: Sequence[str] | None = None) -> int:
+    """Run `hear-mwmae probe`."""
+    return main(arguments, "probe")
+
+
+def _run(options: argparse.Namespace) -> int:
+    if options.workdir is None and not options.plan:
+        raise UserError(
+            "Say with --workdir where the run shall lie (or ask for its costs only, with --plan)."
+        )
+    # Imported here: what follows takes seconds to load, and jax must not start before the hosts are joined.
+    from hear_mwmae.pretrain.hosts import join_hosts
+    from hear_mwmae.pretrain.training.interruption import InterruptedRun
+
+    join_hosts(
+        automatic=options.distributed,
+        coordinator=options.coordinator,
+        processes=options.processes,
+        process_id=options.process_id,
+    )
+    from hear_mwmae.supervised.series import plan_series, run_series, series_of
+
+    series = series_of(options, _changes(options))
+    if options.plan:
+        plan_series(series)
+        return 0
+    try:
+        run_series(series, options)
+    except InterruptedRun as stop:
+        print(stop, file=sys.stderr)
+        return stop.exit_status
+    return 0
+
+
+def _changes(options: argparse.Namespace) -> dict[str, object]:
+    """Return the settings that the command line names."""
+    fields = {field.name for field in dataclasses.fields(SupervisedConfig)} - {"model", "mode", "seed"}
+    given = {name: value for name in fields if (value := getattr(options, name, None)) is not None}
+    if "learning_rates" in given:
+        given["learning_rates"] = tuple(given["learning_rates"])
+    return given
+
+
+def _parser(mode: str | None) -> argparse.ArgumentParser:
+    program = f"hear-mwmae {mode}" if mode else "python -m hear_mwmae.supervised"
+    parser = argparse.ArgumentParser(
+        prog=program, description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    if mode:
+        parser.set_defaults(mode=mode)
+    else:
+        parser.add_argument("--mode", choices=MODES, default=MODES[0], help="default: %(default)s")
+    add = parser.add_argument
+    add("--config", default="", metavar="DATA:MODEL", help="a published run, such as audioset_20k:mw_mae_b")
+    add("--tiny", action="store_true", help="the published run's variant for a CPU")
+    add("--init", default="", metavar="FILE|NAME", help="model file, or name of a model")
+    add(
+        "--random-init", action="store_true", help="weights drawn anew instead of those of --init or --config"
+    )
+    add("--data", type=Path, required=True, metavar="DATA", help="labelled data")
+    add("--workdir", type=Path, metavar="W", help="directory of the run, made if needed")
+    add("--plan", action="store_true", help="print what the run costs, and do not run")
+    add("--fold", default="", metavar="FOLD", help="fold to test, or all (default: the first)")
+    add(
+        "--seeds",
+        type=int,
+        default=1,
+        metavar="N",
+        help="runs of each fold, with seeds 0 to N - 1 (default 1)",
+    )
+    add("--seed", type=int, metavar="K", help="this one seed")
+    labelled = parser.add_argument_group("data")
+    for option, text in (
+        ("--sound", "folder of the clips, where it is not the data set's own"),
+        ("--classes", "list of the classes, one a line (default: those that occur)"),
+        ("--leave-out", "list of clips to leave out, one a line"),
+    ):
+        labelled.add_argument(option, type=Path, metavar="PATH", help=text)
+    labelled.add_argument("--subset", default="", metavar="NAME",
+                          help="esc10 of ESC-50; 20k or 2m of AudioSet; v1 or v2 of Speech Commands")  # fmt: skip
+    labelled.add_argument("--frames", type=int, metavar="N",
+                          help="frames of 10 ms that are read of a clip, from its start")  # fmt: skip
+    _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"))
+    _add_run_options(parser.add_argument_group("this run, the outcome stays the same"))
+    _add_host_options(parser.add_argument_group("several hosts"))
+    return parser
+
+
+def _add_settings(group: argparse._ArgumentGroup) -> None:
+    for option, kind, text in (
+        ("--epochs", float, "passes over the clips"),
+        ("--warmup-epochs", float, "of them, those in which the rate rises"),
+        ("--batch-size", int, "clips in one update, over all devices"),
+        ("--base-learning-rate", float, "per 256 clips of a batch"),
+        ("--min-learning-rate", float, "what the cosine falls to"),
+        ("--weight-decay", float, ""),
+        ("--beta1", float, "of AdamW; momentum of a probe"),
+        ("--beta2", float, "of AdamW"),
+        ("--clip-norm", float, "largest norm of the gradient; 0: no limit"),
+        ("--accumulation-steps", int, "take a batch in so many parts, to save memory"),
+        ("--layer-decay", float, "rate of a block by that of the one above it"),
+        ("--drop-path", float, "share of inputs that skip a branch of the last block"),
+        ("--label-smoothing", float, "of cross-entropy"),
+        ("--mask-time", float, "share of the columns hidden in training"),
+        ("--mask-frequency", float, "share of the bands hidden in training"),
+        ("--noise-db", float, "signal-to-noise ratio of noise on spectrograms; 0: none"),
+        ("--specaug-frames", int, "SpecAugment: fewer frames than this are hidden"),
+        ("--specaug-bands", int, "SpecAugment: fewer bands than this are hidden"),
+        ("--mixup", float, "share of clips mixed with another"),
+        ("--mixup-shape", float, "of the Beta distribution of its weights"),
+        ("--clips-per-epoch", int, "clips that --sampling weighted draws"),
+    ):
+        names = {"--mask-time": "mask_time_ratio", "--mask-frequency": "mask_frequency_ratio"}
+        group.add_argument(
+            option, type=kind, help=text or None, metavar="X" if kind is float else "N",
+            dest=names.get(option, option.removeprefix("--").replace("-", "_")),
+        )  # fmt: skip
+    for option, choices, text in (
+        (
+            "--loss",
+            LOSSES,
+            "cross-entropy, or one binary cross-entropy per class (default: what the labels need)",
+        ),
+        ("--sampling", SAMPLINGS, "clips of an epoch: each once, by weights of classes, or classes repeated"),
+        ("--pooling", POOLINGS, "what a probe reads: mean of the patch tokens, or the scene embedding"),
+        ("--precision", PRECISIONS, "of activations and products"),
+    ):
+        group.add_argument(option, choices=choices, help=text)
+    group.add_argument("--learning-rates", type=float, nargs="+", metavar="X", help="of a probe's heads")
+    for option, text in (
+        ("--roll", "roll each clip in time to a random start"),
+        ("--gain", "amplify each clip at random, by 0.5 to 1.5"),
+        ("--ast-noise", "noise as in AST's program"),
+    ):
+        group.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+
+
+def _add_run_options(group: argparse._ArgumentGroup) -> None:
+    workers = min(8, (os.cpu_count() or 1) - 1)
+    group.add_argument("--workers", type=int, default=workers, metavar="N",
+                       help=f"processes that read data, 0: the training one (default {workers})")  # fmt: skip
+    group.add_argument("--log-every", type=int, default=50, metavar="N", help="steps (default 50)")
+    for option, text in (
+        ("--checkpoint-every", "steps; 0: at the end only"),
+        ("--validate-every", "steps; 0: never"),
+    ):
+        group.add_argument(option, type=int, metavar="N", help=f"{text} (default: once an epoch)")
+    group.add_argument("--keep-every", type=int, default=0, metavar="EPOCHS", dest="keep_every_epochs",
+                       help="keep one checkpoint in so many epochs for good")  # fmt: skip
+    group.add_argument("--remat", action="store_true", help="less memory, more time")
+    group.add_argument("--fsdp", action="store_true", help="split parameters and moments over the devices")
+    group.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="of global attention heads")
+    group.add_argument("--wandb", default="", metavar="PROJECT", help="log to Weights & Biases too")
+
+
+def _add_host_options(group: argparse._ArgumentGroup) -> None:
+    group.add_argument("--distributed", action="store_true", help="find the others (TPU pods, SLURM, MPI)")
+    group.add_argument("--coordinator", default="", metavar="HOST:PORT", help="else: address of process 0")
+    group.add_argument("--processes", type=int, metavar="N", help="how many")
+    group.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
+
+
+if __name__ == "__main__":
+    sys.exit(main())

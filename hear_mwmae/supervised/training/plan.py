@@ -1,0 +1,63 @@
+"""What supervised runs will take, before they are started."""
+
+import time
+from pathlib import Path
+
+import jax
+import numpy as np
+
+from hear_mwmae.pretrain.model.transformer import Params
+from hear_mwmae.pretrain.training.loop import LoopOptions
+from hear_mwmae.pretrain.training.step import check_batch, data_mesh
+from hear_mwmae.supervised.data.labels import LabelledData
+from hear_mwmae.supervised.data.loader import Batch
+from hear_mwmae.supervised.settings import SupervisedConfig
+from hear_mwmae.supervised.training.cost import flops_per_clip
+from hear_mwmae.supervised.training.train import prepare_finetuning, probed_features
+
+TIMED = 3
+
+
+def print_plan(config: SupervisedConfig, data: LabelledData, encoder: Params, runs: int) -> None:
+    """Print size, steps and, from a few measured ones on random input, the duration of so many like runs.
+
+    Raises:
+        UserError: too few clips for a batch, or a batch that the devices cannot share.
+    """
+    mesh, classes = data_mesh(), len(data.classes)
+    check_batch(config, jax.device_count(), jax.process_count())
+    count = sum(leaf.size for leaf in jax.tree.leaves(encoder))
+    print(f"{'model':11} {count / 1e6:.3g} M parameters in the encoder; {config.frames} frames a clip")
+    print(f"{'data':11} {len(data.training)} training clips, {classes} classes, {len(data.missing)} missing")
+    shape = (config.batch_size, config.frames, config.model.input_size[1])
+    rows = np.random.default_rng(0).standard_normal(shape, np.float32)
+    if config.mode == "probe":
+        clips = sum(map(len, (data.training, data.validation, data.test)))
+        read = probed_features(config, encoder, mesh)
+        read(rows)
+        start = time.perf_counter()
+        for _ in range(TIMED):
+            read(rows)
+        seconds = (time.perf_counter() - start) / TIMED * clips / config.batch_size
+        print(f"{'duration':11} {_duration(seconds)} to encode {clips} clips, in each of {runs} runs")
+        return
+    run, _ = prepare_finetuning(config, data, encoder, LoopOptions(workdir=Path()), mesh)
+    steps = config.total_steps(run.steps_per_epoch)
+    per_clip = flops_per_clip(config, classes)
+    print(f"{'steps':11} {steps:,} of {config.batch_size} clips, {run.steps_per_epoch:,} an epoch")
+    print(f"{'operations':11} {steps * config.batch_size * per_clip:.2e}, {per_clip:.2e} per clip")
+    share = config.batch_size // jax.process_count()
+    batch = Batch(rows[:share], np.zeros((share, classes), np.float32))
+    state, metrics = run.update(run.begin(), batch)
+    jax.block_until_ready(metrics)
+    start = time.perf_counter()
+    for _ in range(TIMED):
+        state, metrics = run.update(state, batch)
+    jax.block_until_ready(metrics)
+    seconds = (time.perf_counter() - start) / TIMED
+    print(f"{'speed':11} {config.batch_size / seconds:.4g} clips/s, {seconds:.3g} s a step")
+    print(f"{'duration':11} {_duration(seconds * steps)} in each of {runs} runs, if reading the data keeps up")
+
+
+def _duration(seconds: float) -> str:
+    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
