@@ -16,7 +16,7 @@ import jax
 from hear_mwmae.errors import UserError
 from hear_mwmae.names import printable
 from hear_mwmae.pretrain.data.data_sets import load_data_sets, whole_pass
-from hear_mwmae.pretrain.data.loader import BatchIterator, training_batches
+from hear_mwmae.pretrain.data.loader import BatchIterator, Crops, training_batches
 from hear_mwmae.pretrain.hosts import on_any_host
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.training.checkpoints import Checkpoints
@@ -133,7 +133,7 @@ class Trainer:
         self._unread: deque[tuple[int, Metrics]] = deque()
         self._newest: dict[str, float] = {}
 
-    def _open_batches(self) -> BatchIterator:
+    def _open_batches(self) -> BatchIterator[Crops]:
         return training_batches(
             self.data.training,
             frames=self.config.model.input_size[0],
