@@ -44,7 +44,8 @@ def hidden_span(width_draw: np.float32, start_draw: np.float32, most: int, size:
     """Return first place and number of what SpecAugment hides along an axis, from two draws in [0, 1).
 
     The number is floor(u most), so never `most` itself; the first place floor(v (size - u most)), in float32
-    as in the program. Of an axis shorter than `most` all but one place may go.
+    as in the program; so the last place is next to never hidden. Of an axis shorter than `most` all but one
+    place may go.
     """
     width = np.float32(width_draw) * np.float32(min(most, size))
     return int(np.float32(start_draw) * (np.float32(size) - width)), int(width)

@@ -24,8 +24,8 @@ from hear_mwmae.supervised.data.sampling import EpochOrders
 from hear_mwmae.supervised.settings import SupervisedConfig
 
 (
-    ORDER_STREAM, SAMPLING_STREAM, ROLL_STREAM, GAIN_STREAM, MIXUP_STREAM, PARTNER_STREAM, SHARE_STREAM,
-    HIDING_STREAM, CELL_STREAM, LEVEL_STREAM, SHIFT_STREAM,
+    ROLL_STREAM, GAIN_STREAM, MIXUP_STREAM, PARTNER_STREAM, SHARE_STREAM, HIDING_STREAM, CELL_STREAM,
+    LEVEL_STREAM, SHIFT_STREAM,
 ) = range(2, 11)  # fmt: skip
 """Streams of random numbers of one seed; the first two are of `sampling`."""
 # AST's roll of the noisy spectrogram, in frames: from the first to below the second.
