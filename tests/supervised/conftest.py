@@ -1,4 +1,4 @@
-"""Tests of pre-training need its packages; without them they are skipped by name."""
+"""Tests of supervised training need the packages of pre-training; without them they are skipped by name."""
 
 import os
 

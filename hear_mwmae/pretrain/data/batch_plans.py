@@ -87,8 +87,7 @@ class TrainingPlan:
 
     def _part(self) -> slice:
         """Share of this host in the clips of a batch; the hosts' shares lie one behind the other."""
-        share = self.clips_per_batch // self.process_count
-        return slice(self.process_index * share, (self.process_index + 1) * share)
+        return part_of_host(self.clips_per_batch, self.process_index, self.process_count)
 
     def clips_of(self, step: int) -> Int[np.ndarray, " clips"]:
         """Clips of this host's part of batch `step`."""
@@ -111,14 +110,14 @@ class TrainingPlan:
         shape = (self.clips_per_batch, self.crops)
         if not self.gain:
             return np.ones(shape)[self._part()]
-        generator = _generator(self.seed, GAIN_STREAM, step)
+        generator = counted_generator(self.seed, GAIN_STREAM, step)
         return LOWEST_GAIN + generator.beta(GAIN_SHAPE, GAIN_SHAPE, shape)[self._part()]
 
     def _integers(
         self, stream: int, step: int, choices: Int[np.ndarray, " clips"]
     ) -> Int[np.ndarray, "clips crops"]:
         """Uniform from 0 to below the clip's entry in `choices`, of this host's part of what is drawn."""
-        generator = _generator(self.seed, stream, step)
+        generator = counted_generator(self.seed, stream, step)
         uniform = generator.random((self.clips_per_batch, self.crops))[self._part()]
         return (uniform * choices[:, None]).astype(np.int64)
 
@@ -157,11 +156,18 @@ class ValidationPlan:
         return np.ones((len(self.clips_of(step)), 1))
 
 
-def _generator(seed: int, stream: int, number: int) -> np.random.Generator:
-    return np.random.Generator(np.random.Philox(key=[seed, number], counter=[0, 0, 0, stream]))
+def part_of_host(rows: int, process_index: int, process_count: int) -> slice:
+    """Share of a host in the rows of a batch; the hosts' shares lie one behind the other."""
+    share = rows // process_count
+    return slice(process_index * share, (process_index + 1) * share)
+
+
+def counted_generator(seed: int, stream: int, number: int, row: int = 0) -> np.random.Generator:
+    """Return the random numbers of one purpose (`stream`) in one step or epoch, or of one row of a batch."""
+    return np.random.Generator(np.random.Philox(key=[seed, number], counter=[0, row, 0, stream]))
 
 
 @functools.lru_cache(maxsize=4)
 def epoch_order(clips: int, seed: int, epoch: int) -> Int[np.ndarray, " clips"]:
     """Order of the clips in an epoch."""
-    return _generator(seed, ORDER_STREAM, epoch).permutation(clips)
+    return counted_generator(seed, ORDER_STREAM, epoch).permutation(clips)

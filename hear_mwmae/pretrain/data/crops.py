@@ -3,7 +3,7 @@
 from dataclasses import dataclass
 
 import numpy as np
-from jaxtyping import Float, Float16, Int
+from jaxtyping import Float, Float16, Int, Shaped
 
 from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.data.log_mel import STD_OFFSET
@@ -66,23 +66,33 @@ def write_crop(
     frames, wanted = len(clip.log_mel), len(out)
     if clip.log_mel.shape[1] != out.shape[1]:
         raise ValueError(f"{clip.log_mel.shape[1]} bands, not {out.shape[1]}")
-    if normalisation is None and clip.std == 0:
-        out[...] = 0
-        return
     values = _frames_from(clip.log_mel, first, min(frames, wanted), variation.start)
-    if frames < wanted and normalisation is None:
-        values = values[reflected_positions(frames, wanted)]
+    if normalisation is None:
+        values = continued(values, wanted)
     check_finite(values)
     real = out[: len(values)]
     widen(values, real)
     if variation.gain != 1:
         amplify(real, variation.gain)
     out[len(values) :] = 0
-    mean, divisor = clip.mean, np.float32(clip.std) + STD_OFFSET
+    normalise(out, normalisation, clip.mean, clip.std)
+
+
+def normalise(
+    values: Float[np.ndarray, "frames bands"], normalisation: Normalisation | None, mean: float, std: float
+) -> None:
+    """Normalise in place, or without a `normalisation` by the mean and population deviation of the clip.
+
+    Its own deviation of 0, that of a constant clip, makes all values 0.
+    """
+    if normalisation is None and std == 0:
+        values[...] = 0
+        return
+    divisor = np.float32(std) + STD_OFFSET
     if normalisation:
         mean, divisor = normalisation.mean, np.float32(2 * normalisation.std)
-    out -= np.float32(mean)
-    out /= divisor
+    values -= np.float32(mean)
+    values /= divisor
 
 
 def _frames_from(
@@ -110,6 +120,13 @@ def widen(values: Float16[np.ndarray, "*shape"], out: Float[np.ndarray, "*shape"
     # The sign was copied into the bits above the exponent, where only one of them belongs.
     bits &= SIGN_EXPONENT_FRACTION
     out *= EXPONENT_CORRECTION
+
+
+def continued(values: Shaped[np.ndarray, "frames bands"], wanted: int) -> Shaped[np.ndarray, "more bands"]:
+    """Continue a clip of fewer than `wanted` frames by its own reflections; a longer one stays whole."""
+    if len(values) >= wanted:
+        return values
+    return values[reflected_positions(len(values), wanted)]
 
 
 def reflected_positions(frames: int, wanted: int) -> Int[np.ndarray, " wanted"]:

@@ -10,6 +10,7 @@ import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
+from typing import Protocol, TypeVar
 
 import grain
 import numpy as np
@@ -25,6 +26,9 @@ from hear_mwmae.pretrain.data.records import ShardReader
 from hear_mwmae.pretrain.data.shared_memory import check_shared_memory, start_quiet_tracker
 from hear_mwmae.pretrain.data.worker import start_reader
 
+Crops = Float[np.ndarray, "crops frames bands"]
+BatchT = TypeVar("BatchT")
+BatchT_co = TypeVar("BatchT_co", covariant=True)
 MOST_THREADS = 16
 
 
@@ -85,7 +89,7 @@ def training_batches(
     gain: bool = False,
     workers: int = 0,
     threads: int | None = None,
-) -> "BatchIterator":
+) -> "BatchIterator[Crops]":
     """Iterate without end over a host's part of the training batches.
 
     Every epoch takes the clips in a new order; those that fill no batch are left out, others each time. A
@@ -118,7 +122,7 @@ def training_batches(
 
 def validation_batches(
     clips: ClipSet, *, frames: int, batch_size: int, normalisation: Normalisation | None = None
-) -> "BatchIterator":
+) -> "BatchIterator[Crops]":
     """Iterate once over the centre crops of all clips in the order of the index, the same on every host.
 
     Every clip comes exactly once; the last batch holds what is left and may be smaller.
@@ -154,7 +158,7 @@ class _BatchSource:
         crops = len(self._plan.clips_of(0)) * self._plan.crops
         return crops * self._frames * self._bands * np.dtype(np.float32).itemsize
 
-    def __getitem__(self, index: int) -> Float[np.ndarray, "crops frames bands"]:
+    def __getitem__(self, index: int) -> Crops:
         step = self._first + index
         chosen = self._plan.clips_of(step)
         lengths = self._clip_frames[chosen]
@@ -173,7 +177,22 @@ class _BatchSource:
         return batch.reshape(-1, self._frames, self._bands)
 
 
-class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"]]):
+class BatchSource(Protocol[BatchT_co]):
+    """Random access to the batches of one host, which worker processes get a pickled copy of."""
+
+    def starting_at(self, first: int) -> "BatchSource[BatchT_co]":
+        """Return the same batches from batch `first` on."""
+
+    def __len__(self) -> int: ...
+
+    def __getitem__(self, index: int) -> BatchT_co: ...
+
+    @property
+    def batch_bytes(self) -> int:
+        """Size of a whole batch of this host."""
+
+
+class BatchIterator(grain.DatasetIterator[BatchT]):
     """Batches of one host in order; its state is the number of the next batch, whatever workers and hosts.
 
     With worker processes the arrays live in shared memory.
@@ -182,7 +201,7 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
         UserError: there is too little of it, or a worker process was ended.
     """
 
-    def __init__(self, source: _BatchSource, *, workers: int = 0, threads: int | None = None) -> None:
+    def __init__(self, source: BatchSource[BatchT], *, workers: int = 0, threads: int | None = None) -> None:
         super().__init__()
         self._source, self._workers = source, workers
         share = (os.cpu_count() or 1) // max(1, workers)
@@ -191,7 +210,7 @@ class BatchIterator(grain.DatasetIterator[Float[np.ndarray, "crops frames bands"
         self._batches: grain.DatasetIterator | None = None
         check_shared_memory(workers, source.batch_bytes)
 
-    def __next__(self) -> Float[np.ndarray, "crops frames bands"]:
+    def __next__(self) -> BatchT:
         batches = self._begun()
         try:
             batch = next(batches)

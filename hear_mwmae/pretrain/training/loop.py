@@ -80,7 +80,7 @@ class Run:
     """Of the content of the data: a checkpoint goes on with the same data only."""
     mesh: Mesh
     shardings: TrainState
-    batches: BatchIterator
+    batches: BatchIterator[Any]
     begin: Callable[[], TrainState]
     """Returns the state before the first update, on its devices."""
     update: Callable[[TrainState, Any], tuple[TrainState, Metrics]]

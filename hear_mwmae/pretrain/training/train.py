@@ -13,7 +13,7 @@ import jax
 
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.data.data_sets import DataSets, load_data_sets, whole_pass
-from hear_mwmae.pretrain.data.loader import BatchIterator, training_batches
+from hear_mwmae.pretrain.data.loader import BatchIterator, Crops, training_batches
 from hear_mwmae.pretrain.settings import TrainConfig
 from hear_mwmae.pretrain.training.cost import peak_flops, train_flops_per_crop
 from hear_mwmae.pretrain.training.logs import Logs, Throughput
@@ -96,7 +96,7 @@ def _parts(config: TrainConfig, options: TrainingOptions, data: DataSets) -> Run
     )
 
 
-def _open_batches(config: TrainConfig, options: TrainingOptions, data: DataSets) -> BatchIterator:
+def _open_batches(config: TrainConfig, options: TrainingOptions, data: DataSets) -> BatchIterator[Crops]:
     return training_batches(
         data.training,
         frames=config.model.input_size[0],
