@@ -121,23 +121,6 @@ def write_missing(data: LabelledData, path: Path) -> None:
         path.unlink(missing_ok=True)
 
 
-def _layout_of(directory: Path) -> Layout:
-    if not directory.exists():
-        raise UserError(f"{printable(directory)}: there is no such file or folder; correct the path.")
-    try:
-        for layout in LAYOUTS:
-            if layout.recognises(directory):
-                return layout
-    except OSError as error:
-        raise UserError(
-            f"{printable(directory)} cannot be read ({error.strerror}); make it readable."
-        ) from None
-    known = ", ".join(layout.what for layout in LAYOUTS)
-    raise UserError(
-        f"{printable(directory)} is no labelled data set: it has none of {known}; name the folder that has it."
-    )
-
-
 def _read(directory: Path, sound: Path | None, subset: str) -> tuple[Layout, Listing]:
     layout = _layout_of(directory)
     if subset and subset not in layout.subsets:
@@ -147,9 +130,32 @@ def _read(directory: Path, sound: Path | None, subset: str) -> tuple[Layout, Lis
         )
     if sound and not layout.sound_elsewhere:
         raise UserError(
-            f"{printable(directory)}: its folders are the list of clips, so {printable(sound)} cannot be read "
-            "for them; leave the folder of sound out."
+            f"{printable(directory)}: its folders are the list of clips; leave the folder of sound "
+            f"{printable(sound)} out."
         )
-    if sound and not sound.is_dir():
-        raise UserError(f"{printable(sound)}: there is no such folder of sound; correct the path.")
-    return layout, layout.read(directory, sound, subset)
+    try:
+        if sound and not sound.is_dir():
+            raise UserError(f"{printable(sound)}: there is no such folder of sound; correct the path.")
+        return layout, layout.read(directory, sound, subset)
+    except OSError as error:
+        raise _unreadable(directory, error) from None
+
+
+def _layout_of(directory: Path) -> Layout:
+    try:
+        if not directory.exists():
+            raise UserError(f"{printable(directory)}: there is no such file or folder; correct the path.")
+        for layout in LAYOUTS:
+            if layout.recognises(directory):
+                return layout
+    except OSError as error:
+        raise _unreadable(directory, error) from None
+    known = ", ".join(layout.what for layout in LAYOUTS)
+    raise UserError(
+        f"{printable(directory)} is no labelled data set: it has none of {known}; name the folder that has."
+    )
+
+
+def _unreadable(directory: Path, error: OSError) -> UserError:
+    name = printable(directory if error.filename is None else error.filename)
+    return UserError(f"{name} cannot be read ({error.strerror}); make it readable.")

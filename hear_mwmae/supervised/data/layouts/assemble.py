@@ -102,8 +102,8 @@ def _left_out(listing: Listing, file: Path) -> Collection[str]:
     found = {e.id for e in listing.entries if e.id in named or (e.path and e.path.name in named)}
     if named and not found:
         raise UserError(
-            f"{printable(file)}: none of its {len(named)} lines, such as {printable(min(named))!r}, is the id "
-            "or file name of a clip; correct them, or leave the file out."
+            f"{printable(file)}: none of its {len(named)} lines, such as {printable(min(named))!r}, is the "
+            "id or file name of a clip; correct them, or leave the file out."
         )
     return found
 
@@ -177,6 +177,6 @@ def _check_trained(parts: Mapping[str, Sequence[LabelledClip]], names: Sequence[
             label = min(untrained)
             more = f", like {len(untrained) - 1} other classes" if len(untrained) > 1 else ""
             raise UserError(
-                f"{printable(data)}: the class {printable(names[label])!r} has {untrained[label]} clips in the "
-                f"part {part!r} and none for training{more}; add some, or take the class away."
+                f"{printable(data)}: the class {printable(names[label])!r} has {untrained[label]} clips in "
+                f"the part {part!r} and none for training{more}; add some, or take the class away."
             )

@@ -60,11 +60,7 @@ def clip_of(stem: str) -> tuple[str, float | None] | None:
     """Return the YouTube id and the start that a file is named by; None for any other name.
 
     Names are `ID`, `ID_START`, `ID_START_END`, each also with a "Y" before it. None can be read in two ways:
-    with 11 characters for the id "_" and a digit follow, and with 12 for "Y" and the id it would be that
-    digit that must be "_".
-
-    >>> clip_of("--PJHxphWEs_30000_40000"), clip_of("Y_a-b_c-d_e_"), clip_of("notes")
-    (('--PJHxphWEs', 30000.0), ('_a-b_c-d_e_', None), None)
+    behind an id come "_" and a digit, and at the place of that digit "Y" and an id have "_" or the end.
     """
     match = _STEM.fullmatch(stem) or (_STEM.fullmatch(stem, 1) if stem.startswith("Y") else None)
     return (match[1], float(match[2]) if match[2] else None) if match else None

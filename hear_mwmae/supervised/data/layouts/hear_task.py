@@ -67,8 +67,8 @@ def _metadata(directory: Path) -> dict[str, Any]:
         raise UserError(f"{printable(file)} holds no JSON object; restore it.")
     if found.get("embedding_type") == "event":
         raise UserError(
-            f"{printable(directory)} is a task of events, whose labels have times; only scene tasks, with labels "
-            "of whole clips, can be trained on."
+            f"{printable(directory)} is a task of events, whose labels have times; name a scene task, whose "
+            "labels are of whole clips."
         )
     choices = {
         "embedding_type": ("scene",),

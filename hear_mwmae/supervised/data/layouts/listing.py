@@ -134,6 +134,6 @@ def sound_folder(candidates: Sequence[Path], names: Iterable[str]) -> Path:
 
 def _refuse_folder(error: OSError) -> None:
     raise UserError(
-        f"{printable(error.filename)}: the folder cannot be read ({error.strerror}); correct the path or make "
-        "it readable."
+        f"{printable(error.filename)}: the folder cannot be read ({error.strerror}); correct the path or "
+        "make it readable."
     )

@@ -1,4 +1,4 @@
-"""Speech Commands (Warden 2018): folders of words; validation_list.txt and testing_list.txt, rest for training.
+"""Speech Commands (Warden 2018): folders of words; two lists for validation and test, the rest is training.
 
 Version 2 as 35 words, or version 1 as the keyword task SPC-1 of Audio-MAE: ten commands, "unknown" for all
 other words, and "silence".

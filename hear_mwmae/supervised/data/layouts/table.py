@@ -87,8 +87,8 @@ def _split(text: str, table: Table, line: int) -> str:
     value = VALIDATION if text == "validation" else text
     if value not in PARTS:
         raise UserError(
-            f"{_where(table, line)} has the split {printable(text)!r}, which is none of train, valid and test; "
-            "correct it."
+            f"{_where(table, line)} has the split {printable(text)!r}, which is none of train, valid and "
+            "test; correct it."
         )
     return value
 

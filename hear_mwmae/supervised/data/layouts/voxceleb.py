@@ -39,7 +39,8 @@ def read(directory: Path, sound: Path | None, subset: str) -> Listing:
         name = "/".join(path.split("/")[-3:])
         if name in wanted and found.setdefault(name, path) != path:
             raise UserError(
-                f"{printable(folder)} has both {printable(found[name])} and {printable(path)}; keep one of them."
+                f"{printable(folder)} has both {printable(found[name])} and {printable(path)}; keep "
+                "one of them."
             )
     return Listing(
         name="voxceleb1",
