@@ -1,10 +1,11 @@
-"""Every layout of labelled data, on miniatures as the data sets lay them out, and on real parts of some."""
+"""Every layout of labelled data, on miniatures as the data sets lay them out."""
 
 import json
 from pathlib import Path
 
 import numpy as np
 import pytest
+from labelled import text
 from PIL import Image
 from sounds import tone, write
 
@@ -19,13 +20,6 @@ def sounds(folder: Path, *names: str) -> Path:
     for name in names:
         write(folder / name, tone(0.01))
     return folder
-
-
-def text(path: Path, *lines: str) -> Path:
-    """Write a text file of these lines, and the folders above it."""
-    path.parent.mkdir(parents=True, exist_ok=True)
-    path.write_text("".join(f"{line}\n" for line in lines), encoding="utf-8")
-    return path
 
 
 def named(data: LabelledData, clips: tuple[LabelledClip, ...]) -> dict[str, list[str]]:
@@ -344,50 +338,3 @@ def test_folders_are_walked_once_and_hidden_files_passed_over(tmp_path: Path) ->
     (tmp_path / "root/link").symlink_to(tmp_path / "other")
     (tmp_path / "root/link2").symlink_to(tmp_path / "other")
     assert sorted(names_below(tmp_path / "root", {".wav"})) == ["a.wav", "in/b.WAV", "link/d.wav"]
-
-
-def test_real_part_of_esc50(shared: Path) -> None:
-    """The numbers of its SOURCE.txt: ESC-10 is complete; of the other classes only fold 4 is."""
-    table = shared / "data/esc50_part/esc50_part.csv"
-    if not table.is_file():
-        pytest.skip("the part of ESC-50 is not beside this checkout")
-    assert folds_of(table, subset="esc10") == ("1", "2", "3", "4", "5")
-    for fold in "15":
-        data = read_labelled_data(table, fold=fold, subset="esc10")
-        assert (len(data.training), len(data.test), len(data.classes), data.missing) == (320, 80, 10, ())
-
-
-def rewritten(source: Path, target: Path, columns: dict[str, str]) -> Path:
-    """Write a table with some of its columns called otherwise."""
-    header, *rows = source.read_text(encoding="utf-8").splitlines()
-    return text(target, ",".join(columns.get(name, name) for name in header.split(",")), *rows)
-
-
-@pytest.mark.parametrize(
-    ("name", "columns", "folds", "clips", "classes", "tested"),
-    [
-        ("fsdd", {"digit": "label", "speaker": "fold"}, 6, 3000, 10, {500}),
-        ("mridangam_part", {"stroke": "label", "suggested_fold": "fold"}, 5, 2879, 9, None),
-        ("mridangam_part", {"tonic": "label", "suggested_fold": "fold"}, 5, 2879, 6, None),
-    ],
-)
-def test_real_tables(
-    shared: Path,
-    tmp_path: Path,
-    name: str,
-    columns: dict[str, str],
-    folds: int,
-    clips: int,
-    classes: int,
-    tested: set[int] | None,
-) -> None:
-    """The numbers of their SOURCE.txt."""
-    source = shared / "data" / name / f"{name}.csv"
-    if not source.is_file():
-        pytest.skip(f"{name} is not beside this checkout")
-    table = rewritten(source, tmp_path / "mine.csv", columns)
-    assert len(folds_of(table)) == folds
-    data = read_labelled_data(table, fold=folds_of(table)[0], sound=source.parent / "audio")
-    assert len(data.training + data.validation + data.test) == clips
-    assert (len(data.classes), data.missing) == (classes, ())
-    assert tested is None or {len(data.test), len(data.validation)} == tested

@@ -3,7 +3,6 @@
 import errno
 import os
 import stat
-from collections import Counter
 from collections.abc import Collection, Mapping, Sequence
 from pathlib import Path
 
@@ -45,14 +44,14 @@ def assemble(
     classes = (
         classes or listing.classes or own_classes(in_order(x for e in listing.entries for x in e.labels))
     )
+    out = _left_out(listing, leave_out) if leave_out else frozenset()
+    kept = [entry for entry in listing.entries if entry.id not in out]
+    _check_once(kept)
     if len(classes.names) < 2 and not listing.multilabel:
         raise UserError(
             f"{printable(data)}: {', '.join(map(printable, classes.names)) or 'no class'} is all that there "
             "is to tell apart; a data set needs two classes."
         )
-    out = _left_out(listing, leave_out) if leave_out else frozenset()
-    kept = [entry for entry in listing.entries if entry.id not in out]
-    _check_once(kept)
     parts: dict[str, list[LabelledClip]] = {part: [] for part in PARTS}
     missing = [entry.id for entry in listing.entries if entry.id in out]
     for entry in kept:
@@ -102,8 +101,8 @@ def _left_out(listing: Listing, file: Path) -> Collection[str]:
     found = {e.id for e in listing.entries if e.id in named or (e.path and e.path.name in named)}
     if named and not found:
         raise UserError(
-            f"{printable(file)}: none of its {len(named)} lines, such as {printable(min(named))!r}, is the "
-            "id or file name of a clip; correct them, or leave the file out."
+            f"{printable(file)}: no line, such as {printable(min(named))!r}, is the id or file name of a "
+            "clip; correct them, or leave the file out."
         )
     return found
 
@@ -164,19 +163,18 @@ def _check_not_empty(
         first = listed[0]
         at = f" (looked for as {printable(first.path)})" if first.path else ""
         raise UserError(
-            f"{printable(data)}: of the {len(listed)} clips of the part {part!r} none is left; the first is "
-            f"{printable(first.id)!r}{at}: name the folder that holds the files."
+            f"{printable(data)}: no clip of the part {part!r} is left of {len(listed)} that are listed; the "
+            f"first is {printable(first.id)!r}{at}: name the folder that holds the files."
         )
 
 
 def _check_trained(parts: Mapping[str, Sequence[LabelledClip]], names: Sequence[str], data: Path) -> None:
     trained = {label for clip in parts[TRAINING] for label in clip.labels}
     for part in (TEST, VALIDATION):
-        untrained = Counter(label for clip in parts[part] for label in clip.labels if label not in trained)
+        untrained = {label for clip in parts[part] for label in clip.labels} - trained
         if untrained:
-            label = min(untrained)
-            more = f", like {len(untrained) - 1} other classes" if len(untrained) > 1 else ""
+            more = f", like {len(untrained) - 1} others" if len(untrained) > 1 else ""
             raise UserError(
-                f"{printable(data)}: the class {printable(names[label])!r} has {untrained[label]} clips in "
-                f"the part {part!r} and none for training{more}; add some, or take the class away."
+                f"{printable(data)}: the class {printable(names[min(untrained)])!r} has clips in the part "
+                f"{part!r} and none for training{more}; add some, or take the class away."
             )

@@ -39,8 +39,8 @@ def read(directory: Path, sound: Path | None, subset: str) -> Listing:
     """
     subset = subset or ("20k" if (directory / BALANCED).is_file() else "2m")
     training = (BALANCED, UNBALANCED) if subset == "2m" else (BALANCED,)
-    rows = [(*row, TRAINING, directory / name) for name in training for row in _segments(directory / name)]
-    rows += [(*row, TEST, directory / EVALUATION) for row in _segments(directory / EVALUATION)]
+    lists = [(directory / name, TRAINING) for name in training] + [(directory / EVALUATION, TEST)]
+    rows = [(*row, part, file) for file, part in lists for row in _segments(file)]
     folder = sound or directory
     found = _find(folder, {id_: start for _, id_, start, _, _, _ in rows})
     entries = (
@@ -68,8 +68,9 @@ def clip_of(stem: str) -> tuple[str, float | None] | None:
 
 def _segments(file: Path) -> Iterator[tuple[int, str, float, tuple[str, ...]]]:
     """Yield line, id, start in seconds and labels of every row."""
+    name = printable(file)
     for line, fields in read_rows(file):
-        where = f"{printable(file)}: line {line}"
+        where = f"{name}: line {line}"
         if len(fields) != 4:
             raise UserError(
                 f"{where} has {len(fields)} fields where AudioSet's lists have four: "

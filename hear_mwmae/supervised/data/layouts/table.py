@@ -64,6 +64,8 @@ def _tables(path: Path) -> list[Path]:
     """Return the file given, or those of a folder that have the columns; a single one in any case."""
     if path.is_file():
         return [path] if path.suffix.lower() == SUFFIX else []
+    if not path.is_dir():
+        return []
     files = sorted(f for f in path.iterdir() if f.suffix.lower() == SUFFIX and not f.name.startswith("."))
     fitting = [file for file in files if _fits(columns_of(file))]
     return fitting or (files if len(files) == 1 else [])
