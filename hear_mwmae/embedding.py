@@ -30,10 +30,11 @@ class EmbeddingModel(nn.Module):
     A model with `norm_after_pooling` normalises each scene's and each column's mean, so that a scene's
     embedding is not the mean of its columns'.
 
-    Its parameters are frozen: no graph is kept unless a clip asks for a gradient. After `requires_grad_(True)`
-    it is fine-tuned as any module of torch: gradients reach every parameter that pre-training trains, through
-    every function here; position codes that are "fixed" get none. All chunks of a call are then in memory at
-    once. Weights in "bf16" get gradients too, but round small updates away: train in float32.
+    Its parameters are frozen, and no graph is kept unless a clip asks for its gradient. After
+    `requires_grad_(True)` it is fine-tuned as any module of torch: gradients reach every parameter that
+    pre-training trains, through every function here, and never position codes that are "fixed". What the
+    gradients need of all chunks of a call is then in memory at once. Weights in "bf16" get gradients too but
+    round small updates away: fine-tune in float32.
 
     Args:
         encoder: of a model that reads sound.

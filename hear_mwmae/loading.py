@@ -86,8 +86,8 @@ def load_model(
 def save_model(model: EmbeddingModel, path: str | Path, *, note: str = "") -> None:
     """Write a model file of an encoder, such as one that was fine-tuned in torch, for `load_model`.
 
-    The parameters keep their type. The file holds neither a decoder nor what was trained on top of the
-    encoder. Its provenance says the name of the file that the model was loaded from, and the note.
+    The file holds the encoder in float32, neither a decoder nor what was trained on top. Its provenance says
+    the name of the file that the model was loaded from, and the note.
 
     Args:
         path: the file, *.safetensors; one that is there is replaced.
@@ -109,7 +109,7 @@ def save_model(model: EmbeddingModel, path: str | Path, *, note: str = "") -> No
     if path.suffix != ".safetensors":
         raise UserError(f"{printable(path)}: the name of a model file must end in .safetensors.")
     state = model.encoder.state_dict()
-    tensors = {ENCODER_PREFIX + name: tensor.detach().cpu() for name, tensor in state.items()}
+    tensors = {ENCODER_PREFIX + name: tensor.detach().float().cpu() for name, tensor in state.items()}
     check_shapes(
         "The model to save", {name: tuple(tensor.shape) for name, tensor in tensors.items()}, model.config
     )
