@@ -12,7 +12,7 @@ from hear_mwmae.errors import UserError
 
 if TYPE_CHECKING:
     from hear_mwmae.embedding import EmbeddingModel, get_scene_embeddings, get_timestamp_embeddings
-    from hear_mwmae.loading import load_model
+    from hear_mwmae.loading import load_model, save_model
 
 __all__ = [
     "NAMED_MODELS",
@@ -22,6 +22,7 @@ __all__ = [
     "get_scene_embeddings",
     "get_timestamp_embeddings",
     "load_model",
+    "save_model",
 ]
 
 
@@ -29,6 +30,5 @@ def __getattr__(name: str) -> object:
     """Import what needs torch at its first use, so that pre-training never loads torch beside JAX."""
     if name not in __all__:
         raise AttributeError(f"module {__name__!r} has no attribute {name!r}")
-    return getattr(
-        import_module("hear_mwmae.loading" if name == "load_model" else "hear_mwmae.embedding"), name
-    )
+    of_loading = name in ("load_model", "save_model")
+    return getattr(import_module("hear_mwmae.loading" if of_loading else "hear_mwmae.embedding"), name)

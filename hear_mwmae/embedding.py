@@ -30,6 +30,12 @@ class EmbeddingModel(nn.Module):
     A model with `norm_after_pooling` normalises each scene's and each column's mean, so that a scene's
     embedding is not the mean of its columns'.
 
+    Its parameters are frozen, and no graph is kept unless a clip asks for its gradient. After
+    `requires_grad_(True)` it is fine-tuned as any module of torch: gradients reach every parameter that
+    pre-training trains, through every function here, and never position codes that are "fixed". What the
+    gradients need of all chunks of a call is then in memory at once. Weights in "bf16" get gradients too but
+    round small updates away: fine-tune in float32.
+
     Args:
         encoder: of a model that reads sound.
         weights_path: where its weights come from.
@@ -84,7 +90,6 @@ class EmbeddingModel(nn.Module):
         """
         return self.layer_scene_embeddings(clips, LAST)[0]
 
-    @torch.no_grad()
     def layer_scene_embeddings(
         self, clips: Sequence[Float[Tensor, " _"]], layers: Sequence[str]
     ) -> list[Float[Tensor, "clips size"]]:
@@ -111,7 +116,6 @@ class EmbeddingModel(nn.Module):
         embeddings, times = self.layer_timestamp_embeddings(clips, LAST)
         return embeddings[0], times
 
-    @torch.no_grad()
     def layer_timestamp_embeddings(
         self, clips: Sequence[Float[Tensor, " _"]], layers: Sequence[str]
     ) -> tuple[list[list[Float[Tensor, "columns size"]]], list[Float[Tensor, " columns"]]]:

@@ -107,6 +107,7 @@ class Encoder(nn.Module):
 
     Parameters are left as torch makes them: load a state or call `initialise`. In a model with
     `norm_after_pooling` the last layer's tokens are the last block's, and `normalise_pooled` does the rest.
+    No gradient reaches position codes that are "fixed", whatever their `requires_grad` says.
     """
 
     def __init__(self, config: ModelConfig) -> None:
@@ -137,7 +138,8 @@ class Encoder(nn.Module):
         x = self.patch_embed(self.patches(chunks).to(self.patch_embed.weight.dtype))
         if self.class_token is not None:
             x = torch.cat([self.class_token.expand(len(x), 1, -1), x], dim=1)
-        x = x + self.position_codes
+        fixed = self.config.position_codes == "fixed"
+        x = x + (self.position_codes.detach() if fixed else self.position_codes)
         for block in self.blocks:
             x = block(x)
             yield x

@@ -1,4 +1,4 @@
-"""From a name or a path to a model that is ready to embed."""
+"""From a name or a path to a model that is ready to embed, and from such a model to a file."""
 
 import warnings
 from pathlib import Path
@@ -12,10 +12,12 @@ from hear_mwmae.convert_audio_mae import convert_audio_mae
 from hear_mwmae.embedding import EmbeddingModel
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError
+from hear_mwmae.files import name_as_text
 from hear_mwmae.flax_checkpoint import checkpoint_file
+from hear_mwmae.model_file import ENCODER_PREFIX, check_shapes
 from hear_mwmae.names import printable
 from hear_mwmae.torch_file import is_torch_file
-from hear_mwmae.weights import Weights, build_encoder, find_weights, read_model_file
+from hear_mwmae.weights import Weights, build_encoder, find_weights, read_model_file, write_model_file
 
 RANDOM_SEED = 0
 # What makes it another model, also the windows that it was trained with; the decoder's size does not.
@@ -79,6 +81,47 @@ def load_model(
         precision=precision,
         timestamps=timestamps,
     )
+
+
+def save_model(model: EmbeddingModel, path: str | Path, *, note: str = "") -> None:
+    """Write a model file of an encoder, such as one that was fine-tuned in torch, for `load_model`.
+
+    The file holds the encoder in float32, neither a decoder nor what was trained on top. Its provenance says
+    the name of the file that the model was loaded from, and the note.
+
+    Args:
+        path: the file, *.safetensors; one that is there is replaced.
+        note: what was done to the model, for `hear-mwmae show`.
+
+    Raises:
+        UserError: another kind of model, an encoder whose parts were exchanged, parameters that are not
+            finite, or a file that cannot be written.
+
+    Example:
+        >>> model = load_model(model="mw_mae_t").requires_grad_(True)
+        >>> save_model(model, folder / "tuned.safetensors", note="fine-tuned on folds 2 to 5 of ESC-10")
+        >>> load_model(str(folder / "tuned.safetensors")).pretrained
+        True
+    """
+    if not isinstance(model, EmbeddingModel):
+        raise UserError(f"A {type(model).__name__} has no model file: give the EmbeddingModel in it.")
+    path = Path(path)
+    if path.suffix != ".safetensors":
+        raise UserError(f"{printable(path)}: the name of a model file must end in .safetensors.")
+    state = model.encoder.state_dict()
+    tensors = {ENCODER_PREFIX + name: tensor.detach().float().cpu() for name, tensor in state.items()}
+    check_shapes(
+        "The model to save", {name: tuple(tensor.shape) for name, tensor in tensors.items()}, model.config
+    )
+    for name, tensor in tensors.items():
+        if not tensor.isfinite().all():
+            raise UserError(
+                f"The model to save: {name} holds NaN or infinite values; save an earlier state of it, and "
+                "train on with a smaller learning rate."
+            )
+    origin = name_as_text(Path(model.weights_path).resolve().name) if model.pretrained else "random weights"
+    provenance = {"loaded_from": origin} | ({"note": note} if note else {})
+    write_model_file(path, Weights(model.config, tensors, provenance))
 
 
 def read_weights(path: Path, *, model: str | None = None, heads: int | None = None) -> Weights:

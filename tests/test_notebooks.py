@@ -21,9 +21,9 @@ def test_a_notebook_runs_to_its_end(notebook: Path, tmp_path: Path) -> None:
     assert any(output.output_type in ("execute_result", "display_data") for output in printed)
 
 
-def test_there_are_three_and_none_holds_output() -> None:
+def test_there_are_four_and_none_holds_output() -> None:
     nbformat = pytest.importorskip("nbformat", reason='nbformat is not installed: pip install -e ".[dev]"')
-    assert len(NOTEBOOKS) == 3
+    assert len(NOTEBOOKS) == 4
     for notebook in NOTEBOOKS:
         cells = nbformat.read(notebook, as_version=4).cells
         assert not any(cell.get("outputs") or cell.get("execution_count") for cell in cells)
