@@ -15,9 +15,10 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.files import name_as_text
 from hear_mwmae.flax_checkpoint import checkpoint_file
 from hear_mwmae.model_file import ENCODER_PREFIX, check_shapes
+from hear_mwmae.named_weights import find_weights
 from hear_mwmae.names import printable
 from hear_mwmae.torch_file import is_torch_file
-from hear_mwmae.weights import Weights, build_encoder, find_weights, read_model_file, write_model_file
+from hear_mwmae.weights import Weights, build_encoder, read_model_file, write_model_file
 
 RANDOM_SEED = 0
 # What makes it another model, also the windows that it was trained with; the decoder's size does not.

@@ -1,21 +1,19 @@
-"""The model file: safetensors that carry their `ModelConfig`; and where the weights of a name are looked for.
+"""The model file in torch: safetensors that carry their `ModelConfig`.
 
 Nothing is ever unpickled.
 """
 
-import os
 from collections.abc import Mapping
 from dataclasses import dataclass, field
 from functools import partial
 from pathlib import Path
 
 import torch
-from platformdirs import user_cache_path
 from safetensors import SafetensorError, safe_open
 from safetensors.torch import save_file
 from torch import Tensor
 
-from hear_mwmae.config import WEIGHTS_VARIABLE, ModelConfig
+from hear_mwmae.config import ModelConfig
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.errors import UserError, first_line
 from hear_mwmae.model_file import (
@@ -89,28 +87,3 @@ def build_encoder(weights: Weights, source: str) -> Encoder:
     state = {name.removeprefix(ENCODER_PREFIX): tensor.float() for name, tensor in given.items()}
     encoder.load_state_dict(state, assign=True)
     return encoder
-
-
-def user_cache() -> Path:
-    """Folder for weights that serve every project of a user; $HEAR_MWMAE_CACHE moves it."""
-    if chosen := os.environ.get("HEAR_MWMAE_CACHE"):
-        return Path(os.path.expanduser(chosen)) / "weights"
-    return user_cache_path("hear-mwmae", appauthor=False) / "weights"
-
-
-def find_weights(name: str) -> Path | None:
-    """Find `<name>.safetensors` in $HEAR_MWMAE_WEIGHTS, then in the package, then in the user's cache.
-
-    Raises:
-        UserError: $HEAR_MWMAE_WEIGHTS is set but is not a folder.
-    """
-    folders = [Path(__file__).parent / "data", user_cache()]
-    if os.environ.get(WEIGHTS_VARIABLE):
-        folders.insert(0, Path(os.environ[WEIGHTS_VARIABLE]))
-        if not folders[0].is_dir():
-            raise UserError(
-                f"{folders[0]}: ${WEIGHTS_VARIABLE} must be a folder that holds files like "
-                f"{name}.safetensors; correct or unset it."
-            )
-    candidates = (folder / f"{name}.safetensors" for folder in folders)
-    return next((path for path in candidates if os.path.isfile(path)), None)

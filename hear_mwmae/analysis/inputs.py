@@ -12,6 +12,7 @@ from hear_mwmae.analysis.trained import TrainedModel
 from hear_mwmae.audio import read_sound
 from hear_mwmae.config import named_model
 from hear_mwmae.errors import UserError
+from hear_mwmae.named_weights import find_weights
 from hear_mwmae.names import printable
 
 
@@ -24,7 +25,6 @@ def model_file(given: str) -> Path:
     if Path(given).suffix == ".safetensors":
         return Path(given)
     named_model(given)
-    from hear_mwmae.weights import find_weights  # torch, for the sake of a path
 
     found = find_weights(given)
     if found is None:

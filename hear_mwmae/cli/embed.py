@@ -10,6 +10,7 @@ from hear_mwmae.command import run_command
 from hear_mwmae.config import PRECISIONS, TIMESTAMPS, WEIGHTS_VARIABLE, named_model
 from hear_mwmae.errors import UserError
 from hear_mwmae.files import name_as_text
+from hear_mwmae.named_weights import find_weights
 from hear_mwmae.names import printable
 
 HELP = f"""Embed sound files of up to {LONGEST_HOURS} hours, of any rate and channel count.
@@ -74,7 +75,6 @@ def _run(options: argparse.Namespace) -> int:
     from hear_mwmae.embed_files import checked_files, embed_files, torch_device
     from hear_mwmae.loading import load_model
     from hear_mwmae.outputs import check_output, open_output
-    from hear_mwmae.weights import find_weights
 
     files = find_audio(options.paths)
     check_output(options.out)

@@ -6,6 +6,7 @@ from collections.abc import Sequence
 
 from hear_mwmae.command import run_command
 from hear_mwmae.config import NAMED_MODELS, WEIGHTS_VARIABLE
+from hear_mwmae.named_weights import find_weights, user_cache
 from hear_mwmae.processor import describe_bf16
 
 
@@ -29,7 +30,6 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _print_models() -> None:
     from hear_mwmae.frontend import HOP_MS  # torch; --help is there before it
     from hear_mwmae.parameter_shapes import decoder_shapes, encoder_shapes
-    from hear_mwmae.weights import find_weights, user_cache
 
     print(f"{'model':14}{'encoder':>9}{'+decoder':>10}{'size':>7}{'per':>7}  {'in the paper':24}weights")
     for name, model in NAMED_MODELS.items():

@@ -9,6 +9,7 @@ from hear_mwmae.command import run_command
 from hear_mwmae.config import named_model
 from hear_mwmae.errors import UserError
 from hear_mwmae.files import name_as_text
+from hear_mwmae.named_weights import find_weights
 
 
 def parser() -> argparse.ArgumentParser:
@@ -27,7 +28,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 
 
 def _show(options: argparse.Namespace) -> None:
-    from hear_mwmae.weights import find_weights, read_model_file  # torch; --help is there before it
+    from hear_mwmae.weights import read_model_file  # torch; --help is there before it
 
     path = Path(options.model)
     if path.suffix != ".safetensors":

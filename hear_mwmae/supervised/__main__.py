@@ -2,14 +2,12 @@
 
 import argparse
 import dataclasses
-import json
 import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
 
 from hear_mwmae.errors import UserError
-from hear_mwmae.names import printable
 from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS
 from hear_mwmae.supervised.settings import LOSSES, MODES, POOLINGS, SAMPLINGS, SupervisedConfig
@@ -42,16 +40,6 @@ STOPPED = "stopped; what was saved before is kept. Run the same command to go on
 def main(arguments: Sequence[str] | None = None, mode: str | None = None) -> int:
     """Run the command line; return the exit status: 0, 2 (a mistake), 130, 143 or 129 (stopped)."""
     return run_pretrain_command(lambda: _run(_parser(mode).parse_args(arguments)), STOPPED)
-
-
-def finetune(arguments: Sequence[str] | None = None) -> int:
-    """Run `hear-mwmae finetune`."""
-    return main(arguments, "finetune")
-
-
-def probe(arguments: Sequence[str] | None = None) -> int:
-    """Run `hear-mwmae probe`."""
-    return main(arguments, "probe")
 
 
 def _run(options: argparse.Namespace) -> int:

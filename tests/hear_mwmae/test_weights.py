@@ -18,7 +18,8 @@ from hear_mwmae.config import paper_windows
 from hear_mwmae.convert import convert_checkpoint, decoder_shapes, encoder_shapes
 from hear_mwmae.encoder import Encoder
 from hear_mwmae.flax_checkpoint import read_flax_checkpoint
-from hear_mwmae.weights import Weights, find_weights, read_model_file, write_model_file
+from hear_mwmae.named_weights import find_weights
+from hear_mwmae.weights import Weights, read_model_file, write_model_file
 
 MWMAE = golden.COMPACT / "ckpt_mwmae_small_float32"
 MAE = golden.COMPACT / "ckpt_mae_small_float32"

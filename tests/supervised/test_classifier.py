@@ -77,7 +77,9 @@ def test_a_classifier_on_a_pre_trained_encoder_does_not_use_its_last_normalisati
     assert params.keys() == given.keys()
     assert np.all(params["norm"]["weight"] == 1)
     assert "norm" not in params["encoder"]
-    logits, _ = classify(params | {"norm": given["norm"], "head": given["head"]}, images("classifier"), CONFIG)
+    logits, _ = classify(
+        params | {"norm": given["norm"], "head": given["head"]}, images("classifier"), CONFIG
+    )
     np.testing.assert_allclose(logits, load("classifier")["from_mae/logits"], atol=1e-5)
 
 

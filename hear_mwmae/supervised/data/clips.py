@@ -1,7 +1,7 @@
 """Labelled clips decoded: waveforms at 16 kHz or pictures, kept in memory as far as there is room."""
 
 import threading
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from pathlib import Path
 
 import numpy as np
@@ -81,3 +81,8 @@ def targets_of(labels: Iterable[int], classes: int) -> Float[np.ndarray, " class
     targets = np.zeros(classes, np.float32)
     targets[list(labels)] = 1
     return targets
+
+
+def multi_hot(clips: Sequence[LabelledClip], classes: int) -> Float[np.ndarray, "clips classes"]:
+    """Return the targets of clips, row by row."""
+    return np.stack([targets_of(clip.labels, classes) for clip in clips])

@@ -12,9 +12,9 @@ from hear_mwmae.supervised.data.clips import Decoded
 
 
 def model_input(
-    decoded: Decoded, model: ModelConfig, hiding: Hiding | None = None
+    decoded: Decoded, model: ModelConfig, frames: int, hiding: Hiding | None = None
 ) -> Float[np.ndarray, "frames bands"]:
-    """Return the first frames of a clip's normalised spectrogram, `model.input_size` of them.
+    """Return the first so many frames of a clip's normalised spectrogram.
 
     A model with the mean and deviation of a data set gets a short clip filled up with rows of 0 before it is
     normalised, as in Audio-MAE. For another one the clip is continued by its own reflections and standardised
@@ -22,7 +22,8 @@ def model_input(
 
     Args:
         decoded: waveform at 16 kHz, or the values of a picture for a model that reads pictures.
-        model: says front end, length and normalisation.
+        model: says front end and normalisation.
+        frames: how many; what a clip lacks is filled up.
         hiding: SpecAugment, which fills with 0 before the normalisation, as Audio-MAE's program does. Where
             each clip is standardised by itself it fills with the clip's mean, which is 0 after it: a 0 of log
             power would be as loud as sound gets, by an amount that differs from clip to clip.
@@ -30,9 +31,9 @@ def model_input(
     front_end = FRONT_ENDS.get(model.front_end)
     spectrogram = front_end(decoded) if front_end else decoded
     mean, std = mean_and_std(spectrogram)
-    normalisation, wanted = Normalisation.of(model), model.input_size[0]
-    features = np.zeros(model.input_size, np.float32)
-    taken = (spectrogram if normalisation else continued(spectrogram, wanted))[:wanted]
+    normalisation = Normalisation.of(model)
+    features = np.zeros((frames, model.input_size[1]), np.float32)
+    taken = (spectrogram if normalisation else continued(spectrogram, frames))[:frames]
     features[: len(taken)] = taken
     if hiding:
         hiding(features, 0.0 if normalisation else float(mean))

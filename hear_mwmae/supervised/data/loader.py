@@ -12,7 +12,6 @@ from typing import NamedTuple
 import numpy as np
 from jaxtyping import Float
 
-from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.data.loader import BatchIterator
 from hear_mwmae.supervised.data.augment import mixed, rolled
 from hear_mwmae.supervised.data.clips import ClipReader, Decoded, targets_of
@@ -58,14 +57,14 @@ def training_batches(
             do not allow; while iterating, a clip that cannot be decoded.
     """
     plan = LabelledPlan(data, config, process_index, process_count)
-    source = _LabelledSource(data.training, len(data.classes), config.model, plan)
+    source = _LabelledSource(data.training, len(data.classes), config, plan)
     return BatchIterator(source, workers=workers, threads=threads)
 
 
 def evaluation_batches(
     clips: Sequence[LabelledClip],
     classes: int,
-    model: ModelConfig,
+    config: SupervisedConfig,
     batch_size: int,
     *,
     reader: ClipReader | None = None,
@@ -78,7 +77,7 @@ def evaluation_batches(
     Args:
         clips: what to evaluate on.
         classes: number of classes.
-        model: says what it reads.
+        config: says what the model reads.
         batch_size: rows of a batch.
         reader: one that is kept from pass to pass decodes small data once; by default a new one.
         threads: batches that are made at once; see `BatchIterator`.
@@ -87,7 +86,7 @@ def evaluation_batches(
         UserError: while iterating, a clip that cannot be decoded.
     """
     plan = EvaluationPlan(len(clips), batch_size)
-    return BatchIterator(_LabelledSource(clips, classes, model, plan, reader), threads=threads)
+    return BatchIterator(_LabelledSource(clips, classes, config, plan, reader), threads=threads)
 
 
 class _LabelledSource:
@@ -97,12 +96,13 @@ class _LabelledSource:
         self,
         clips: Sequence[LabelledClip],
         classes: int,
-        model: ModelConfig,
+        config: SupervisedConfig,
         plan: Plan,
         reader: ClipReader | None = None,
     ) -> None:
-        self._clips, self._classes, self._model, self._plan = clips, classes, model, plan
-        self._reader, self._first = reader or ClipReader(model.front_end), 0
+        self._clips, self._classes, self._model, self._plan = clips, classes, config.model, plan
+        self._shape = config.frames, config.model.input_size[1]
+        self._reader, self._first = reader or ClipReader(config.model.front_end), 0
 
     def starting_at(self, first: int) -> "_LabelledSource":
         """Return the same batches from batch `first` on."""
@@ -116,12 +116,12 @@ class _LabelledSource:
     @property
     def batch_bytes(self) -> int:
         """Size of a whole batch of this host."""
-        frames, bands = self._model.input_size
+        frames, bands = self._shape
         return self._plan.most_rows * (frames * bands + self._classes) * np.dtype(np.float32).itemsize
 
     def __getitem__(self, index: int) -> Batch:
         rows = self._plan.rows_of(self._first + index)
-        features = np.empty((len(rows), *self._model.input_size), np.float32)
+        features = np.empty((len(rows), *self._shape), np.float32)
         targets = np.empty((len(rows), self._classes), np.float32)
         for number, row in enumerate(rows):
             features[number], targets[number] = self._features(row), self._targets(row)
@@ -131,7 +131,7 @@ class _LabelledSource:
         decoded = self._varied(row.first)
         if row.second:
             decoded = mixed(decoded, self._varied(row.second), row.share)
-        features = model_input(decoded, self._model, row.hiding)
+        features = model_input(decoded, self._model, self._shape[0], row.hiding)
         return row.noise(features) if row.noise else features
 
     def _varied(self, take: Take) -> Decoded:

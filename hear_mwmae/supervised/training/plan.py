@@ -13,7 +13,8 @@ from hear_mwmae.supervised.data.labels import LabelledData
 from hear_mwmae.supervised.data.loader import Batch
 from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.cost import flops_per_clip
-from hear_mwmae.supervised.training.train import prepare_finetuning, probed_features
+from hear_mwmae.supervised.training.step import of_any_seed
+from hear_mwmae.supervised.training.train import frozen_encoder, prepare_finetuning
 
 TIMED = 3
 
@@ -33,11 +34,11 @@ def print_plan(config: SupervisedConfig, data: LabelledData, encoder: Params, ru
     rows = np.random.default_rng(0).standard_normal(shape, np.float32)
     if config.mode == "probe":
         clips = sum(map(len, (data.training, data.validation, data.test)))
-        read = probed_features(config, encoder, mesh)
-        read(rows)
+        read = frozen_encoder(of_any_seed(config), mesh)
+        jax.block_until_ready(read(encoder, rows))
         start = time.perf_counter()
         for _ in range(TIMED):
-            read(rows)
+            jax.block_until_ready(read(encoder, rows))
         seconds = (time.perf_counter() - start) / TIMED * clips / config.batch_size
         print(f"{'duration':11} {_duration(seconds)} to encode {clips} clips, in each of {runs} runs")
         return
@@ -56,7 +57,9 @@ def print_plan(config: SupervisedConfig, data: LabelledData, encoder: Params, ru
     jax.block_until_ready(metrics)
     seconds = (time.perf_counter() - start) / TIMED
     print(f"{'speed':11} {config.batch_size / seconds:.4g} clips/s, {seconds:.3g} s a step")
-    print(f"{'duration':11} {_duration(seconds * steps)} in each of {runs} runs, if reading the data keeps up")
+    print(
+        f"{'duration':11} {_duration(seconds * steps)} in each of {runs} runs, if reading the data keeps up"
+    )
 
 
 def _duration(seconds: float) -> str:

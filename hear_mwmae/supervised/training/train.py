@@ -28,15 +28,11 @@ from hear_mwmae.pretrain.training.step import (
     place_batch,
     state_shardings,
 )
+from hear_mwmae.supervised.data.clips import ClipReader, multi_hot
+from hear_mwmae.supervised.data.in_memory import feature_batches
 from hear_mwmae.supervised.data.labels import LabelledClip, LabelledData
-from hear_mwmae.supervised.data.loader import (
-    Batch,
-    evaluation_batches,
-    feature_batches,
-    multi_hot,
-    training_batches,
-)
-from hear_mwmae.supervised.data.plans import clips_in_epoch
+from hear_mwmae.supervised.data.loader import Batch, evaluation_batches, training_batches
+from hear_mwmae.supervised.data.sampling import epoch_clips
 from hear_mwmae.supervised.model.classifier import classify, init_classifier
 from hear_mwmae.supervised.model.probe import frozen_features, init_probe, probe_heads, probe_logits
 from hear_mwmae.supervised.settings import SupervisedConfig
@@ -99,10 +95,10 @@ def prepare_finetuning(
         workers=options.workers,
     )
     run = _run(config, data, params, batches, options, mesh)
-    logits = _classifier(of_any_seed(config), mesh)
+    logits, reader = _classifier(of_any_seed(config), mesh), ClipReader(config.model.front_end)
 
     def judge(params: Params, clips: Clips) -> Logits:
-        return _in_batches(partial(logits, params), clips, config, mesh)[None]
+        return _in_batches(partial(logits, params), clips, config, mesh, reader)[None]
 
     return run, judge
 
@@ -122,9 +118,9 @@ def prepare_probe(
 ) -> tuple[Run, Judge]:
     """Return the parts of a probing run, and what judges clips in it; every clip is encoded here, once."""
     encoder = jax.device_put(encoder, NamedSharding(mesh, PartitionSpec()))
-    read = _frozen_encoder(of_any_seed(config), mesh)
+    read = partial(frozen_encoder(of_any_seed(config), mesh), encoder)
     features = {
-        clips: _in_batches(partial(read, encoder), clips, config, mesh)
+        clips: _in_batches(read, clips, config, mesh, ClipReader(config.model.front_end, most_bytes=0))
         for clips in (data.training, data.validation, data.test)
         if clips
     }
@@ -142,7 +138,7 @@ def prepare_probe(
 
 
 @functools.cache
-def _frozen_encoder(config: SupervisedConfig, mesh: Mesh) -> Callable[[Params, Array], Array]:
+def frozen_encoder(config: SupervisedConfig, mesh: Mesh) -> Callable[[Params, Array], Array]:
     @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def read(encoder: Params, features: Array) -> Array:
         return frozen_features(encoder, features, config)
@@ -161,7 +157,7 @@ def _run(
     options: LoopOptions,
     mesh: Mesh,
 ) -> Run:
-    steps_per_epoch = config.steps_per_epoch(clips_in_epoch(data, config))
+    steps_per_epoch = config.steps_per_epoch(epoch_clips(data, config))
     shapes = jax.eval_shape(lambda: begin_state(config, params, steps_per_epoch))
     shardings = state_shardings(shapes, mesh, fsdp=options.fsdp)
     step = make_step(config, steps_per_epoch, mesh, shardings, remat=options.remat, kernel=options.kernel)
@@ -196,12 +192,19 @@ def _unchanged(state: TrainState) -> TrainState:
 
 
 def _in_batches(
-    function: Callable[[Array], Array], clips: Clips, config: SupervisedConfig, mesh: Mesh
+    function: Callable[[Array], Array],
+    clips: Clips,
+    config: SupervisedConfig,
+    mesh: Mesh,
+    reader: ClipReader,
 ) -> Float[np.ndarray, "clips numbers"]:
     """Return what a compiled function makes of clips, a batch at a time; the same on every process."""
     size = -(-EVALUATED_AT_ONCE // mesh.size) * mesh.size
     found = []
-    for batch in evaluation_batches(clips, config, size):
+    # Targets are not looked at here.
+    for batch in evaluation_batches(
+        clips, 1 + max(map(max, [clip.labels or (0,) for clip in clips])), config, size, reader=reader
+    ):
         rows = padded_rows(batch.features, size)
         found.append(np.asarray(function(place_batch(rows, mesh)))[: len(batch.features)])
     return np.concatenate(found)
