@@ -282,6 +282,13 @@ def test_imagenet(tmp_path: Path) -> None:
     assert named(data, data.test) == {"val/n02/c.JPEG": ["n02"]}
 
 
+def test_a_table_beside_folders_called_train_and_val_is_read(tmp_path: Path) -> None:
+    sounds(tmp_path, "train/a.wav", "train/b.wav", "val/c.wav")
+    rows = ("train/a.wav,x,train", "train/b.wav,y,train", "val/c.wav,x,test")
+    text(tmp_path / "mine.csv", "filename,label,split", *rows)
+    assert len(read_labelled_data(tmp_path).training) == 2
+
+
 def test_a_list_gives_the_order_of_classes_and_those_that_have_no_clip(tmp_path: Path) -> None:
     sounds(tmp_path, "a.wav", "b.wav", "c.wav")
     text(tmp_path / "mine.csv", "filename,label,split", "a.wav,x,train", "b.wav,y,train", "c.wav,x,test")

@@ -58,10 +58,10 @@ LAYOUTS = (
     ),
     Layout("iden_split.txt of VoxCeleb1", voxceleb.recognises, voxceleb.read),
     Layout("meta/esc50.csv of ESC-50", esc50.recognises, esc50.read, subsets=esc50.SUBSETS, folds=True),
-    Layout("train/ and val/ of ImageNet", imagenet.recognises, imagenet.read, sound_elsewhere=False),
     Layout("a table (.csv) with filename, label and split or fold", table.recognises, table.read, folds=True),
+    Layout("train/ and val/ of ImageNet", imagenet.recognises, imagenet.read, sound_elsewhere=False),
 )
-"""In the order in which they are looked for; the lists of a data set before a table of one's own."""
+"""In the order in which they are looked for: a data set's own lists, any table, and folders without lists."""
 
 
 def read_labelled_data(

@@ -18,7 +18,8 @@ def read_class_list(path: Path) -> Classes:
     Raises:
         UserError: no such file, no class, a class twice, or an index that does not count 0, 1, 2, ...
     """
-    names, positions = [], {}
+    names: list[str] = []
+    positions: dict[str, int] = {}
     for line, name, others in _audioset(path) if columns_of(path) == AUDIOSET_COLUMNS else _plain(path):
         for text in dict.fromkeys((name, *others)):
             if text in positions or not text:

@@ -78,8 +78,8 @@ def _metadata(directory: Path) -> dict[str, Any]:
     for name, allowed in choices.items():
         if found.get(name) not in allowed:
             raise UserError(f"{printable(file)}: {name} is none of {', '.join(allowed)}; correct it.")
-    name, splits = found.get("task_name"), found.get("splits")
-    if not isinstance(name, str) or not name.strip():
+    task_name, splits = found.get("task_name"), found.get("splits")
+    if not isinstance(task_name, str) or not task_name.strip():
         raise UserError(f"{printable(file)} has no task_name; correct it.")
     if not isinstance(splits, list) or not splits or not all(isinstance(s, str) for s in splits):
         raise UserError(f"{printable(file)}: splits is no list of names; correct it.")

@@ -38,10 +38,10 @@ def read(path: Path, sound: Path | None, subset: str) -> Listing:
         raise UserError(f"{printable(path)} has several tables ({names}); name one of them.")
     table = read_table(file, ("filename",))
     label, part = _one_of(table, ("label", "labels")), _one_of(table, ("split", "fold"))
-    names = {line: relative_name(row["filename"], _where(table, line)) for line, row in table.rows}
+    clips = {line: relative_name(row["filename"], _where(table, line)) for line, row in table.rows}
     inside = file.parent / "audio"
     candidates = (file.parent, inside) if inside.is_dir() else (file.parent,)
-    folder = sound or sound_folder(candidates, names.values())
+    folder = sound or sound_folder(candidates, clips.values())
     entries: list[Entry] = []
     for line, row in table.rows:
         labels = tuple(dict.fromkeys(text for one in row[label].split(";") if (text := one.strip())))
@@ -50,7 +50,7 @@ def read(path: Path, sound: Path | None, subset: str) -> Listing:
         value = _split(row[part], table, line) if part == "split" else row[part]
         if not value:
             raise UserError(f"{_where(table, line)} has no fold; add it or take the line out.")
-        entries.append(Entry(names[line], folder / names[line], labels, value, file, line))
+        entries.append(Entry(clips[line], folder / clips[line], labels, value, file, line))
     return Listing(
         name=file.stem,
         entries=tuple(entries),
