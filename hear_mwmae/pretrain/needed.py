@@ -5,7 +5,9 @@ from collections.abc import Callable
 from hear_mwmae.command import run_command
 from hear_mwmae.errors import UserError
 
-EXTRA = ("array_record", "jax", "optax", "orbax", "grain", "tensorboardX", "PIL", "librosa")
+EXTRA = (
+    "array_record", "jax", "optax", "orbax", "grain", "tensorboardX", "threadpoolctl", "PIL", "librosa",
+)  # fmt: skip
 
 
 def run_pretrain_command(work: Callable[[], int | None], stopped: str) -> int:

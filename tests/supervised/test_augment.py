@@ -41,6 +41,7 @@ def test_a_centred_waveform_has_no_mean_and_keeps_its_form() -> None:
 
 
 @given(length=st.integers(1, 30), start=st.floats(0, 1, exclude_max=True))
+@settings(deadline=None)
 def test_a_rolled_waveform_begins_at_its_start_and_goes_round(length: int, start: float) -> None:
     waveform = normal(length)
     first = int(start * length)
@@ -49,6 +50,7 @@ def test_a_rolled_waveform_begins_at_its_start_and_goes_round(length: int, start
 
 
 @given(lengths=st.tuples(st.integers(1, 20), st.integers(1, 20)), share=st.floats(0, 1))
+@settings(deadline=None)
 def test_a_mixture_is_as_long_as_its_first(lengths: tuple[int, int], share: float) -> None:
     first, second = normal(lengths[0]), normal(lengths[1]) + 1
     plain = [

@@ -2,15 +2,17 @@
 
 One pure function of the step decides what a batch holds, so the global batches of a run are the same rows in
 the same order whatever the number of hosts, worker processes and threads, and the position in the data is one
-number.
+number. To make batches gives numpy's matrix products in a process one thread, for good.
 """
 
 import copy
+import functools
 from collections.abc import Sequence
 from typing import NamedTuple
 
 import numpy as np
 from jaxtyping import Float
+from threadpoolctl import threadpool_limits
 
 from hear_mwmae.pretrain.data.loader import BatchIterator
 from hear_mwmae.supervised.data.augment import mixed, rolled
@@ -89,6 +91,15 @@ def evaluation_batches(
     return BatchIterator(_LabelledSource(clips, classes, config, plan, reader), threads=threads)
 
 
+@functools.cache
+def _give_numpy_one_thread() -> None:
+    """Once in a process: several would wait for each other longer than one works on a clip's filter bank.
+
+    Besides, the last bit of a product may depend on their number, and so on the machine.
+    """
+    threadpool_limits(1, user_api="blas")
+
+
 class _LabelledSource:
     """Random access to the batches of one host, from batch `first` on."""
 
@@ -120,6 +131,7 @@ class _LabelledSource:
         return self._plan.most_rows * (frames * bands + self._classes) * np.dtype(np.float32).itemsize
 
     def __getitem__(self, index: int) -> Batch:
+        _give_numpy_one_thread()
         rows = self._plan.rows_of(self._first + index)
         features = np.empty((len(rows), *self._shape), np.float32)
         targets = np.empty((len(rows), self._classes), np.float32)

@@ -1,6 +1,7 @@
 """Which clips an epoch takes, and in which order: each once, by the weights of classes, or balanced."""
 
 import functools
+import itertools
 from collections.abc import Sequence
 
 import numpy as np
@@ -19,7 +20,7 @@ WEIGHT, OFFSET = 1000.0, 0.01
 
 def class_counts(labels: Sequence[tuple[int, ...]]) -> Int[np.ndarray, " classes"]:
     """Count the clips of every class, up to the last class that there is a clip of."""
-    return np.bincount(np.concatenate([np.array(of_clip, np.int64) for of_clip in labels]))
+    return np.bincount(_in_a_row(labels))
 
 
 def clip_weights(labels: Sequence[tuple[int, ...]]) -> Float[np.ndarray, " clips"]:
@@ -28,7 +29,12 @@ def clip_weights(labels: Sequence[tuple[int, ...]]) -> Float[np.ndarray, " clips
     Supplement of Audio-MAE, appendix B; the numbers are those of its program.
     """
     of_class = WEIGHT / (class_counts(labels) + OFFSET)
-    return np.array([of_class[list(of_clip)].sum() for of_clip in labels])
+    clips = np.repeat(np.arange(len(labels)), [len(of_clip) for of_clip in labels])
+    return np.bincount(clips, of_class[_in_a_row(labels)], minlength=len(labels))
+
+
+def _in_a_row(labels: Sequence[tuple[int, ...]]) -> Int[np.ndarray, " labels"]:
+    return np.fromiter(itertools.chain.from_iterable(labels), np.int64)
 
 
 def drawn_without_replacement(
