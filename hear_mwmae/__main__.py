@@ -14,6 +14,8 @@ COMMANDS = {
     "conceal": Command("hear_mwmae.cli.conceal", "fill lost packets of a recording"),
     "prepare": Command("hear_mwmae.cli.prepare", "turn a folder of sound into training data"),
     "pretrain": Command("hear_mwmae.pretrain.__main__", "pre-train a model, or go on with a run"),
+    "finetune": Command("hear_mwmae.supervised.finetune", "train a model and a classifier on labelled sound"),
+    "probe": Command("hear_mwmae.supervised.probe", "train linear probes of a frozen model"),
     "export": Command("hear_mwmae.cli.export", "write a run's checkpoint as a model file"),
     "configs": Command("hear_mwmae.pretrain.configs.__main__", "the papers' runs, and what each costs"),
     "overlap": Command("hear_mwmae.cli.overlap", "find evaluation recordings in training data"),

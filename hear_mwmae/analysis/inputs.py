@@ -25,7 +25,6 @@ def model_file(given: str) -> Path:
     if Path(given).suffix == ".safetensors":
         return Path(given)
     named_model(given)
-
     found = find_weights(given)
     if found is None:
         raise UserError(f"There are no weights for {given}: name the model file itself.")

@@ -12,13 +12,13 @@ from hear_mwmae.pretrain.needed import run_pretrain_command
 from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS
 from hear_mwmae.supervised.settings import LOSSES, MODES, POOLINGS, SAMPLINGS, SupervisedConfig
 
-HELP = """Train on labelled sound: all of an encoder with a classifier on it, or linear probes of a frozen one.
+HELP = """Train on labelled sound: all of an encoder and a classifier on it, or linear probes of a frozen one.
 
   hear-mwmae finetune --init mw_mae_t --data tasks/esc50-v2.0.0-full --fold all --seeds 5 --workdir W
   hear-mwmae probe --init model.safetensors --data table.csv --workdir W
   hear-mwmae finetune --config audioset_20k:mw_mae_b --init model.safetensors --data AUDIOSET --workdir W
   hear-mwmae finetune --config audioset_20k:mw_mae_b --init model.safetensors --data AUDIOSET --plan
-  hear-mwmae finetune --config esc50:audio_mae_b --init audioset/model.safetensors --data ESC-50 --fold all ...
+  hear-mwmae finetune --config esc50:audio_mae_b --init audioset.safetensors --data ESC-50 --workdir W
   hear-eval report --supervised W
 
 DATA is a HEAR task, a table filename,label[;label],split or fold, or a data set in its own layout: AudioSet's
@@ -26,13 +26,13 @@ segment lists, Speech Commands, VoxCeleb1, ESC-50, ImageNet's folders. Clips tha
 not there are counted, and named in W/missing.txt.
 
 --init is a model file, a run of `hear-mwmae pretrain` that was exported, or a name that `hear-mwmae models`
-lists; --random-init takes its shape with weights drawn anew. --config sets what a paper says, DATA:MODEL; without
-it the settings are those of ESC-50 in the supplement of Audio-MAE, for clips as long as the longest.
+lists; --random-init takes its shape with weights drawn anew. --config DATA:MODEL sets what a paper says;
+without it the settings are those of ESC-50 in the supplement of Audio-MAE, for clips as long as the longest.
 
 A run that was stopped goes on when the same command is given again, and ends with the same parameters. The
 work directory of a run holds config.json, run.json, checkpoints/, log.jsonl, tensorboard/, scores.json and
-predictions.npz; several folds or seeds have one each, W/<fold>/seed<k>. `hear-mwmae export W --out FILE` writes
-a fine-tuned encoder as a model file, which can be embedded, evaluated, and fine-tuned further.
+predictions.npz; several folds or seeds have one each, W/<fold>/seed<k>. `hear-mwmae export W --out FILE`
+writes a fine-tuned encoder as a model file, which can be embedded, evaluated, and fine-tuned further.
 """
 STOPPED = "stopped; what was saved before is kept. Run the same command to go on."
 
@@ -116,7 +116,7 @@ def _parser(mode: str | None) -> argparse.ArgumentParser:
     ):
         labelled.add_argument(option, type=Path, metavar="PATH", help=text)
     labelled.add_argument("--subset", default="", metavar="NAME",
-                          help="esc10 of ESC-50; 20k or 2m of AudioSet; v1 or v2 of Speech Commands")  # fmt: skip
+                          help="esc10 of ESC-50, 20k or 2m of AudioSet, v1 or v2 of Speech Commands")  # fmt: skip
     labelled.add_argument("--frames", type=int, metavar="N",
                           help="frames of 10 ms that are read of a clip, from its start")  # fmt: skip
     _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"))

@@ -82,7 +82,7 @@ def start_of(options: argparse.Namespace) -> Start:
     _, _, of_config = options.config.partition(":")
     if not options.init and not (options.config and options.random_init):
         raise UserError(
-            "Say what to start from: --init with a model file or one of the names of `hear-mwmae models`, and "
+            "Say what to start from: --init with a model file or a name that `hear-mwmae models` lists, and "
             "--random-init to take only its shape."
         )
     path = Path(options.init) if options.init else None
@@ -90,9 +90,9 @@ def start_of(options: argparse.Namespace) -> Start:
         path = find_weights(options.init)
         if path is None and not options.random_init:
             raise UserError(
-                f"There are no weights of {options.init} on this machine; give a model file, or --random-init."
+                f"There are no weights of {options.init} on this machine; give a file, or --random-init."
             )
-    model = MODELS[of_config] if of_config in MODELS else None
+    model = MODELS.get(of_config)
     if path is not None:
         found = read_model_header(path).config
         if model:

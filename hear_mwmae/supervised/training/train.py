@@ -86,7 +86,8 @@ def prepare_finetuning(
 ) -> tuple[Run, Judge]:
     """Return the parts of a fine-tuning run, and what judges clips in it."""
     head_key = jax.random.fold_in(jax.random.key(config.seed), HEAD_STREAM)
-    params = init_classifier(encoder, config.model, len(data.classes), head_key)
+    classes = len(data.classes)
+    params = init_classifier(encoder, config.model, classes, head_key)
     batches = training_batches(
         data,
         config,
@@ -98,7 +99,7 @@ def prepare_finetuning(
     logits, reader = _classifier(of_any_seed(config), mesh), ClipReader(config.model.front_end)
 
     def judge(params: Params, clips: Clips) -> Logits:
-        return _in_batches(partial(logits, params), clips, config, mesh, reader)[None]
+        return _in_batches(partial(logits, params), clips, classes, config, mesh, reader)[None]
 
     return run, judge
 
@@ -119,8 +120,9 @@ def prepare_probe(
     """Return the parts of a probing run, and what judges clips in it; every clip is encoded here, once."""
     encoder = jax.device_put(encoder, NamedSharding(mesh, PartitionSpec()))
     read = partial(frozen_encoder(of_any_seed(config), mesh), encoder)
+    reader = ClipReader(config.model.front_end, most_bytes=0)
     features = {
-        clips: _in_batches(read, clips, config, mesh, ClipReader(config.model.front_end, most_bytes=0))
+        clips: _in_batches(read, clips, len(data.classes), config, mesh, reader)
         for clips in (data.training, data.validation, data.test)
         if clips
     }
@@ -194,6 +196,7 @@ def _unchanged(state: TrainState) -> TrainState:
 def _in_batches(
     function: Callable[[Array], Array],
     clips: Clips,
+    classes: int,
     config: SupervisedConfig,
     mesh: Mesh,
     reader: ClipReader,
@@ -201,10 +204,7 @@ def _in_batches(
     """Return what a compiled function makes of clips, a batch at a time; the same on every process."""
     size = -(-EVALUATED_AT_ONCE // mesh.size) * mesh.size
     found = []
-    # Targets are not looked at here.
-    for batch in evaluation_batches(
-        clips, 1 + max(map(max, [clip.labels or (0,) for clip in clips])), config, size, reader=reader
-    ):
+    for batch in evaluation_batches(clips, classes, config, size, reader=reader):
         rows = padded_rows(batch.features, size)
         found.append(np.asarray(function(place_batch(rows, mesh)))[: len(batch.features)])
     return np.concatenate(found)
