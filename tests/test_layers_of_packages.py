@@ -33,6 +33,15 @@ LAYERS = {
         {"configs"},
         {"prepare", "__main__"},
     ],
+    "hear_mwmae.supervised": [
+        {"settings"},
+        {"data", "model"},
+        {"training"},
+        {"configs"},
+        {"series"},
+        {"__main__"},
+        {"finetune", "probe"},
+    ],
     "hear_mwmae.analysis": [
         {"front_ends", "masking", "measures", "page"},
         {"inversion", "trained", "folder"},

@@ -109,8 +109,7 @@ class RunSettings:
         steps = clips // self.batch_size
         if steps == 0:
             raise UserError(
-                f"{clips} inputs are too few for one batch of {self.batch_size}: lower --batch-size, or take "
-                "more crops of each clip."
+                f"{clips} inputs are too few for one batch of {self.batch_size}: lower --batch-size."
             )
         return steps
 

@@ -115,8 +115,10 @@ def _parser(mode: str | None) -> argparse.ArgumentParser:
         ("--leave-out", "list of clips to leave out, one a line"),
     ):
         labelled.add_argument(option, type=Path, metavar="PATH", help=text)
-    labelled.add_argument("--subset", default="", metavar="NAME",
-                          help="esc10 of ESC-50, 20k or 2m of AudioSet, v1 or v2 of Speech Commands")  # fmt: skip
+    labelled.add_argument(
+        "--subset", default="", metavar="NAME",
+        help="of ESC-50 esc10, of AudioSet 20k or 2m, of Speech Commands v1 or v2",
+    )  # fmt: skip
     labelled.add_argument("--frames", type=int, metavar="N",
                           help="frames of 10 ms that are read of a clip, from its start")  # fmt: skip
     _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"))

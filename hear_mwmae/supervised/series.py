@@ -33,7 +33,7 @@ from hear_mwmae.supervised.training.initial import (
 )
 from hear_mwmae.supervised.training.plan import print_plan
 from hear_mwmae.supervised.training.record import SCORES_FILE, Origin
-from hear_mwmae.supervised.training.train import train
+from hear_mwmae.supervised.training.train import Known, train
 
 MISSING_FILE = "missing.txt"
 # Without a published recipe a clip is read up to this length.
@@ -189,6 +189,7 @@ def run_series(runs: Sequence[SupervisedRun], options: argparse.Namespace) -> No
     if first:
         codes = describe_codes(runs[0].start.model, runs[0].config.model)
         print(_about(runs[0].data, codes, runs[0].config), file=sys.stderr)
+    known: dict[int | None, Known] = {}
     for run in runs:
         record = _finished(run)
         if record is None:
@@ -196,7 +197,11 @@ def run_series(runs: Sequence[SupervisedRun], options: argparse.Namespace) -> No
             if first:
                 write_missing(run.data, run.workdir / MISSING_FILE)
             loop_options = LoopOptions(workdir=run.workdir, **watching)
-            record = train(run.config, run.data, run.encoder(), run.start.origin, loop_options)
+            # An encoder that is drawn is another one for every seed.
+            features = known.setdefault(None if run.start.weights else run.config.seed, {})
+            record = train(
+                run.config, run.data, run.encoder(), run.start.origin, loop_options, known=features
+            )
         if first:
             print(f"{run.title}: {_outcome(record)}", flush=True)
 

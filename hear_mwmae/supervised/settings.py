@@ -109,6 +109,12 @@ class SupervisedConfig(RunSettings):
             return f"layer_decay {self.layer_decay:g} is not above 0 and at most 1"
         if min(self.specaug_frames, self.specaug_bands, self.clips_per_epoch, self.noise_db) < 0:
             return "specaug_frames, specaug_bands, clips_per_epoch and noise_db must not be negative"
+        if self.noise_db and self.ast_noise:
+            return "noise_db and ast_noise are two ways to the same end: take one"
+        if self.mode == "probe" and self.augmented:
+            return "a probe reads every clip once, as it is: augmentation is of fine-tuning"
+        if self.loss == "bce" and self.label_smoothing:
+            return "label_smoothing is of the loss 'ce'"
         if self.mixup and self.loss == "ce":
             return "mixtures have two labels, which needs the loss 'bce'"
         if self.mode == "probe" and (not self.learning_rates or min(self.learning_rates) <= 0):

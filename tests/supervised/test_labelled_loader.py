@@ -183,14 +183,14 @@ def test_a_saved_position_continues_in_a_new_process_with_workers(data: Labelled
 
 @pytest.mark.parametrize("model", [FBANK, LOG_MEL])
 def test_evaluation_takes_every_clip_once_in_order_as_it_is(data: LabelledData, model: ModelConfig) -> None:
-    batches = list(evaluation_batches(data.test, 4, model, 3))
+    batches = list(evaluation_batches(data.test, 4, config_of(model), 3))
     assert [len(batch.features) for batch in batches] == [3, 2]
     rows = [row for batch in batches for row in zip(*batch, strict=True)]
     for clip, (features, targets) in zip(data.test, rows, strict=True):
         samples, _ = soundfile.read(clip.path, dtype="float32")
         assert np.array_equal(features, model_input(centred(samples), model))
         assert np.flatnonzero(targets).tolist() == list(clip.labels)
-    assert not list(evaluation_batches((), 4, model, 3))
+    assert not list(evaluation_batches((), 4, config_of(model), 3))
 
 
 def test_pictures_are_standardised_each_by_itself(tmp_path: Path) -> None:
@@ -198,7 +198,7 @@ def test_pictures_are_standardised_each_by_itself(tmp_path: Path) -> None:
     for number, value in enumerate(values):
         Image.fromarray(value).save(tmp_path / f"{number}.png")
         clips.append(LabelledClip(f"{number}.png", tmp_path / f"{number}.png", (number,)))
-    (batch,) = evaluation_batches(clips, 2, PICTURES, 8)
+    (batch,) = evaluation_batches(clips, 2, config_of(PICTURES), 8)
     for features, clip in zip(batch.features, clips, strict=True):
         assert np.array_equal(features, standardise(read_image(clip.path)))
     data = LabelledData("pictures", ("a", "b"), False, tuple(clips), (), ())
@@ -222,7 +222,7 @@ def test_what_fits_is_decoded_once(data: LabelledData, monkeypatch: pytest.Monke
     seen.clear()
     reader = ClipReader("fbank_128")
     for _ in range(3):
-        list(evaluation_batches(data.test, 4, FBANK, 2, reader=reader, threads=0))
+        list(evaluation_batches(data.test, 4, config_of(), 2, reader=reader, threads=0))
     assert len(seen) == len(data.test)
     assert not reader.read(data.test[0]).flags.writeable
 
@@ -273,5 +273,5 @@ def test_samples_that_float32_cannot_square_are_refused(tmp_path: Path) -> None:
     with pytest.raises(UserError, match=r"a\.wav: holds samples beyond 1e\+12, .*; repair it, or list it in"):
         ClipReader("fbank_128").read(LabelledClip("a.wav", path, (0,)))
     path = write(tmp_path / "b.wav", tone(0.1) * np.float32(1e11), subtype="FLOAT")
-    (batch,) = evaluation_batches([LabelledClip("b.wav", path, (0,))], 1, FBANK, 1)
+    (batch,) = evaluation_batches([LabelledClip("b.wav", path, (0,))], 1, config_of(), 1)
     assert np.isfinite(batch.features).all()

@@ -12,7 +12,7 @@ from hear_mwmae.supervised.data.clips import Decoded
 
 
 def model_input(
-    decoded: Decoded, model: ModelConfig, frames: int, hiding: Hiding | None = None
+    decoded: Decoded, model: ModelConfig, hiding: Hiding | None = None, *, frames: int | None = None
 ) -> Float[np.ndarray, "frames bands"]:
     """Return the first so many frames of a clip's normalised spectrogram.
 
@@ -23,11 +23,12 @@ def model_input(
     Args:
         decoded: waveform at 16 kHz, or the values of a picture for a model that reads pictures.
         model: says front end and normalisation.
-        frames: how many; what a clip lacks is filled up.
         hiding: SpecAugment, which fills with 0 before the normalisation, as Audio-MAE's program does. Where
             each clip is standardised by itself it fills with the clip's mean, which is 0 after it: a 0 of log
             power would be as loud as sound gets, by an amount that differs from clip to clip.
+        frames: how many; None for `model.input_size[0]`.
     """
+    frames = model.input_size[0] if frames is None else frames
     front_end = FRONT_ENDS.get(model.front_end)
     spectrogram = front_end(decoded) if front_end else decoded
     mean, std = mean_and_std(spectrogram)

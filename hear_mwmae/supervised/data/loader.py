@@ -143,7 +143,7 @@ class _LabelledSource:
         decoded = self._varied(row.first)
         if row.second:
             decoded = mixed(decoded, self._varied(row.second), row.share)
-        features = model_input(decoded, self._model, self._shape[0], row.hiding)
+        features = model_input(decoded, self._model, row.hiding, frames=self._shape[0])
         return row.noise(features) if row.noise else features
 
     def _varied(self, take: Take) -> Decoded:

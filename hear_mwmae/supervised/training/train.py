@@ -8,6 +8,7 @@ import dataclasses
 import functools
 from collections.abc import Callable, Mapping
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import jax
@@ -50,8 +51,17 @@ Judge = Callable[[Params, Clips], Logits]
 """Returns the logits of clips of one part of the data; a fine-tuned model counts as one head."""
 
 
+Known = dict[Path, Float[np.ndarray, " size"]]
+"""What a frozen encoder gives of files."""
+
+
 def train(
-    config: SupervisedConfig, data: LabelledData, encoder: Params, origin: Origin, options: LoopOptions
+    config: SupervisedConfig,
+    data: LabelledData,
+    encoder: Params,
+    origin: Origin,
+    options: LoopOptions,
+    known: Known | None = None,
 ) -> Mapping[str, Any]:
     """Run, or go on with, the training in `options.workdir` to its end; return what its `scores.json` holds.
 
@@ -61,6 +71,7 @@ def train(
         encoder: the parameters that training departs from, for the input length of `config.model`.
         origin: how tables name the run.
         options: what watches the run.
+        known: of a probe: what the encoder gave in an earlier run; what this run adds is added.
 
     Raises:
         UserError: unusable data or settings, a checkpoint of another run, a loss that is not finite, or too
@@ -72,8 +83,11 @@ def train(
         mesh = data_mesh()
         check_batch(config, jax.device_count(), jax.process_count())
         options.workdir.mkdir(parents=True, exist_ok=True)
-        prepare = prepare_finetuning if config.mode == "finetune" else prepare_probe
-        run, judge = prepare(config, data, encoder, options, mesh)
+        if config.mode == "finetune":
+            run, judge = prepare_finetuning(config, data, encoder, options, mesh)
+        else:
+            features = known if known is not None else {}
+            run, judge = prepare_probe(config, data, encoder, options, mesh, features)
         loop = TrainingLoop(run, options, stop, stack)
         scorer = Scorer(config, data, judge)
         watcher = Watcher(options.validate_every, lambda state, _: scorer.numbers(state.params))
@@ -115,14 +129,23 @@ def _classifier(config: SupervisedConfig, mesh: Mesh) -> Callable[[Params, Array
 
 
 def prepare_probe(
-    config: SupervisedConfig, data: LabelledData, encoder: Params, options: LoopOptions, mesh: Mesh
+    config: SupervisedConfig,
+    data: LabelledData,
+    encoder: Params,
+    options: LoopOptions,
+    mesh: Mesh,
+    known: Known,
 ) -> tuple[Run, Judge]:
-    """Return the parts of a probing run, and what judges clips in it; every clip is encoded here, once."""
+    """Return the parts of a probing run, and what judges clips in it; what is not known is encoded here."""
     encoder = jax.device_put(encoder, NamedSharding(mesh, PartitionSpec()))
     read = partial(frozen_encoder(of_any_seed(config), mesh), encoder)
     reader = ClipReader(config.model.front_end, most_bytes=0)
+    new = tuple(clip for clip in (*data.training, *data.validation, *data.test) if clip.path not in known)
+    if new:
+        found = _in_batches(read, new, len(data.classes), config, mesh, reader)
+        known.update(zip((clip.path for clip in new), found, strict=True))
     features = {
-        clips: _in_batches(read, clips, len(data.classes), config, mesh, reader)
+        clips: np.stack([known[clip.path] for clip in clips])
         for clips in (data.training, data.validation, data.test)
         if clips
     }
