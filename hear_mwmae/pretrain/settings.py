@@ -84,8 +84,10 @@ class RunSettings:
             )
         if self.precision not in PRECISIONS:
             return f"precision {self.precision!r} is unknown, use one of {PRECISIONS}"
-        if min(self.base_learning_rate, self.weight_decay, self.clip_norm) < 0:
-            return "base_learning_rate, weight_decay and clip_norm must not be negative"
+        if not all(
+            0 <= rate < math.inf for rate in (self.base_learning_rate, self.weight_decay, self.clip_norm)
+        ):
+            return "base_learning_rate, weight_decay and clip_norm must not be negative, nor infinite"
         if not 0 <= self.min_learning_rate <= self.learning_rate:
             return (
                 f"min_learning_rate {self.min_learning_rate:g} is not between 0 and the highest rate, "

@@ -20,7 +20,15 @@ from hear_mwmae.names import printable
 from hear_mwmae.pretrain.model.transformer import Params
 from hear_mwmae.pretrain.training.checkpoints import CONFIG_FILE, read_config
 from hear_mwmae.pretrain.training.loop import LoopOptions
-from hear_mwmae.supervised.configs import FRAMES_PER_SECOND, MODELS, RECIPES, at_length, find_run, for_model
+from hear_mwmae.supervised.configs import (
+    FRAMES_PER_SECOND,
+    MODELS,
+    RECIPES,
+    at_length,
+    find_run,
+    for_model,
+    with_specaug_in_proportion,
+)
 from hear_mwmae.supervised.data.find import folds_of, read_labelled_data, write_missing
 from hear_mwmae.supervised.data.labels import LabelledClip, LabelledData
 from hear_mwmae.supervised.settings import SupervisedConfig
@@ -120,8 +128,8 @@ def series_of(options: argparse.Namespace, changes: Mapping[str, Any]) -> list[S
     chosen = folds if options.fold == "all" else (options.fold,) if options.fold else folds[:1]
     if options.fold and not folds:
         raise UserError(f"{printable(options.data)}: has no folds; leave out --fold.")
-    if options.seeds < 1 or (options.seed or 0) < 0:
-        raise UserError("--seeds must be at least 1, and --seed at least 0.")
+    if options.seeds < 1 or (options.seed or 0) < 0 or (options.frames is not None and options.frames < 1):
+        raise UserError("--seeds and --frames must be at least 1, and --seed at least 0.")
     seeds = range(options.seeds) if options.seed is None else (options.seed,)
     sha256 = file_sha256(start.weights) if start.weights else ""
     runs = []
@@ -154,6 +162,8 @@ def _config(
         config = for_model(start.model, RECIPES["esc50"], options.mode)
         config = dataclasses.replace(config, loss="bce" if data.multilabel else "ce")
         frames = round(FRAMES_PER_SECOND * longest_seconds(data.training))
+        if options.mode == "finetune" and start.model.front_end != "rgb_224":
+            config = with_specaug_in_proportion(config, options.frames or frames)
     if start.model.front_end != "rgb_224":
         config = at_length(dataclasses.replace(config, input_frames=0), options.frames or frames)
     return dataclasses.replace(config, **changes)

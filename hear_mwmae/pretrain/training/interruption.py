@@ -4,6 +4,8 @@ import signal
 from collections.abc import Callable
 from types import FrameType
 
+from hear_mwmae.pretrain.hosts import on_any_host
+
 Handler = Callable[[int, FrameType | None], object] | int | signal.Handlers | None
 """What `signal.signal` takes, and returns."""
 SIGNALS = [getattr(signal, name) for name in ("SIGINT", "SIGTERM", "SIGHUP") if hasattr(signal, name)]
@@ -37,6 +39,15 @@ class StopRequest:
     def __exit__(self, *_: object) -> None:
         for number, handler in self._before.items():
             signal.signal(number, handler)
+
+    def end_if_asked(self, text: str) -> None:
+        """Stop between two pieces of work of which nothing has to be saved; all processes ask together.
+
+        Raises:
+            InterruptedRun: with that text, where any process was asked to stop.
+        """
+        if on_any_host(bool(self.signal)):
+            raise InterruptedRun(text, 128 + (self.signal or signal.SIGTERM))
 
     def _remember(self, number: int, _: FrameType | None) -> None:
         self.signal = number

@@ -156,6 +156,9 @@ def summary(values: Values) -> str:
     formats = {
         "loss": "loss {:.4f}",
         "validation_loss": "validation loss {:.4f}",
+        "validation_accuracy": "validation accuracy {:.3f}",
+        "test_accuracy": "test accuracy {:.3f}",
+        "test_mAP": "test mAP {:.3f}",
         "learning_rate": "rate {:.2e}",
         "gradient_norm": "norm {:.3g}",
         "clips_per_second": "{:.0f} clips/s",

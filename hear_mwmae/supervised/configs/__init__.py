@@ -26,6 +26,7 @@ MODELS: dict[str, ModelConfig] = (
 )
 """Encoders by name; of Audio-MAE also by what pre-trained them, which names the checkpoint to give."""
 FRAMES_PER_SECOND = 100
+KALDI_BANDS = 128
 
 
 def find_run(name: str, mode: str, *, tiny: bool = False) -> SupervisedConfig:
@@ -82,6 +83,16 @@ def at_length(config: SupervisedConfig, frames: int) -> SupervisedConfig:
     if config.mode == "finetune" or whole <= piece:
         return dataclasses.replace(config, model=with_frames(config.model, whole), input_frames=0)
     return dataclasses.replace(config, input_frames=-(-frames // piece) * piece)
+
+
+def with_specaug_in_proportion(config: SupervisedConfig, frames: int) -> SupervisedConfig:
+    """Return a run whose SpecAugment hides up to the share of ESC-50's recipe, of clips of another length."""
+    esc50 = RECIPES["esc50"]
+    return dataclasses.replace(
+        config,
+        specaug_frames=round(frames * esc50.settings["specaug_frames"] / esc50.frames),
+        specaug_bands=round(config.model.input_size[1] * esc50.settings["specaug_bands"] / KALDI_BANDS),
+    )
 
 
 def tiny_run(config: SupervisedConfig) -> SupervisedConfig:

@@ -16,9 +16,11 @@ import jax.numpy as jnp
 import numpy as np
 from jax.sharding import Mesh, NamedSharding, PartitionSpec
 from jaxtyping import Array, Float
+from tqdm import tqdm
 
 from hear_mwmae.pretrain.model.transformer import Params
 from hear_mwmae.pretrain.training.cost import peak_flops
+from hear_mwmae.pretrain.training.interruption import StopRequest
 from hear_mwmae.pretrain.training.logs import Throughput
 from hear_mwmae.pretrain.training.loop import LoopOptions, Run, TrainingLoop, Watcher, guarded_run
 from hear_mwmae.pretrain.training.step import (
@@ -87,7 +89,7 @@ def train(
             run, judge = prepare_finetuning(config, data, encoder, options, mesh)
         else:
             features = known if known is not None else {}
-            run, judge = prepare_probe(config, data, encoder, options, mesh, features)
+            run, judge = prepare_probe(config, data, encoder, options, mesh, features, stop)
         loop = TrainingLoop(run, options, stop, stack)
         scorer = Scorer(config, data, judge)
         watcher = Watcher(options.validate_every, lambda state, _: scorer.numbers(state.params))
@@ -135,6 +137,7 @@ def prepare_probe(
     options: LoopOptions,
     mesh: Mesh,
     known: Known,
+    stop: StopRequest,
 ) -> tuple[Run, Judge]:
     """Return the parts of a probing run, and what judges clips in it; what is not known is encoded here."""
     encoder = jax.device_put(encoder, NamedSharding(mesh, PartitionSpec()))
@@ -142,7 +145,16 @@ def prepare_probe(
     reader = ClipReader(config.model.front_end, most_bytes=0)
     new = tuple(clip for clip in (*data.training, *data.validation, *data.test) if clip.path not in known)
     if new:
-        found = _in_batches(read, new, len(data.classes), config, mesh, reader)
+        with tqdm(total=len(new), desc="encoding", unit="clip", disable=None) as bar:
+
+            def watched(rows: Array) -> Array:
+                stop.end_if_asked(
+                    "stopped while the clips were encoded; run the same command to start again."
+                )
+                bar.update(min(bar.total - bar.n, EVALUATED_AT_ONCE))
+                return read(rows)
+
+            found = _in_batches(watched, new, len(data.classes), config, mesh, reader)
         known.update(zip((clip.path for clip in new), found, strict=True))
     features = {
         clips: np.stack([known[clip.path] for clip in clips])
