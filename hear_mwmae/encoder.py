@@ -160,10 +160,11 @@ class Encoder(nn.Module):
         return patch_tokens.reshape(len(tokens), self.config.grid[0], self.config.embedding_size)
 
     def normalise_pooled(self, pooled: Float[Tensor, "*any size"], layer: str) -> Float[Tensor, "*any size"]:
-        """Normalise means of the last layer's tokens where the model does that after pooling."""
+        """Normalise means of the last layer's tokens where the model does that after pooling, band by band."""
         if layer != LAST_LAYER or not self.config.norm_after_pooling:
             return pooled
-        return self.norm(pooled.to(self.norm.weight.dtype)).to(pooled.dtype)
+        of_bands = pooled.unflatten(-1, (-1, self.config.width)).to(self.norm.weight.dtype)
+        return self.norm(of_bands).flatten(-2).to(pooled.dtype)
 
     def forward(self, chunks: Float[Tensor, "batch frames bands"]) -> Float[Tensor, "batch columns size"]:
         """Return the columns of the last layer."""

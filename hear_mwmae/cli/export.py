@@ -6,8 +6,12 @@ from collections.abc import Sequence
 from pathlib import Path
 
 from hear_mwmae.errors import UserError
+from hear_mwmae.json_files import read_json
 from hear_mwmae.names import printable
 from hear_mwmae.pretrain.needed import run_pretrain_command
+from hear_mwmae.pretrain.settings import CONFIG_FILE, TrainConfig
+from hear_mwmae.supervised.data.labels import read_classes
+from hear_mwmae.supervised.settings import SupervisedConfig
 
 DTYPES = ("float32", "float16")
 
@@ -15,7 +19,8 @@ DTYPES = ("float32", "float16")
 def parser() -> argparse.ArgumentParser:
     """Return the argument parser."""
     parser = argparse.ArgumentParser(
-        prog="hear-mwmae export", description="Write a model file from a run's checkpoint."
+        prog="hear-mwmae export",
+        description="Write a model file from the checkpoint of a pre-training or fine-tuning run.",
     )
     parser.add_argument("workdir", type=Path, help="directory of the run")
     parser.add_argument("--out", type=Path, required=True, help="model file to write, *.safetensors")
@@ -34,12 +39,21 @@ def main(argv: Sequence[str] | None = None) -> int:
     return run_pretrain_command(work, "stopped; nothing was written. Run the same command to start again.")
 
 
+def _kind_of(workdir: Path) -> type[TrainConfig] | type[SupervisedConfig]:
+    """Tell a supervised run by its mode; what is wrong with the file, `read_config` says."""
+    try:
+        settings = read_json(workdir / CONFIG_FILE)["train"]
+        return SupervisedConfig if "mode" in settings else TrainConfig
+    except (OSError, UserError, KeyError, TypeError):
+        return TrainConfig
+
+
 def _export(options: argparse.Namespace) -> None:
-    from hear_mwmae.pretrain.settings import TrainConfig
     from hear_mwmae.pretrain.training.checkpoints import read_config, restore_params  # JAX; --help is there
     from hear_mwmae.pretrain.training.export import export_model  # before it
     from hear_mwmae.pretrain.training.logs import JSONL_FILE, loss_curve
     from hear_mwmae.pretrain.training.provenance import public_starts
+    from hear_mwmae.supervised.training.export import finetuned_model
 
     if options.out.suffix != ".safetensors":
         raise UserError(f"{printable(options.out)}: a model file is named *.safetensors.")
@@ -47,9 +61,10 @@ def _export(options: argparse.Namespace) -> None:
         raise UserError(
             f"{printable(options.out.parent)}: there is no such folder; make it, or write elsewhere."
         )
-    config, data_hash = read_config(options.workdir, TrainConfig)
+    kind = _kind_of(options.workdir)
+    config, data_hash = read_config(options.workdir, kind)
     params, step = restore_params(options.workdir, options.step)
-    if read_config(options.workdir, TrainConfig) != (config, data_hash):
+    if read_config(options.workdir, kind) != (config, data_hash):
         raise UserError(
             f"{printable(options.workdir)}: another run was begun there meanwhile; export it again."
         )
@@ -60,10 +75,14 @@ def _export(options: argparse.Namespace) -> None:
         "loss": loss_curve(options.workdir / JSONL_FILE, step),
         "starts": public_starts(options.workdir),
     }
+    model = config.model
+    if isinstance(config, SupervisedConfig):
+        model, params = finetuned_model(params, config)
+        provenance["classes"] = read_classes(options.workdir)
     export_model(
         options.out,
         params,
-        config.model,
+        model,
         provenance=provenance,
         decoder=not options.encoder_only,
         dtype=options.dtype,

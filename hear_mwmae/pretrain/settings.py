@@ -18,6 +18,8 @@ from hear_mwmae.names import printable
 PRECISIONS = ("bfloat16", "float32")
 KERNELS = ("xla", "cudnn")
 BASE_BATCH = 256
+CONFIG_FILE = "config.json"
+"""Of a run's directory: its settings."""
 
 
 @dataclass(frozen=True)

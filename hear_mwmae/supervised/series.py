@@ -18,7 +18,8 @@ from hear_mwmae.model_file import read_model_header
 from hear_mwmae.named_weights import find_weights
 from hear_mwmae.names import printable
 from hear_mwmae.pretrain.model.transformer import Params
-from hear_mwmae.pretrain.training.checkpoints import CONFIG_FILE, read_config
+from hear_mwmae.pretrain.settings import CONFIG_FILE
+from hear_mwmae.pretrain.training.checkpoints import read_config
 from hear_mwmae.pretrain.training.loop import LoopOptions
 from hear_mwmae.supervised.configs import (
     FRAMES_PER_SECOND,
@@ -30,7 +31,8 @@ from hear_mwmae.supervised.configs import (
     with_specaug_in_proportion,
 )
 from hear_mwmae.supervised.data.find import folds_of, read_labelled_data, write_missing
-from hear_mwmae.supervised.data.labels import LabelledClip, LabelledData
+from hear_mwmae.supervised.data.labels import LabelledClip, LabelledData, write_classes
+from hear_mwmae.supervised.data.sampling import epoch_clips
 from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.initial import (
     check_encoder,
@@ -136,6 +138,7 @@ def series_of(options: argparse.Namespace, changes: Mapping[str, Any]) -> list[S
     for fold in chosen or ("",):
         data = read_labelled_data(options.data, fold=fold, subset=options.subset, **places)
         config = _config(options, changes, start, data)
+        config.steps_per_epoch(epoch_clips(data, config))  # refuses too few clips before anything is begun
         for seed in seeds:
             several = len(chosen) > 1 or len(seeds) > 1
             parts = [part for part in (fold, f"seed{seed}") if part] if several else []
@@ -206,6 +209,7 @@ def run_series(runs: Sequence[SupervisedRun], options: argparse.Namespace) -> No
             run.workdir.mkdir(parents=True, exist_ok=True)
             if first:
                 write_missing(run.data, run.workdir / MISSING_FILE)
+                write_classes(run.data, run.workdir)
             loop_options = LoopOptions(workdir=run.workdir, **watching)
             # An encoder that is drawn is another one for every seed.
             features = known.setdefault(None if run.start.weights else run.config.seed, {})

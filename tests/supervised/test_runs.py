@@ -5,15 +5,23 @@ import signal
 from pathlib import Path
 
 import jax
+import jax.numpy as jnp
 import numpy as np
 import pytest
-from labelled_runs import command, write_small_model, write_table
+import torch
+from labelled_runs import command, tone, write_small_model, write_table
+from safetensors import safe_open
 from sklearn.linear_model import LogisticRegression
 from small_models import LOG_MEL
 
-from hear_mwmae.pretrain.training.checkpoints import restore_params
+from hear_mwmae import load_model
+from hear_mwmae.cli import export
+from hear_mwmae.pretrain.training.checkpoints import read_config, restore_params
 from hear_mwmae.pretrain.training.loop import TrainingLoop
 from hear_mwmae.pretrain.training.step import data_mesh, state_shardings
+from hear_mwmae.supervised.data.find import read_labelled_data
+from hear_mwmae.supervised.data.loader import evaluation_batches
+from hear_mwmae.supervised.model.classifier import classify
 from hear_mwmae.supervised.model.probe import init_probe, probe_logits
 from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.step import begin_state, make_step
@@ -196,3 +204,48 @@ def test_another_run_in_the_same_folder_is_refused(
 ) -> None:
     assert command("finetune", table, model, finetuned, *FAST, "--drop-path", "0.2") == 2
     assert "holds a run with drop_path = 0.1, not 0.2" in capsys.readouterr().err
+
+
+def test_a_fine_tuned_model_embeds_and_is_tuned_further(
+    finetuned: Path, table: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    out = tmp_path / "tuned.safetensors"
+    assert export.main([str(finetuned), "--out", str(out)]) == 0
+    loaded = load_model(str(out))
+    assert loaded.config.norm_after_pooling
+    with safe_open(out, framework="np") as file:
+        head = {name: file.get_tensor(f"head.{name}") for name in ("weight", "bias")}
+    assert head["weight"].shape == (3, LOG_MEL.width)
+    config, _ = read_config(finetuned, SupervisedConfig)
+    clips = read_labelled_data(table, fold="f0").test
+    params, _ = restore_params(finetuned)
+    (batch,) = evaluation_batches(clips, 3, config, 16)
+    with np.load(finetuned / "predictions.npz") as arrays:
+        np.testing.assert_allclose(
+            classify(params, jnp.asarray(batch.features), config)[0], arrays["logits"], atol=1e-4
+        )
+    # Torch's encoder and the file's head say the same: the mean over columns, then over bands.
+    tokens = loaded.encoder.tokens(torch.from_numpy(batch.features))[:, -LOG_MEL.tokens :]
+    pooled = loaded.encoder.norm(tokens.mean(dim=1)).numpy()
+    np.testing.assert_allclose(pooled @ head["weight"].T + head["bias"], arrays["logits"], atol=1e-4)
+    sound = loaded.scene_embeddings([torch.from_numpy(tone(600, 99))])
+    assert sound.shape == (1, LOG_MEL.embedding_size)
+    assert command("finetune", table, out, tmp_path / "further", "--epochs", "1", "--warmup-epochs", "0") == 0
+    norm = restore_params(tmp_path / "further")[0]["norm"]["weight"]
+    np.testing.assert_allclose(norm, restore_params(finetuned)[0]["norm"]["weight"], atol=0.02)
+
+
+def test_a_probe_has_no_model_to_export(
+    table: Path, model: Path, tmp_path: Path, capsys: pytest.CaptureFixture
+) -> None:
+    assert command("probe", table, model, tmp_path / "probe", "--epochs", "1") == 0
+    assert export.main([str(tmp_path / "probe"), "--out", str(tmp_path / "x.safetensors")]) == 2
+    assert "A probe leaves the encoder as it is" in capsys.readouterr().err
+
+
+def test_an_accumulated_update_is_the_same(finetuned: Path, table: Path, model: Path, tmp_path: Path) -> None:
+    assert command("finetune", table, model, tmp_path, *FAST, "--accumulation-steps", "2") == 0
+    for one, other in zip(
+        *(jax.tree.leaves(restore_params(run)[0]) for run in (tmp_path, finetuned)), strict=True
+    ):
+        np.testing.assert_allclose(one, other, atol=2e-3)

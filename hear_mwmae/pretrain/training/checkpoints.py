@@ -28,12 +28,11 @@ from hear_mwmae.names import printable
 from hear_mwmae.pretrain.data.batch_plans import ENDLESS
 from hear_mwmae.pretrain.data.manifest import file_sha256
 from hear_mwmae.pretrain.hosts import gather_json, on_any_host
-from hear_mwmae.pretrain.settings import RunSettings
+from hear_mwmae.pretrain.settings import CONFIG_FILE, RunSettings
 from hear_mwmae.pretrain.training.step import TrainState
 
 Result = TypeVar("Result")
 Settings = TypeVar("Settings", bound=RunSettings)
-CONFIG_FILE = "config.json"
 CHECKPOINTS = "checkpoints"
 DAMAGED = "damaged"
 KEPT = 3

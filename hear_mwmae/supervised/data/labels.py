@@ -5,6 +5,14 @@ import json
 from dataclasses import dataclass
 from pathlib import Path
 
+from hear_mwmae.errors import UserError
+from hear_mwmae.files import write_text
+from hear_mwmae.json_files import read_json
+from hear_mwmae.names import printable
+
+CLASSES_FILE = "classes.json"
+"""Of a supervised run's directory: the names of its classes, in the order of the head."""
+
 
 @dataclass(frozen=True)
 class LabelledClip:
@@ -43,3 +51,26 @@ class LabelledData:
         ]
         text = json.dumps([self.classes, self.multilabel, parts])
         return hashlib.sha256(text.encode("utf-8", "surrogatepass")).hexdigest()
+
+
+def write_classes(data: LabelledData, workdir: Path) -> None:
+    """Write the names of the classes of a run."""
+    write_text(workdir / CLASSES_FILE, json.dumps(data.classes, indent=1))
+
+
+def read_classes(workdir: Path) -> list[str]:
+    """Read what `write_classes` wrote.
+
+    Raises:
+        UserError: the file is missing or damaged.
+    """
+    try:
+        classes = read_json(workdir / CLASSES_FILE)
+    except OSError as error:
+        raise UserError(
+            f"{printable(workdir / CLASSES_FILE)}: cannot be read ({error.strerror}); run the command of the "
+            "run again, which writes it."
+        ) from None
+    if not isinstance(classes, list) or not all(isinstance(name, str) for name in classes):
+        raise UserError(f"{printable(workdir / CLASSES_FILE)}: is no list of names; delete it and run again.")
+    return classes
