@@ -1,4 +1,4 @@
-"""A fine-tuned run as a model file: its encoder, with the normalisation of the mean, and the head beside it."""
+"""A fine-tuned run as a model file: its encoder, with the normalisation of the mean, and the head."""
 
 import dataclasses
 from collections.abc import Mapping
