@@ -160,7 +160,7 @@ class Encoder(nn.Module):
         return patch_tokens.reshape(len(tokens), self.config.grid[0], self.config.embedding_size)
 
     def normalise_pooled(self, pooled: Float[Tensor, "*any size"], layer: str) -> Float[Tensor, "*any size"]:
-        """Normalise means of the last layer's tokens, each band's, where the model does that after pooling."""
+        """Normalise means of the last layer's tokens, band by band, if the model does that after pooling."""
         if layer != LAST_LAYER or not self.config.norm_after_pooling:
             return pooled
         of_bands = pooled.unflatten(-1, (-1, self.config.width)).to(self.norm.weight.dtype)

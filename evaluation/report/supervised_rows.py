@@ -52,7 +52,12 @@ def _table5(row: str) -> dict[str, Place]:
     return {"probe": Place("table5", row, "imagenet_linear_probe_acc", "accuracy", IMAGENET)}
 
 
-_RECONSTRUCTION = "reconstruction (L_r)"
+_OBJECTIVES = {
+    "": "reconstruction (L_r)",
+    "_contrast": "contrastive (L_c)",
+    "_both": "contrastive + reconstruction (L_r + alpha L_c)",
+}
+_ON_AUDIOSET = {"20k": AUDIOSET_20K, "2m": AUDIOSET_2M}
 
 PLACES: Mapping[str, Mapping[str, Place]] = {
     "audioset_20k:mae_b": _table2("MAE Base"),
@@ -64,12 +69,15 @@ PLACES: Mapping[str, Mapping[str, Place]] = {
     "esc50:audio_mae_b_supervised": {
         "finetune": Place("audiomae_table2", "Audio-MAE (local)", "esc50_ft_acc", "accuracy", ESC50)
     },
-    "audioset_20k:audio_mae_b": {
-        "finetune": Place("audiomae_table3", _RECONSTRUCTION, "as20k_map", "mAP", AUDIOSET_20K)
+    "esc50:audio_mae_b_global_supervised": {
+        "finetune": Place("audiomae_table2", "Audio-MAE (global)", "esc50_ft_acc", "accuracy", ESC50)
     },
-    "audioset_2m:audio_mae_b": {
-        "finetune": Place("audiomae_table3", _RECONSTRUCTION, "as2m_map", "mAP", AUDIOSET_2M)
-    },
+} | {
+    f"audioset_{size}:audio_mae_b{start}": {
+        "finetune": Place("audiomae_table3", row, f"as{size}_map", "mAP", data)
+    }
+    for start, row in _OBJECTIVES.items()
+    for size, data in _ON_AUDIOSET.items()
 }
 """Named recipe -> mode -> the published cell that is of the same recipe."""
 

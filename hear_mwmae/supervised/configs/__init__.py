@@ -14,17 +14,19 @@ from hear_mwmae.supervised.training.initial import with_frames
 
 __all__ = ["MODELS", "RECIPES", "find_run", "for_model"]
 
+AUDIO_MAE: dict[str, ModelConfig] = {
+    f"audio_mae_{name.removeprefix('as2m_').removesuffix('_local')}": run.train.model
+    for name, run in audio_mae.RUNS.items()
+}
 MODELS: dict[str, ModelConfig] = (
     {name: named.config for name, named in NAMED_MODELS.items()}
     | {name: run.train.model for name, run in table2.RUNS.items()}
     | {name: run.train.model for name, run in table5.RUNS.items()}
-    | {
-        f"audio_mae_{name.removeprefix('as2m_')}": run.train.model
-        for name, run in audio_mae.RUNS.items()
-        if run.train.model.objective == "reconstruction"
-    }
+    | AUDIO_MAE
+    | {f"{name}_supervised": AUDIO_MAE[name] for name in ("audio_mae_b", "audio_mae_b_global")}
 )
-"""Encoders by name; of Audio-MAE also by what pre-trained them, which names the checkpoint to give."""
+"""Encoders by name. Audio-MAE's say how the checkpoint to give was pre-trained; "supervised": then fine-tuned
+on AudioSet's labels."""
 FRAMES_PER_SECOND = 100
 KALDI_BANDS = 128
 
