@@ -55,11 +55,7 @@ def find_run(name: str, mode: str, *, tiny: bool = False) -> SupervisedConfig:
 def for_model(model: ModelConfig, recipe: Recipe, mode: str) -> SupervisedConfig:
     """Return the training of an encoder on a data set.
 
-    Fine-tuning reads a clip whole. A probe reads it in pieces of the length that the encoder was trained on,
-    the last of which is filled up as in training.
-
-    Raises:
-        UserError: patches or windows that do not fit the length of the clips.
+    It is for clips of the recipe's length, see `at_length`.
     """
     settings = dict(recipe.settings) | (PROBING if mode == "probe" else {})
     if model.width == audio_mae.RUNS["as2m_s_local"].train.model.width and recipe.base_learning_rate_vit_s:
@@ -73,18 +69,26 @@ def for_model(model: ModelConfig, recipe: Recipe, mode: str) -> SupervisedConfig
 
 
 def at_length(config: SupervisedConfig, frames: int) -> SupervisedConfig:
-    """Return a run that reads about so many frames of a clip: whole patches, or of a probe whole pieces.
+    """Return a run that reads about so many frames of a clip: whole patches, or whole pieces.
 
-    Never fewer than there are in the clip, but for a probe of short clips, which reads one short piece.
+    Never fewer than there are in the clip. Fine-tuning reads one piece of that length, unless the windows of
+    an encoder do not divide it; a probe reads pieces of the length that the encoder was trained on, or one
+    shorter piece of short clips.
 
     Raises:
         UserError: windows of the encoder that do not fit.
     """
     patch, piece = config.model.patch_size[0], config.model.input_size[0]
     whole = -(-frames // patch) * patch
-    if config.mode == "finetune" or whole <= piece:
+    in_pieces = dataclasses.replace(config, input_frames=-(-frames // piece) * piece)
+    if config.mode == "probe" and whole > piece:
+        return in_pieces
+    try:
         return dataclasses.replace(config, model=with_frames(config.model, whole), input_frames=0)
-    return dataclasses.replace(config, input_frames=-(-frames // piece) * piece)
+    except UserError:
+        if config.model.encoder_windows:
+            return in_pieces
+        raise
 
 
 def with_specaug_in_proportion(config: SupervisedConfig, frames: int) -> SupervisedConfig:
