@@ -29,8 +29,8 @@ sys.exit(main(sys.argv[1:]))
 """
 OPTIONS = (
     "--batch-size", "8", "--epochs", "4", "--warmup-epochs", "1", "--base-learning-rate", "0.1",
-    "--precision", "float32", "--workers", "0", "--log-every", "1", "--mask-time", "0.3", "--drop-path", "0.3",
-    "--clip-norm", "1",
+    "--precision", "float32", "--workers", "0", "--log-every", "1", "--mask-time", "0.3",
+    "--drop-path", "0.3", "--clip-norm", "1",
 )  # fmt: skip
 pytestmark = pytest.mark.slow
 

@@ -8,7 +8,7 @@ import dataclasses
 from hear_mwmae.config import NAMED_MODELS, ModelConfig
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.configs import audio_mae, table2, table5
-from hear_mwmae.supervised.configs.recipes import NO_AUGMENTATION, PROBING, RECIPES, Recipe
+from hear_mwmae.supervised.configs.recipes import NO_AUGMENTATION, PROBING, RECIPES, Recipe, Settings
 from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.initial import with_frames
 
@@ -57,7 +57,7 @@ def for_model(model: ModelConfig, recipe: Recipe, mode: str) -> SupervisedConfig
 
     It is for clips of the recipe's length, see `at_length`.
     """
-    settings = dict(recipe.settings) | (PROBING if mode == "probe" else {})
+    settings: Settings = {**recipe.settings, **(PROBING if mode == "probe" else {})}
     if model.width == audio_mae.RUNS["as2m_s_local"].train.model.width and recipe.base_learning_rate_vit_s:
         settings["base_learning_rate"] = recipe.base_learning_rate_vit_s
     frames = recipe.frames

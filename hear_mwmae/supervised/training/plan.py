@@ -31,7 +31,7 @@ def print_plan(config: SupervisedConfig, data: LabelledData, encoder: Params, ru
     print(f"{'model':11} {count / 1e6:.3g} M parameters in the encoder; {config.frames} frames a clip")
     print(f"{'data':11} {len(data.training)} training clips, {classes} classes, {len(data.missing)} missing")
     shape = (config.batch_size, config.frames, config.model.input_size[1])
-    rows = np.random.default_rng(0).standard_normal(shape, np.float32)
+    rows = jax.random.normal(jax.random.key(0), shape)
     if config.mode == "probe":
         clips = sum(map(len, (data.training, data.validation, data.test)))
         read = frozen_encoder(of_any_seed(config), mesh)
@@ -48,7 +48,7 @@ def print_plan(config: SupervisedConfig, data: LabelledData, encoder: Params, ru
     print(f"{'steps':11} {steps:,} of {config.batch_size} clips, {run.steps_per_epoch:,} an epoch")
     print(f"{'operations':11} {steps * config.batch_size * per_clip:.2e}, {per_clip:.2e} per clip")
     share = config.batch_size // jax.process_count()
-    batch = Batch(rows[:share], np.zeros((share, classes), np.float32))
+    batch = Batch(np.asarray(rows[:share]), np.zeros((share, classes), np.float32))
     state, metrics = run.update(run.begin(), batch)
     jax.block_until_ready(metrics)
     start = time.perf_counter()

@@ -24,6 +24,7 @@ from hear_mwmae.pretrain.training.interruption import StopRequest
 from hear_mwmae.pretrain.training.logs import Throughput
 from hear_mwmae.pretrain.training.loop import LoopOptions, Run, TrainingLoop, Watcher, guarded_run
 from hear_mwmae.pretrain.training.step import (
+    Metrics,
     TrainState,
     check_batch,
     data_mesh,
@@ -200,7 +201,7 @@ def _run(
     step = make_step(config, steps_per_epoch, mesh, shardings, remat=options.remat, kernel=options.kernel)
     peak = peak_flops(jax.devices()[0])
 
-    def update(state: TrainState, batch: Batch) -> tuple[TrainState, Mapping[str, Array]]:
+    def update(state: TrainState, batch: Batch) -> tuple[TrainState, Metrics]:
         return step(state, place_batch(batch.features, mesh), place_batch(batch.targets, mesh))
 
     return Run(
