@@ -270,7 +270,8 @@ def _clips_of(data: LabelledData) -> dict[str, tuple[LabelledClip, ...]]:
 
 def _outcome(record: Mapping[str, Any]) -> str:
     metric, test = record["metric"], record["test"]
-    words = f"{metric} {100 * test['last'][metric]:.1f} on {record['clips']['test']} test clips"
-    if best := test.get("best"):
-        words += f", {100 * best[metric]:.1f} at epoch {best['epoch']:g} (best on {best['chosen_on']})"
-    return words
+    best = test["best"]
+    return (
+        f"{metric} {100 * test['last'][metric]:.1f} on {record['clips']['test']} test clips, "
+        f"{100 * best[metric]:.1f} at epoch {best['epoch']:g} (best on {best['chosen_on']})"
+    )

@@ -14,6 +14,7 @@ from labelled_runs import PITCHES, command, tone, write_small_model, write_table
 from PIL import Image
 from small_models import LOG_MEL, write_model
 
+from evaluation.results.supervised import read_record
 from hear_mwmae import load_model
 from hear_mwmae.encoder import LAST_LAYER
 from hear_mwmae.errors import UserError
@@ -71,6 +72,12 @@ def test_what_lies_in_a_directory_of_another_run_stays(
     assert command("probe", data, model, tmp_path, *SHORT) == 2
     assert refused(capsys.readouterr().err, "holds a run on other data")
     assert {path.name: path.read_bytes() for path in tmp_path.glob("*.json")} == before
+
+
+def test_a_run_without_looks_between_has_a_whole_record(table: Path, model: Path, tmp_path: Path) -> None:
+    assert command("probe", table, model, tmp_path, *SHORT) == 0
+    record = read_record(tmp_path / "scores.json")
+    assert (record.best, record.best_epoch) == (record.last, 2)
 
 
 @pytest.mark.parametrize("damaged", ["{}", "[]", "{", '{"metric": "accuracy", "test": {"last": null}}'])
