@@ -149,7 +149,11 @@ def _opened(path: Path) -> Iterator[soundfile.SoundFile]:
         elif _is_mp3(head) and not _has_mp3_index(head):
             # Without an index the length of a seekable file is an estimate from its first frame.
             source = stack.enter_context(_piped(path))
-        yield stack.enter_context(_Unseekable(source, closefd=False))
+        try:
+            file = stack.enter_context(_Unseekable(source, closefd=False))
+        except TypeError:  # for the name *.raw
+            raise soundfile.SoundFileRuntimeError("it has no header that says the rate") from None
+        yield file
 
 
 @contextlib.contextmanager

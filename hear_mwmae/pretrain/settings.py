@@ -18,6 +18,8 @@ from hear_mwmae.names import printable
 PRECISIONS = ("bfloat16", "float32")
 KERNELS = ("xla", "cudnn")
 BASE_BATCH = 256
+# The count of updates is an int32.
+MOST_STEPS = 2**31 - 1
 CONFIG_FILE = "config.json"
 """Of a run's directory: its settings."""
 
@@ -100,6 +102,11 @@ class RunSettings:
         return ""
 
     @property
+    def calmer(self) -> str:
+        """What to change where the loss is not finite."""
+        return "a lower --base-learning-rate, a longer --warmup-epochs, or a limit such as --clip-norm 1"
+
+    @property
     def learning_rate(self) -> float:
         """Highest learning rate of the run."""
         return self.base_learning_rate * self.batch_size / BASE_BATCH
@@ -118,8 +125,15 @@ class RunSettings:
         return steps
 
     def total_steps(self, steps_per_epoch: int) -> int:
-        """Updates in the whole run."""
-        return max(round(self.epochs * steps_per_epoch), 1)
+        """Updates in the whole run.
+
+        Raises:
+            UserError: more than the counter of updates holds.
+        """
+        steps = max(round(self.epochs * steps_per_epoch), 1)
+        if steps > MOST_STEPS:
+            raise UserError(f"{self.epochs:g} epochs are more than {MOST_STEPS} updates: lower --epochs.")
+        return steps
 
     def warmup_steps(self, steps_per_epoch: int) -> int:
         """Updates during which the rate rises."""

@@ -61,7 +61,7 @@ def _run(options: argparse.Namespace) -> int:
 
     series = series_of(options, _changes(options))
     if options.plan:
-        plan_series(series)
+        plan_series(series, options)
         return 0
     try:
         run_series(series, options)

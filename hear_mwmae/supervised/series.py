@@ -2,6 +2,7 @@
 
 import argparse
 import dataclasses
+import os
 import sys
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
@@ -30,8 +31,8 @@ from hear_mwmae.supervised.configs import (
     for_model,
     with_specaug_in_proportion,
 )
-from hear_mwmae.supervised.data.find import folds_of, read_labelled_data, write_missing
-from hear_mwmae.supervised.data.labels import LabelledClip, LabelledData, write_classes
+from hear_mwmae.supervised.data.find import folds_of, read_labelled_data
+from hear_mwmae.supervised.data.labels import LabelledClip, LabelledData
 from hear_mwmae.supervised.data.sampling import epoch_clips
 from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.initial import (
@@ -45,7 +46,6 @@ from hear_mwmae.supervised.training.plan import print_plan
 from hear_mwmae.supervised.training.record import SCORES_FILE, Origin
 from hear_mwmae.supervised.training.train import Known, train
 
-MISSING_FILE = "missing.txt"
 # Without a published recipe a clip is read up to this length.
 LONGEST_SECONDS = 10.0
 CLIPS_MEASURED = 500
@@ -90,6 +90,10 @@ def start_of(options: argparse.Namespace) -> Start:
         UserError: no model, no such file or name, or a file of another model than the published run's.
     """
     _, _, of_config = options.config.partition(":")
+    if options.tiny and not options.config:
+        raise UserError("--tiny makes a small variant of a published run: give it with --config.")
+    if options.tiny and not options.random_init:
+        raise UserError("--tiny makes a model of another shape, which no file has: add --random-init.")
     if not options.init and not (options.config and options.random_init):
         raise UserError(
             "Say what to start from: --init with a model file or a name that `hear-mwmae models` lists, and "
@@ -103,13 +107,11 @@ def start_of(options: argparse.Namespace) -> Start:
                 f"There are no weights of {options.init} on this machine; give a file, or --random-init."
             )
     model = MODELS.get(of_config)
-    if path is not None:
-        found = read_model_header(path).config
+    if options.init:
+        found = read_model_header(path).config if path else NAMED_MODELS[options.init].config
         if model:
-            check_encoder(path, found, model)
+            check_encoder(path or options.init, found, model)
         model = found
-    elif options.init:
-        model = NAMED_MODELS[options.init].config
     label = Path(options.init).stem if options.init else of_config
     origin = Origin(label, pretrained=not options.random_init, config=options.config)
     assert model is not None  # find_run refuses a name that MODELS does not have before this is used
@@ -133,14 +135,21 @@ def series_of(options: argparse.Namespace, changes: Mapping[str, Any]) -> list[S
     if options.seeds < 1 or (options.seed or 0) < 0 or (options.frames is not None and options.frames < 1):
         raise UserError("--seeds and --frames must be at least 1, and --seed at least 0.")
     seeds = range(options.seeds) if options.seed is None else (options.seed,)
+    several = len(chosen) > 1 or len(seeds) > 1
+    for fold in chosen if several else ():
+        if fold == ".." or Path(fold).name != fold:
+            raise UserError(
+                f"{printable(options.data)}: the fold {printable(fold)!r} cannot be the name of a folder; "
+                "rename it."
+            )
     sha256 = file_sha256(start.weights) if start.weights else ""
     runs = []
     for fold in chosen or ("",):
         data = read_labelled_data(options.data, fold=fold, subset=options.subset, **places)
         config = _config(options, changes, start, data)
-        config.steps_per_epoch(epoch_clips(data, config))  # refuses too few clips before anything is begun
+        # Refuses too few clips, or too many updates, before anything is begun.
+        config.total_steps(config.steps_per_epoch(epoch_clips(data, config)))
         for seed in seeds:
-            several = len(chosen) > 1 or len(seeds) > 1
             parts = [part for part in (fold, f"seed{seed}") if part] if several else []
             workdir = Path(options.workdir or ".").joinpath(*parts)
             whole = dataclasses.replace(config, seed=seed, init_sha256=sha256)
@@ -151,6 +160,7 @@ def series_of(options: argparse.Namespace, changes: Mapping[str, Any]) -> list[S
 def _config(
     options: argparse.Namespace, changes: Mapping[str, Any], start: Start, data: LabelledData
 ) -> SupervisedConfig:
+    pictures = start.model.front_end == "rgb_224"
     if options.config:
         published = find_run(options.config, options.mode, tiny=options.tiny)
         name = options.config.partition(":")[0]
@@ -160,16 +170,20 @@ def _config(
         config = dataclasses.replace(config, **fields | {"model": model})
         frames = published.frames
     else:
-        if options.tiny:
-            raise UserError("--tiny makes a small variant of a published run: give it with --config.")
-        config = for_model(start.model, RECIPES["esc50"], options.mode)
+        frames = 0 if pictures else round(FRAMES_PER_SECOND * longest_seconds(data.training))
+        config = for_model(start.model, RECIPES["imagenet" if pictures else "esc50"], options.mode)
         config = dataclasses.replace(config, loss="bce" if data.multilabel else "ce")
-        frames = round(FRAMES_PER_SECOND * longest_seconds(data.training))
-        if options.mode == "finetune" and start.model.front_end != "rgb_224":
+        if options.mode == "finetune" and not pictures:
             config = with_specaug_in_proportion(config, options.frames or frames)
-    if start.model.front_end != "rgb_224":
+    if not pictures:
         config = at_length(dataclasses.replace(config, input_frames=0), options.frames or frames)
-    return dataclasses.replace(config, **changes)
+    config = dataclasses.replace(config, **changes)
+    if data.multilabel and config.loss == "ce":
+        raise UserError(
+            f"{printable(options.data)}: clips may have several labels, which the loss 'ce' cannot learn; "
+            "give --loss bce."
+        )
+    return config
 
 
 def longest_seconds(clips: Sequence[LabelledClip]) -> float:
@@ -177,16 +191,21 @@ def longest_seconds(clips: Sequence[LabelledClip]) -> float:
     longest = 0.0
     for clip in clips[:: -(-len(clips) // CLIPS_MEASURED)]:
         try:
-            longest = max(longest, soundfile.info(clip.path).duration)
-        except soundfile.LibsndfileError:
-            continue  # what cannot be read is named when its turn comes
+            longest = max(longest, soundfile.info(os.fsencode(clip.path)).duration)
+        # Of sound without a header TypeError. What cannot be read is named when its turn comes.
+        except (soundfile.LibsndfileError, TypeError):
+            continue
     return min(longest or LONGEST_SECONDS, LONGEST_SECONDS)
 
 
-def plan_series(runs: Sequence[SupervisedRun]) -> None:
-    """Print what the runs of a command cost, measured on the first."""
+def plan_series(runs: Sequence[SupervisedRun], options: argparse.Namespace) -> None:
+    """Print what the runs of a command cost, measured on the first.
+
+    Raises:
+        UserError: what `print_plan` raises.
+    """
     first = runs[0]
-    print_plan(first.config, first.data, first.encoder(), len(runs))
+    print_plan(first.config, first.data, first.encoder(), len(runs), _watching(options))
 
 
 def run_series(runs: Sequence[SupervisedRun], options: argparse.Namespace) -> None:
@@ -196,28 +215,33 @@ def run_series(runs: Sequence[SupervisedRun], options: argparse.Namespace) -> No
         UserError: what `train` raises.
         InterruptedRun: Ctrl-C, SIGTERM or SIGHUP; the state was saved.
     """
-    names = [field.name for field in dataclasses.fields(LoopOptions) if field.name != "workdir"]
-    watching = {name: getattr(options, name) for name in names}
+    watching = _watching(options)
     first = jax.process_index() == 0
     if first:
         codes = describe_codes(runs[0].start.model, runs[0].config.model)
         print(_about(runs[0].data, codes, runs[0].config), file=sys.stderr)
-    known: dict[int | None, Known] = {}
+    known: dict[SupervisedConfig, Known] = {}
     for run in runs:
         record = _finished(run)
         if record is None:
-            run.workdir.mkdir(parents=True, exist_ok=True)
-            if first:
-                write_missing(run.data, run.workdir / MISSING_FILE)
-                write_classes(run.data, run.workdir)
-            loop_options = LoopOptions(workdir=run.workdir, **watching)
-            # An encoder that is drawn is another one for every seed.
-            features = known.setdefault(None if run.start.weights else run.config.seed, {})
+            # Folds may be read at different lengths, and an encoder that is drawn is another for every seed.
+            reading = run.config if run.start.weights is None else dataclasses.replace(run.config, seed=0)
             record = train(
-                run.config, run.data, run.encoder(), run.start.origin, loop_options, known=features
+                run.config,
+                run.data,
+                run.encoder(),
+                run.start.origin,
+                dataclasses.replace(watching, workdir=run.workdir),
+                known=known.setdefault(reading, {}),
             )
         if first:
             print(f"{run.title}: {_outcome(record)}", flush=True)
+
+
+def _watching(options: argparse.Namespace) -> LoopOptions:
+    """Return what watches every run of a command, in no directory yet."""
+    names = [field.name for field in dataclasses.fields(LoopOptions) if field.name != "workdir"]
+    return LoopOptions(workdir=Path(), **{name: getattr(options, name) for name in names})
 
 
 def _finished(run: SupervisedRun) -> Mapping[str, Any] | None:
@@ -226,8 +250,12 @@ def _finished(run: SupervisedRun) -> Mapping[str, Any] | None:
         return None
     if read_config(run.workdir, SupervisedConfig) != (run.config, run.data.digest):
         return None
-    record = read_json(run.workdir / SCORES_FILE)
-    return record if isinstance(record, dict) else None
+    try:
+        record = read_json(run.workdir / SCORES_FILE)
+        _outcome(record)
+    except (UserError, LookupError, TypeError, ValueError):
+        return None  # it is written anew, from the last checkpoint
+    return record
 
 
 def _about(data: LabelledData, codes: str, config: SupervisedConfig) -> str:
@@ -242,7 +270,8 @@ def _clips_of(data: LabelledData) -> dict[str, tuple[LabelledClip, ...]]:
 
 def _outcome(record: Mapping[str, Any]) -> str:
     metric, test = record["metric"], record["test"]
-    words = f"{metric} {100 * test['last'][metric]:.1f} on {record['clips']['test']} test clips"
-    if best := test.get("best"):
-        words += f", {100 * best[metric]:.1f} at epoch {best['epoch']:g} (best on {best['chosen_on']})"
-    return words
+    best = test["best"]
+    return (
+        f"{metric} {100 * test['last'][metric]:.1f} on {record['clips']['test']} test clips, "
+        f"{100 * best[metric]:.1f} at epoch {best['epoch']:g} (best on {best['chosen_on']})"
+    )

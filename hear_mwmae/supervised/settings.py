@@ -1,8 +1,10 @@
 """Everything that decides the outcome of one supervised run, in one frozen dataclass."""
 
+import math
 from dataclasses import dataclass
 from typing import ClassVar
 
+from hear_mwmae.config import LONGEST_INPUT, kept_share
 from hear_mwmae.pretrain.settings import RunSettings
 
 MODES = ("finetune", "probe")
@@ -57,7 +59,7 @@ class SupervisedConfig(RunSettings):
     """Instead, as AST's program does: u v / 10 on the normalised spectrogram, u uniform per cell and v per
     clip, then a roll by -10 to 9 frames."""
     specaug_frames: int = 0
-    """SpecAugment hides fewer than so many frames, set to 0 before normalisation."""
+    """SpecAugment hides fewer than so many frames, see `features.model_input`."""
     specaug_bands: int = 0
     """The same of bands."""
     mixup: float = 0.0
@@ -81,6 +83,18 @@ class SupervisedConfig(RunSettings):
         return self.input_frames or self.model.input_size[0]
 
     @property
+    def calmer(self) -> str:
+        """What to change where the loss is not finite."""
+        of_probe = "lower --learning-rates, a longer --warmup-epochs, or less --weight-decay"
+        return of_probe if self.mode == "probe" else super().calmer
+
+    @property
+    def visible_grid(self) -> tuple[int, int]:
+        """Columns and bands that training leaves of an input, rounded down as in the released code."""
+        columns, bands = self.model.grid
+        return kept_share(columns, self.mask_time_ratio), kept_share(bands, self.mask_frequency_ratio)
+
+    @property
     def augmented(self) -> bool:
         """Whether what is read of a clip differs from epoch to epoch."""
         noise = self.noise_db or self.ast_noise
@@ -97,7 +111,7 @@ class SupervisedConfig(RunSettings):
         for name in ("mask_time_ratio", "mask_frequency_ratio", "drop_path", "label_smoothing"):
             if not 0 <= getattr(self, name) < 1:
                 return f"{name} {getattr(self, name):g} is not at least 0 and below 1"
-        if not 0 <= self.mixup <= 1 or self.mixup_shape <= 0:
+        if not (0 <= self.mixup <= 1 and 0 < self.mixup_shape < math.inf):
             return (
                 f"mixup {self.mixup:g} is not between 0 and 1, or its shape {self.mixup_shape:g} not above 0"
             )
@@ -105,9 +119,12 @@ class SupervisedConfig(RunSettings):
             return (
                 f"input_frames {self.input_frames} is no multiple of the model's {self.model.input_size[0]}"
             )
+        if self.frames > LONGEST_INPUT:
+            return f"input_frames {self.input_frames} is beyond {LONGEST_INPUT}, the most that is read"
         if not 0 < self.layer_decay <= 1:
             return f"layer_decay {self.layer_decay:g} is not above 0 and at most 1"
-        if min(self.specaug_frames, self.specaug_bands, self.clips_per_epoch, self.noise_db) < 0:
+        counts = (self.specaug_frames, self.specaug_bands, self.clips_per_epoch)
+        if min(counts) < 0 or not 0 <= self.noise_db < math.inf:
             return "specaug_frames, specaug_bands, clips_per_epoch and noise_db must not be negative"
         if self.noise_db and self.ast_noise:
             return "noise_db and ast_noise are two ways to the same end: take one"
@@ -117,7 +134,29 @@ class SupervisedConfig(RunSettings):
             return "label_smoothing is of the loss 'ce'"
         if self.mixup and self.loss == "ce":
             return "mixtures have two labels, which needs the loss 'bce'"
-        if self.mode == "probe" and (not self.learning_rates or min(self.learning_rates) <= 0):
+        if self.augmented and self.model.front_end == "rgb_224":
+            return "augmentation is of sound, and the model reads pictures"
+        return self._problem_of_probe() if self.mode == "probe" else self._problem_of_masks()
+
+    def _problem_of_probe(self) -> str:
+        if not self.learning_rates or not all(0 < rate < math.inf for rate in self.learning_rates):
             return "a probe needs learning_rates above 0"
-        sound = self.augmented and self.model.front_end == "rgb_224"
-        return "augmentation is of sound, and the model reads pictures" if sound else ""
+        if self.batch_size < 2:
+            return "a probe needs a batch_size of 2, as one clip has no variance"
+        if self.mask_time_ratio or self.mask_frequency_ratio or self.clip_norm:
+            return "masks and clip_norm are of fine-tuning, not of a probe"
+        return ""
+
+    def _problem_of_masks(self) -> str:
+        columns, bands = self.visible_grid
+        if not columns * bands:
+            return (
+                f"mask_time_ratio {self.mask_time_ratio:g} and mask_frequency_ratio "
+                f"{self.mask_frequency_ratio:g} leave none of {self.model.grid} patches"
+            )
+        if any(window and columns * bands % window for window in self.model.encoder_windows):
+            return (
+                f"every one of encoder_windows must divide the {columns * bands} tokens that masks leave, or "
+                "be 0"
+            )
+        return ""

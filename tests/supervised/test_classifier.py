@@ -16,7 +16,6 @@ from hear_mwmae.supervised.model.classifier import (
     classify,
     draw_branches,
     init_classifier,
-    visible_grid,
 )
 from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.initial import random_encoder
@@ -46,7 +45,7 @@ def test_logits_are_those_of_the_released_classifier() -> None:
     logits, pooled = classify(golden_params(), features, CONFIG)
     np.testing.assert_allclose(pooled, arrays["pooled"], atol=1e-5)
     np.testing.assert_allclose(logits, arrays["logits"], atol=1e-5)
-    assert visible_grid(CONFIG) == (51, 6)
+    assert CONFIG.visible_grid == (51, 6)
     logits, pooled = classify(golden_params(), features, CONFIG, mask_noise=noise_of(arrays, "masked"))
     np.testing.assert_allclose(pooled, arrays["masked/pooled"], atol=1e-5)
     np.testing.assert_allclose(logits, arrays["masked/logits"], atol=1e-5)

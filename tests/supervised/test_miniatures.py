@@ -84,5 +84,5 @@ def test_the_plan_says_what_a_run_costs(
         assert run(mode, "audioset_20k:audio_mae_b", audioset, tmp_path / mode, *options) == 0
         printed = capsys.readouterr().out
         assert "11 training clips, 3 classes, 2 missing" in printed
-        assert "in each of 3 runs" in printed
+        assert ("in each of 3 runs" if mode == "finetune" else "once for all runs") in printed
         assert not (tmp_path / mode).exists()

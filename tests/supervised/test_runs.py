@@ -161,6 +161,15 @@ def test_random_weights_are_others_for_every_seed(table: Path, model: Path, tmp_
             "base_learning_rate, weight_decay and clip_norm must not be negative, nor",
         ),
         (("--tiny",), "give it with --config"),
+        (("--tiny", "--config", "esc50:mae_t"), "add --random-init"),
+        (
+            ("--config", "esc50:mae_t", "--init", "mae_b", "--random-init"),
+            "mae_b: is of another model than this run: width is 768, not 192",
+        ),
+        (("--epochs", "1e300"), "lower --epochs"),
+        (("--mask-time", "0.99"), "leave none of (10, 5) patches"),
+        (("--noise-db", "nan"), "noise_db must not be negative"),
+        (("--loss", "bce", "--mixup", "0.5", "--mixup-shape", "nan"), "its shape nan not above 0"),
     ],
 )
 def test_a_mistake_is_one_sentence(
@@ -221,13 +230,12 @@ def test_a_fine_tuned_model_embeds_and_is_tuned_further(
     params, _ = restore_params(finetuned)
     (batch,) = evaluation_batches(clips, 3, config, 16)
     with np.load(finetuned / "predictions.npz") as arrays:
-        np.testing.assert_allclose(
-            classify(params, jnp.asarray(batch.features), config)[0], arrays["logits"], atol=1e-4
-        )
+        logits = arrays["logits"]
+    np.testing.assert_allclose(classify(params, jnp.asarray(batch.features), config)[0], logits, atol=1e-4)
     # Torch's encoder and the file's head say the same: the mean over columns, then over bands.
     tokens = loaded.encoder.tokens(torch.from_numpy(batch.features))[:, -LOG_MEL.tokens :]
     pooled = loaded.encoder.norm(tokens.mean(dim=1)).numpy()
-    np.testing.assert_allclose(pooled @ head["weight"].T + head["bias"], arrays["logits"], atol=1e-4)
+    np.testing.assert_allclose(pooled @ head["weight"].T + head["bias"], logits, atol=1e-4)
     sound = loaded.scene_embeddings([torch.from_numpy(tone(600, 99))])
     assert sound.shape == (1, LOG_MEL.embedding_size)
     assert command("finetune", table, out, tmp_path / "further", "--epochs", "1", "--warmup-epochs", "0") == 0

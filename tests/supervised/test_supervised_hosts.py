@@ -107,7 +107,7 @@ def test_two_processes_with_four_devices_each_are_one(
 ) -> None:
     options: tuple[str, ...] = ("--mode", mode)
     if mode == "probe":
-        options += ("--drop-path", "0", "--mask-time", "0")
+        options += ("--drop-path", "0", "--mask-time", "0", "--clip-norm", "0")
         one_device = finished(inputs, tmp_path / "one", *options)
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

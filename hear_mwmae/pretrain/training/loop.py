@@ -231,8 +231,8 @@ class TrainingLoop:
         kept = f"the checkpoint of step {saved} is kept" if saved else "there is no checkpoint yet"
         return UserError(
             f"At step {step} the loss is {metrics['loss']:.4g} and the norm of its gradient "
-            f"{metrics['gradient_norm']:.4g}, so the run stopped; {kept}. Start another run with a lower "
-            "--base-learning-rate, a longer --warmup-epochs, or a limit such as --clip-norm 1."
+            f"{metrics['gradient_norm']:.4g}, so the run stopped; {kept}. Start another run with "
+            f"{self._run.config.calmer}."
         )
 
     def _save_or_stop(self) -> None:

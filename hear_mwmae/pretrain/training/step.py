@@ -77,6 +77,16 @@ def check_batch(config: RunSettings, devices: int, processes: int = 1, crops_per
         )
 
 
+def check_kernel(config: RunSettings, kernel: str) -> None:
+    """Refuse a kernel that the device or the precision does not have.
+
+    Raises:
+        UserError: it does not.
+    """
+    if kernel == "cudnn" and (jax.default_backend() != "gpu" or config.precision != "bfloat16"):
+        raise UserError("--kernel cudnn needs an NVIDIA GPU and --precision bfloat16; leave it out.")
+
+
 def init_state(config: TrainConfig, steps_per_epoch: int) -> TrainState:
     """Return the state before the first update; all of it follows from `config.seed`."""
     init_key, mask_key = jax.random.split(jax.random.key(config.seed))
@@ -140,8 +150,7 @@ def make_train_step(
     Raises:
         UserError: a kernel that the device or the precision does not have.
     """
-    if kernel == "cudnn" and (jax.default_backend() != "gpu" or config.precision != "bfloat16"):
-        raise UserError("--kernel cudnn needs an NVIDIA GPU and --precision bfloat16; leave it out.")
+    check_kernel(config, kernel)
     optimiser = make_optimiser(config, steps_per_epoch)
     schedule = learning_rate_schedule(config, steps_per_epoch)
     everywhere = NamedSharding(mesh, PartitionSpec())

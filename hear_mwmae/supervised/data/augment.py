@@ -82,7 +82,7 @@ def with_white_noise(
     signal is the normalised spectrogram as the model would read it, its power the mean square over all cells,
     those that are filled up or hidden included, and the noise is Gaussian and independent from cell to cell.
     """
-    power = np.square(features, dtype=np.float64).mean() / 10 ** (decibels / 10)
+    power = np.square(features, dtype=np.float64).mean() * 10 ** (-decibels / 10)
     return features + np.float32(np.sqrt(power)) * normal
 
 

@@ -10,7 +10,7 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float, Key
 
-from hear_mwmae.config import ModelConfig, kept_share
+from hear_mwmae.config import ModelConfig
 from hear_mwmae.pretrain.model.mae import patchify, run_encoder
 from hear_mwmae.pretrain.model.masks import structured_mask
 from hear_mwmae.pretrain.model.transformer import Params, layer_norm, linear, product_precision
@@ -74,19 +74,13 @@ def encode_pieces(
     if mask_noise is not None:
         noise = jnp.repeat(mask_noise, pieces, axis=0)
         columns = model.grid[0]
-        mask = structured_mask(noise[:, :columns], noise[:, columns:], visible_grid(config))
+        mask = structured_mask(noise[:, :columns], noise[:, columns:], config.visible_grid)
         kept = mask.kept
         patches = jnp.take_along_axis(patches, kept[..., None], axis=1)
     if branches is not None:
         branches = jnp.moveaxis(jnp.repeat(branches, pieces, axis=0), 0, -1)
     tokens, _ = run_encoder(params, patches, model, kept=kept, branches=branches, **options)
     return tokens[:, model.class_token :].reshape(batch, -1, model.width)
-
-
-def visible_grid(config: SupervisedConfig) -> tuple[int, int]:
-    """Columns and bands that training leaves of an input, rounded down as in the released code."""
-    columns, bands = config.model.grid
-    return kept_share(columns, config.mask_time_ratio), kept_share(bands, config.mask_frequency_ratio)
 
 
 def draw_branches(

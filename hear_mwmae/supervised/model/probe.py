@@ -11,7 +11,6 @@ import jax
 import jax.numpy as jnp
 from jaxtyping import Array, Float
 
-from hear_mwmae.pretrain.model.mae import embed
 from hear_mwmae.pretrain.model.transformer import Params, layer_norm, product_precision
 from hear_mwmae.supervised.model.classifier import classification_loss, encode_pieces
 from hear_mwmae.supervised.settings import SupervisedConfig
@@ -42,14 +41,15 @@ def frozen_features(
     Encoded in float32, in pieces of the encoder's input length, as embedding does.
     """
     model = config.model
-    if config.pooling == "hear":
-        pieces = features.reshape(-1, *model.input_size)
-        columns = embed({"encoder": encoder}, pieces, model)
-        return columns.reshape(len(features), -1, model.embedding_size).mean(axis=1)
     tokens = encode_pieces(encoder, features, config)
+    if not model.norm_after_pooling:
+        tokens = layer_norm(encoder["norm"], tokens)
+    if config.pooling == "hear" and model.embedding_size > model.width:
+        tokens = tokens.reshape(len(features), -1, model.grid[1], model.width)
+    pooled = tokens.mean(axis=1)
     if model.norm_after_pooling:
-        return layer_norm(encoder["norm"], tokens.mean(axis=1))
-    return layer_norm(encoder["norm"], tokens).mean(axis=1)
+        pooled = layer_norm(encoder["norm"], pooled)
+    return pooled.reshape(len(features), -1)
 
 
 def init_probe(config: SupervisedConfig, size: int, classes: int) -> Params:

@@ -1,7 +1,6 @@
 """What supervised training computes."""
 
 from hear_mwmae.pretrain.training.cost import encoder_products
-from hear_mwmae.supervised.model.classifier import visible_grid
 from hear_mwmae.supervised.model.probe import probe_heads
 from hear_mwmae.supervised.settings import SupervisedConfig
 
@@ -14,7 +13,7 @@ def flops_per_clip(config: SupervisedConfig, classes: int) -> float:
     if config.mode == "probe":
         size = config.model.embedding_size if config.pooling == "hear" else config.model.width
         return 3 * 2.0 * len(probe_heads(config)) * size * classes
-    columns, bands = visible_grid(config)
+    columns, bands = config.visible_grid
     pieces = config.frames // config.model.input_size[0]
     products = pieces * encoder_products(config.model, columns * bands)
     return 3 * 2.0 * (products + config.model.width * classes)

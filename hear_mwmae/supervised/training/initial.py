@@ -23,8 +23,8 @@ ENCODER_FIELDS = (
 """Fields of `ModelConfig` that the parameters of an encoder are of."""
 
 
-def check_encoder(path: Path, found: ModelConfig, wanted: ModelConfig) -> None:
-    """Refuse a file of another encoder than a run is of.
+def check_encoder(path: Path | str, found: ModelConfig, wanted: ModelConfig) -> None:
+    """Refuse a file, or a name, of another encoder than a run is of.
 
     Raises:
         UserError: it says in what they differ.

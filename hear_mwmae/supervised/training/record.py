@@ -64,15 +64,17 @@ def write_record(
     last: Scores,
     heads: Sequence[HeadScore] = (),
 ) -> dict[str, object]:
-    """Write `scores.json`; return what it holds."""
+    """Write `scores.json`; return what it holds. The last epoch is the best where none was scored before."""
     metric = primary_metric(multilabel=data.multilabel)
     chosen_on = "validation" if data.validation else "test"
     best = best_epoch(workdir, metric, chosen_on)
-    test: dict[str, object] = {"last": dataclasses.asdict(last)}
+    scores, epoch = dataclasses.asdict(last), config.epochs
     if best:
-        names = (field.name for field in dataclasses.fields(Scores))
-        scores = {name: best.get(f"test_{name}") for name in names}
-        test["best"] = scores | {"epoch": round(best["epoch"], 2), "chosen_on": chosen_on}
+        scores, epoch = {name: best.get(f"test_{name}") for name in scores}, best["epoch"]
+    test = {
+        "last": dataclasses.asdict(last),
+        "best": scores | {"epoch": round(epoch, 2), "chosen_on": chosen_on},
+    }
     record = {
         "format": FORMAT,
         "data": data.name,

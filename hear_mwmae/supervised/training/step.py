@@ -19,6 +19,7 @@ from hear_mwmae.pretrain.training.step import (
     AXIS,
     Metrics,
     TrainState,
+    check_kernel,
     gather_on,
     gradient_in_parts,
 )
@@ -59,7 +60,11 @@ def make_step(
     """Return the compiled update; it consumes the state that it is given. Options as in pre-training.
 
     Within a process, runs that differ in their seed alone share one program.
+
+    Raises:
+        UserError: a kernel that the device or the precision does not have.
     """
+    check_kernel(config, kernel)
     if config.mode == "finetune":
         update = _finetuning(of_any_seed(config), steps_per_epoch, mesh, remat=remat, kernel=kernel)
     else:

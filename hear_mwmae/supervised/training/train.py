@@ -33,18 +33,26 @@ from hear_mwmae.pretrain.training.step import (
     state_shardings,
 )
 from hear_mwmae.supervised.data.clips import ClipReader, multi_hot
+from hear_mwmae.supervised.data.find import write_missing
 from hear_mwmae.supervised.data.in_memory import feature_batches
-from hear_mwmae.supervised.data.labels import LabelledClip, LabelledData
+from hear_mwmae.supervised.data.labels import LabelledClip, LabelledData, write_classes
 from hear_mwmae.supervised.data.loader import Batch, evaluation_batches, training_batches
 from hear_mwmae.supervised.data.sampling import epoch_clips
 from hear_mwmae.supervised.model.classifier import classify, init_classifier
 from hear_mwmae.supervised.model.probe import frozen_features, init_probe, probe_heads, probe_logits
 from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.cost import flops_per_clip
-from hear_mwmae.supervised.training.record import HeadScore, Origin, write_predictions, write_record
+from hear_mwmae.supervised.training.record import (
+    SCORES_FILE,
+    HeadScore,
+    Origin,
+    write_predictions,
+    write_record,
+)
 from hear_mwmae.supervised.training.scores import Scores, primary_metric, score
 from hear_mwmae.supervised.training.step import begin_state, make_step, of_any_seed, padded_rows
 
+MISSING_FILE = "missing.txt"
 EVALUATED_AT_ONCE = 64
 HEAD_STREAM = 2
 
@@ -92,6 +100,10 @@ def train(
             features = known if known is not None else {}
             run, judge = prepare_probe(config, data, encoder, options, mesh, features, stop)
         loop = TrainingLoop(run, options, stop, stack)
+        if jax.process_index() == 0:  # Not before: the directory may have been another run's.
+            (options.workdir / SCORES_FILE).unlink(missing_ok=True)
+            write_missing(data, options.workdir / MISSING_FILE)
+            write_classes(data, options.workdir)
         scorer = Scorer(config, data, judge)
         watcher = Watcher(options.validate_every, lambda state, _: scorer.numbers(state.params))
         state = loop.train([watcher])

@@ -171,6 +171,11 @@ def _check_not_empty(
 def _check_trained(parts: Mapping[str, Sequence[LabelledClip]], names: Sequence[str], data: Path) -> None:
     trained = {label for clip in parts[TRAINING] for label in clip.labels}
     for part in (TEST, VALIDATION):
+        if parts[part] and not any(clip.labels for clip in parts[part]):
+            raise UserError(
+                f"{printable(data)}: no clip of the part {part!r} has a label, so nothing can be scored; add "
+                "some."
+            )
         untrained = {label for clip in parts[part] for label in clip.labels} - trained
         if untrained:
             more = f", like {len(untrained) - 1} others" if len(untrained) > 1 else ""
