@@ -126,8 +126,6 @@ class SupervisedConfig(RunSettings):
         counts = (self.specaug_frames, self.specaug_bands, self.clips_per_epoch)
         if min(counts) < 0 or not 0 <= self.noise_db < math.inf:
             return "specaug_frames, specaug_bands, clips_per_epoch and noise_db must not be negative"
-        if self.noise_db and self.ast_noise:
-            return "noise_db and ast_noise are two ways to the same end: take one"
         if self.mode == "probe" and self.augmented:
             return "a probe reads every clip once, as it is: augmentation is of fine-tuning"
         if self.loss == "bce" and self.label_smoothing:

@@ -112,9 +112,9 @@ def test_folds_of_other_lengths_score_in_a_series_as_alone(model: Path, tmp_path
         rows.append(f"{number}.wav,{label},f{fold}")
     data = another(tmp_path / "any", "varied.csv", rows)
     assert command("probe", data, model, tmp_path / "series", *SHORT, "--fold", "all") == 0
-    for fold in ("f1", "f2"):
-        assert command("probe", data, model, tmp_path / fold, *SHORT, "--fold", fold) == 0
-        folders = (tmp_path / "series" / fold / "seed0", tmp_path / fold)
+    for part in ("f1", "f2"):
+        assert command("probe", data, model, tmp_path / part, *SHORT, "--fold", part) == 0
+        folders = (tmp_path / "series" / part / "seed0", tmp_path / part)
         found = [np.load(folder / "predictions.npz")["logits"] for folder in folders]
         np.testing.assert_array_equal(*found)
 
