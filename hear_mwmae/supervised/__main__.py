@@ -96,6 +96,7 @@ def _parser(mode: str | None) -> argparse.ArgumentParser:
     add(
         "--random-init", action="store_true", help="weights drawn anew instead of those of --init or --config"
     )
+    add("--name", default="", help="what tables call the model (default: the name of the file)")
     add("--data", type=Path, required=True, metavar="DATA", help="labelled data")
     add("--workdir", type=Path, metavar="W", help="directory of the run, made if needed")
     add("--plan", action="store_true", help="print what the run costs, and do not run")

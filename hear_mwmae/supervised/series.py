@@ -112,7 +112,7 @@ def start_of(options: argparse.Namespace) -> Start:
         if model:
             check_encoder(path or options.init, found, model)
         model = found
-    label = Path(options.init).stem if options.init else of_config
+    label = options.name or (Path(options.init).stem if options.init else of_config)
     origin = Origin(label, pretrained=not options.random_init, config=options.config)
     assert model is not None  # find_run refuses a name that MODELS does not have before this is used
     return Start(model, origin, None if options.random_init else path)
@@ -134,6 +134,8 @@ def series_of(options: argparse.Namespace, changes: Mapping[str, Any]) -> list[S
         raise UserError(f"{printable(options.data)}: has no folds; leave out --fold.")
     if options.seeds < 1 or (options.seed or 0) < 0 or (options.frames is not None and options.frames < 1):
         raise UserError("--seeds and --frames must be at least 1, and --seed at least 0.")
+    if options.seed is not None and options.seeds > 1:
+        raise UserError("--seed is one seed and --seeds several: give one of them.")
     seeds = range(options.seeds) if options.seed is None else (options.seed,)
     several = len(chosen) > 1 or len(seeds) > 1
     for fold in chosen if several else ():

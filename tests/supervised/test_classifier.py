@@ -197,16 +197,3 @@ def test_drop_path_keeps_the_expected_sum() -> None:
     np.testing.assert_array_equal(branches[:, 0], 1)
     np.testing.assert_allclose(branches.mean(axis=0), 1, atol=0.03)
     np.testing.assert_allclose((branches == 0).mean(axis=0), [[0, 0], [0.2, 0.2], [0.4, 0.4]], atol=0.015)
-
-
-def test_the_class_token_takes_no_part_in_the_mean() -> None:
-    params = init_classifier(random_encoder(SMALL.model, 0), SMALL.model, 5, jax.random.key(1))
-
-    def total(params: dict) -> jax.Array:
-        return classify(params, FEATURES, SMALL)[1].sum()
-
-    with_depth_0 = dataclasses.replace(SMALL, model=dataclasses.replace(SMALL.model, depth=1))
-    assert with_depth_0.model.class_token
-    gradient = jax.grad(lambda p: (classify(p, FEATURES, SMALL)[1] ** 2)[:, 0].sum())(params)
-    assert np.any(gradient["encoder"]["class_token"] != 0)  # through attention
-    assert total(params).shape == ()

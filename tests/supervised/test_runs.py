@@ -154,6 +154,7 @@ def test_random_weights_are_others_for_every_seed(table: Path, model: Path, tmp_
         (("--config", "esc50:mae_b"), "is of another model than this run: width is 16, not 768"),
         (("--frames", "0"), "--seeds and --frames must be at least 1"),
         (("--seeds", "0"), "--seeds and --frames must be at least 1"),
+        (("--seed", "1", "--seeds", "2"), "--seed is one seed and --seeds several"),
         (("--subset", "esc10"), "there is no subset"),
         (("--clip-norm", "-1"), "must not be negative, nor infinite"),
         (
