@@ -89,12 +89,10 @@ def test_a_run_that_was_stopped_ends_with_the_same_bits(
 
 
 def test_a_probe_reports_all_its_heads(table: Path, model: Path, tmp_path: Path) -> None:
-    options = ("--epochs", "20", "--learning-rates", "0.01", "0.3", "3")
-    assert command("probe", table, model, tmp_path, "--fold", "all", "--seeds", "2", *options) == 0
+    options = ("--epochs", "15", "--learning-rates", "0.01", "0.3", "3", "--validate-every", "0")
+    assert command("probe", table, model, tmp_path, "--fold", "all", *options) == 0
     records = [record_of(path.parent) for path in sorted(tmp_path.rglob("scores.json"))]
-    assert [(one["fold"], one["seed"]) for one in records] == [
-        (f"f{fold}", seed) for fold in range(4) for seed in range(2)
-    ]
+    assert [(one["fold"], one["seed"]) for one in records] == [(f"f{fold}", 0) for fold in range(4)]
     for record in records:
         heads = record["heads"]
         assert [(head["learning_rate"], head["batch_norm"]) for head in heads] == [
