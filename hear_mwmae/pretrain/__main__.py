@@ -5,11 +5,9 @@ import dataclasses
 import json
 import os
 import sys
-import warnings
 from collections.abc import Sequence
 from pathlib import Path
 
-from hear_mwmae import processor
 from hear_mwmae.config import NAMED_MODELS, ModelConfig, named_model, with_paper_windows
 from hear_mwmae.errors import UserError
 from hear_mwmae.json_files import parse_json
@@ -62,6 +60,7 @@ def _run(options: argparse.Namespace) -> int:
         )
     # Imported here: what follows takes seconds to load, and jax must not start before the hosts are joined.
     from hear_mwmae.pretrain.hosts import join_hosts
+    from hear_mwmae.pretrain.training.cost import warn_of_emulation
     from hear_mwmae.pretrain.training.interruption import InterruptedRun
 
     join_hosts(
@@ -70,7 +69,7 @@ def _run(options: argparse.Namespace) -> int:
         processes=options.processes,
         process_id=options.process_id,
     )
-    _warn_of_emulation(config)
+    warn_of_emulation(config.precision)
     if options.plan:
         return _plan(config, options)
     from hear_mwmae.pretrain.training.train import TrainingOptions, train
@@ -82,16 +81,6 @@ def _run(options: argparse.Namespace) -> int:
         print(stop, file=sys.stderr)
         return stop.exit_status
     return 0
-
-
-def _warn_of_emulation(config: TrainConfig) -> None:
-    """Say where bfloat16, which published runs train in, is no faster than float32."""
-    import jax
-
-    emulated = jax.default_backend() == "cpu" and processor.multiplies_bf16() is False
-    if config.precision == "bfloat16" and emulated and jax.process_index() == 0:
-        text = processor.describe_bf16(emulated=processor.IN_JAX)
-        warnings.warn(text, processor.SlowPrecisionWarning, stacklevel=2)
 
 
 def _plan(config: TrainConfig, options: argparse.Namespace) -> int:

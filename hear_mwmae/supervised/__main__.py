@@ -4,7 +4,7 @@ import argparse
 import dataclasses
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hear_mwmae.errors import UserError
@@ -34,12 +34,55 @@ work directory of a run holds config.json, run.json, checkpoints/, log.jsonl, te
 predictions.npz; several folds or seeds have one each, W/<fold>/seed<k>. `hear-mwmae export W --out FILE`
 writes a fine-tuned encoder as a model file, which can be embedded, evaluated, and fine-tuned further.
 """
+NUMBERS: dict[str, tuple[type, str]] = {
+    "--epochs": (float, "passes over the clips"),
+    "--warmup-epochs": (float, "of them, those in which the rate rises"),
+    "--batch-size": (int, "clips in one update, over all devices"),
+    "--label-smoothing": (float, "of cross-entropy"),
+    "--clips-per-epoch": (int, "clips that --sampling weighted draws"),
+}
+OF_FINETUNING: dict[str, tuple[type, str]] = {
+    "--base-learning-rate": (float, "per 256 clips of a batch"),
+    "--min-learning-rate": (float, "what the cosine falls to"),
+    "--weight-decay": (float, "of AdamW"),
+    "--beta1": (float, "of AdamW"),
+    "--beta2": (float, "of AdamW"),
+    "--clip-norm": (float, "largest norm of the gradient; 0: no limit"),
+    "--accumulation-steps": (int, "take a batch in so many parts, to save memory"),
+    "--layer-decay": (float, "rate of a block by that of the one above it"),
+    "--drop-path": (float, "share of inputs that skip a branch of the last block"),
+    "--mask-time": (float, "share of the columns hidden in training"),
+    "--mask-frequency": (float, "share of the bands hidden in training"),
+    "--noise-db": (float, "signal-to-noise ratio of noise on spectrograms; 0: none"),
+    "--specaug-frames": (int, "SpecAugment: fewer frames than this are hidden"),
+    "--specaug-bands": (int, "SpecAugment: fewer bands than this are hidden"),
+    "--mixup": (float, "share of clips mixed with another"),
+    "--mixup-shape": (float, "of the Beta distribution of its weights"),
+}
+OF_PROBE: dict[str, tuple[type, str]] = {
+    "--weight-decay": (float, "factor of |w|^2 / 2 in the loss"),
+    "--beta1": (float, "momentum"),
+}
+RENAMED = {"--mask-time": "mask_time_ratio", "--mask-frequency": "mask_frequency_ratio"}
 STOPPED = "stopped; what was saved before is kept. Run the same command to go on."
 
 
 def main(arguments: Sequence[str] | None = None, mode: str | None = None) -> int:
-    """Run the command line; return the exit status: 0, 2 (a mistake), 130, 143 or 129 (stopped)."""
-    return run_pretrain_command(lambda: _run(_parser(mode).parse_args(arguments)), STOPPED)
+    """Run the command line; return the exit status: 0, 2 (a mistake), 130, 143 or 129 (stopped).
+
+    Without a `mode`, --mode says which, and fine-tuning is the default.
+    """
+
+    def work() -> int:
+        chosen = argparse.ArgumentParser(add_help=False)
+        _add_mode(chosen)
+        return _run(_parser(mode, mode or chosen.parse_known_args(arguments)[0].mode).parse_args(arguments))
+
+    return run_pretrain_command(work, STOPPED)
+
+
+def _add_mode(parser: argparse.ArgumentParser) -> None:
+    parser.add_argument("--mode", choices=MODES, default=MODES[0], help="default: %(default)s")
 
 
 def _run(options: argparse.Namespace) -> int:
@@ -57,9 +100,12 @@ def _run(options: argparse.Namespace) -> int:
         processes=options.processes,
         process_id=options.process_id,
     )
+    from hear_mwmae.pretrain.training.cost import warn_of_emulation
     from hear_mwmae.supervised.series import plan_series, run_series, series_of
 
     series = series_of(options, _changes(options))
+    if options.mode == "finetune":
+        warn_of_emulation(series[0].config.precision)
     if options.plan:
         plan_series(series, options)
         return 0
@@ -80,15 +126,15 @@ def _changes(options: argparse.Namespace) -> dict[str, object]:
     return given
 
 
-def _parser(mode: str | None) -> argparse.ArgumentParser:
-    program = f"hear-mwmae {mode}" if mode else "python -m hear_mwmae.supervised"
+def _parser(command: str | None, mode: str) -> argparse.ArgumentParser:
+    program = f"hear-mwmae {command}" if command else "python -m hear_mwmae.supervised"
     parser = argparse.ArgumentParser(
         prog=program, description=HELP, formatter_class=argparse.RawDescriptionHelpFormatter
     )
-    if mode:
+    if command:
         parser.set_defaults(mode=mode)
     else:
-        parser.add_argument("--mode", choices=MODES, default=MODES[0], help="default: %(default)s")
+        _add_mode(parser)
     add = parser.add_argument
     add("--config", default="", metavar="DATA:MODEL", help="a published run, such as audioset_20k:mw_mae_b")
     add("--tiny", action="store_true", help="the published run's variant for a CPU")
@@ -122,59 +168,44 @@ def _parser(mode: str | None) -> argparse.ArgumentParser:
     )  # fmt: skip
     labelled.add_argument("--frames", type=int, metavar="N",
                           help="frames of 10 ms that are read of a clip, from its start")  # fmt: skip
-    _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"))
+    _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"), mode)
     _add_run_options(parser.add_argument_group("this run, the outcome stays the same"))
     _add_host_options(parser.add_argument_group("several hosts"))
     return parser
 
 
-def _add_settings(group: argparse._ArgumentGroup) -> None:
-    for option, kind, text in (
-        ("--epochs", float, "passes over the clips"),
-        ("--warmup-epochs", float, "of them, those in which the rate rises"),
-        ("--batch-size", int, "clips in one update, over all devices"),
-        ("--base-learning-rate", float, "per 256 clips of a batch"),
-        ("--min-learning-rate", float, "what the cosine falls to"),
-        ("--weight-decay", float, ""),
-        ("--beta1", float, "of AdamW; momentum of a probe"),
-        ("--beta2", float, "of AdamW"),
-        ("--clip-norm", float, "largest norm of the gradient; 0: no limit"),
-        ("--accumulation-steps", int, "take a batch in so many parts, to save memory"),
-        ("--layer-decay", float, "rate of a block by that of the one above it"),
-        ("--drop-path", float, "share of inputs that skip a branch of the last block"),
-        ("--label-smoothing", float, "of cross-entropy"),
-        ("--mask-time", float, "share of the columns hidden in training"),
-        ("--mask-frequency", float, "share of the bands hidden in training"),
-        ("--noise-db", float, "signal-to-noise ratio of noise on spectrograms; 0: none"),
-        ("--specaug-frames", int, "SpecAugment: fewer frames than this are hidden"),
-        ("--specaug-bands", int, "SpecAugment: fewer bands than this are hidden"),
-        ("--mixup", float, "share of clips mixed with another"),
-        ("--mixup-shape", float, "of the Beta distribution of its weights"),
-        ("--clips-per-epoch", int, "clips that --sampling weighted draws"),
-    ):
-        names = {"--mask-time": "mask_time_ratio", "--mask-frequency": "mask_frequency_ratio"}
-        group.add_argument(
-            option, type=kind, help=text or None, metavar="X" if kind is float else "N",
-            dest=names.get(option, option.removeprefix("--").replace("-", "_")),
-        )  # fmt: skip
-    for option, choices, text in (
-        (
-            "--loss",
-            LOSSES,
-            "cross-entropy, or one binary cross-entropy per class (default: what the labels need)",
-        ),
-        ("--sampling", SAMPLINGS, "clips of an epoch: each once, by weights of classes, or classes repeated"),
-        ("--pooling", POOLINGS, "what a probe reads: mean of the patch tokens, or the scene embedding"),
-        ("--precision", PRECISIONS, "of activations and products"),
-    ):
-        group.add_argument(option, choices=choices, help=text)
-    group.add_argument("--learning-rates", type=float, nargs="+", metavar="X", help="of a probe's heads")
+def _add_settings(group: argparse._ArgumentGroup, mode: str) -> None:
+    """Add the options that the mode has; the other mode's are unknown to it."""
+    _add_numbers(group, NUMBERS | (OF_FINETUNING if mode == "finetune" else OF_PROBE))
+    group.add_argument(
+        "--loss", choices=LOSSES,
+        help="cross-entropy, or one binary cross-entropy per class (default: what the labels need)",
+    )  # fmt: skip
+    group.add_argument(
+        "--sampling", choices=SAMPLINGS,
+        help="clips of an epoch: each once, by weights of classes, or classes repeated",
+    )  # fmt: skip
+    if mode == "probe":
+        group.add_argument("--learning-rates", type=float, nargs="+", metavar="X",
+                           help="of the heads, per 256 clips of a batch")  # fmt: skip
+        group.add_argument("--pooling", choices=POOLINGS,
+                           help="what is read: mean of the patch tokens, or the scene embedding")  # fmt: skip
+        return
+    group.add_argument("--precision", choices=PRECISIONS, help="of activations and products")
     for option, text in (
         ("--roll", "roll each clip in time to a random start"),
         ("--gain", "amplify each clip at random, by 0.5 to 1.5"),
         ("--ast-noise", "noise as in AST's program"),
     ):
         group.add_argument(option, action=argparse.BooleanOptionalAction, help=text)
+
+
+def _add_numbers(group: argparse._ArgumentGroup, numbers: Mapping[str, tuple[type, str]]) -> None:
+    for option, (kind, text) in numbers.items():
+        group.add_argument(
+            option, type=kind, help=text, metavar="X" if kind is float else "N",
+            dest=RENAMED.get(option, option.removeprefix("--").replace("-", "_")),
+        )  # fmt: skip
 
 
 def _add_run_options(group: argparse._ArgumentGroup) -> None:

@@ -9,10 +9,11 @@ from sounds import write_tones
 from hear_mwmae import processor
 from hear_mwmae.config import NAMED_MODELS, ModelConfig, paper_windows
 from hear_mwmae.errors import UserError
-from hear_mwmae.pretrain.__main__ import _parser, _warn_of_emulation, main, train_config
+from hear_mwmae.pretrain.__main__ import _parser, main, train_config
 from hear_mwmae.pretrain.configs import find_run
 from hear_mwmae.pretrain.data.prepare import Options, prepare
 from hear_mwmae.pretrain.settings import TrainConfig
+from hear_mwmae.pretrain.training.cost import warn_of_emulation
 
 RUN = ["--data", "data", "--workdir", "run"]
 
@@ -143,9 +144,9 @@ def test_bfloat16_is_warned_of_where_it_is_emulated(
     config = settings("--model", "mae_t", "--precision", precision)
     if warned:
         with pytest.warns(processor.SlowPrecisionWarning, match="bf16 is computed in float32 and no faster"):
-            _warn_of_emulation(config)
+            warn_of_emulation(config.precision)
     else:
-        _warn_of_emulation(config)
+        warn_of_emulation(config.precision)
 
 
 def test_options_of_a_model_that_no_reader_survives_are_one_sentence(

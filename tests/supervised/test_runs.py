@@ -256,3 +256,13 @@ def test_an_accumulated_update_is_the_same(finetuned: Path, table: Path, model: 
         *(jax.tree.leaves(restore_params(run)[0]) for run in (tmp_path, finetuned)), strict=True
     ):
         np.testing.assert_allclose(one, other, atol=2e-3)
+
+
+@pytest.mark.parametrize(("mode", "option"), [("probe", "--drop-path"), ("finetune", "--learning-rates")])
+def test_options_of_the_other_mode_are_unknown(
+    table: Path, model: Path, tmp_path: Path, mode: str, option: str, capsys: pytest.CaptureFixture
+) -> None:
+    with pytest.raises(SystemExit) as ended:
+        command(mode, table, model, tmp_path, option, "0.1")
+    assert ended.value.code == 2
+    assert f"unrecognized arguments: {option}" in capsys.readouterr().err

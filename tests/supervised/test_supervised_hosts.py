@@ -28,9 +28,11 @@ step.SMALLEST_SPLIT = 1  # So that even these parameters are split where they ca
 sys.exit(main(sys.argv[1:]))
 """
 OPTIONS = (
-    "--batch-size", "8", "--epochs", "4", "--warmup-epochs", "1", "--base-learning-rate", "0.1",
-    "--precision", "float32", "--workers", "0", "--log-every", "1", "--mask-time", "0.3",
-    "--drop-path", "0.3", "--clip-norm", "1",
+    "--batch-size", "8", "--epochs", "4", "--warmup-epochs", "1", "--workers", "0", "--log-every", "1",
+)  # fmt: skip
+FINETUNE = (
+    "--base-learning-rate", "0.1", "--precision", "float32", "--mask-time", "0.3", "--drop-path", "0.3",
+    "--clip-norm", "1",
 )  # fmt: skip
 pytestmark = pytest.mark.slow
 
@@ -51,7 +53,9 @@ def inputs(tmp_path_factory: pytest.TempPathFactory) -> tuple[str, ...]:
 def started(
     inputs: tuple[str, ...], workdir: Path, *options: str, flags: str = ""
 ) -> Iterator[subprocess.Popen]:
-    command = [sys.executable, "-c", PROGRAM, *inputs, "--workdir", str(workdir), *OPTIONS, *options]
+    of_mode = () if "probe" in options else FINETUNE
+    given = (*inputs, "--workdir", str(workdir), *OPTIONS, *of_mode, *options)
+    command = [sys.executable, "-c", PROGRAM, *given]
     flags = f"{os.environ.get('XLA_FLAGS', '')} {flags}"
     with children.start(command, cwd=ROOT, env=os.environ | {"XLA_FLAGS": flags}, stdout=None) as process:
         yield process
@@ -107,7 +111,6 @@ def test_two_processes_with_four_devices_each_are_one(
 ) -> None:
     options: tuple[str, ...] = ("--mode", mode)
     if mode == "probe":
-        options += ("--drop-path", "0", "--mask-time", "0", "--clip-norm", "0")
         one_device = finished(inputs, tmp_path / "one", *options)
     with socket.socket() as probe:
         probe.bind(("localhost", 0))

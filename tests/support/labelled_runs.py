@@ -41,4 +41,5 @@ def write_small_model(folder: Path) -> Path:
 def command(mode: str, table: Path, model: Path, workdir: Path, *options: str) -> int:
     """Run `hear-mwmae finetune` or `probe` in this process."""
     given = ["--init", str(model), "--data", str(table), "--workdir", str(workdir), "--workers", "0"]
-    return main([*given, "--precision", "float32", "--batch-size", "8", *options], mode)
+    precision = ("--precision", "float32") if mode == "finetune" else ()
+    return main([*given, *precision, "--batch-size", "8", *options], mode)

@@ -5,10 +5,12 @@ Parameters and operations follow from the configuration alone, without JAX.
 
 import dataclasses
 import time
+import warnings
 from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import TYPE_CHECKING
 
+from hear_mwmae import processor
 from hear_mwmae.config import LOCAL_WINDOW, POSITION_HIDDEN, ModelConfig
 
 if TYPE_CHECKING:
@@ -66,6 +68,16 @@ class TrainingMemory:
     def total(self) -> int:
         """Bytes of state and activations."""
         return self.state + self.activations
+
+
+def warn_of_emulation(precision: str) -> None:
+    """Say where bfloat16, which published runs train in, is no faster than float32."""
+    import jax  # What is counted here needs none of it.
+
+    emulated = jax.default_backend() == "cpu" and processor.multiplies_bf16() is False
+    if precision == "bfloat16" and emulated and jax.process_index() == 0:
+        text = processor.describe_bf16(emulated=processor.IN_JAX)
+        warnings.warn(text, processor.SlowPrecisionWarning, stacklevel=2)
 
 
 def parameter_count(config: ModelConfig) -> ParameterCount:
