@@ -60,8 +60,6 @@ Clips = tuple[LabelledClip, ...]
 Logits = Float[np.ndarray, "heads clips classes"]
 Judge = Callable[[Params, Clips], Logits]
 """Returns the logits of clips of one part of the data; a fine-tuned model counts as one head."""
-
-
 Known = dict[Path, Float[np.ndarray, " size"]]
 """What a frozen encoder gives of files."""
 
@@ -189,6 +187,8 @@ def prepare_probe(
 
 @functools.cache
 def frozen_encoder(config: SupervisedConfig, mesh: Mesh) -> Callable[[Params, Array], Array]:
+    """Return `frozen_features` of an encoder and rows that the devices share, compiled; whole everywhere."""
+
     @partial(jax.jit, out_shardings=NamedSharding(mesh, PartitionSpec()))
     def read(encoder: Params, features: Array) -> Array:
         return frozen_features(encoder, features, config)
