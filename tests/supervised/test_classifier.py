@@ -137,6 +137,7 @@ def test_rates_and_decay_of_every_layer_are_those_of_the_release() -> None:
         assert is_decayed == (decay > 0), name
 
 
+@pytest.mark.slow
 @needs_golden
 def test_three_updates_are_those_of_the_release() -> None:
     arrays = load("classifier")

@@ -38,6 +38,7 @@ def audioset(tmp_path_factory: pytest.TempPathFactory) -> Path:
     return folder
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("mode", ["finetune", "probe"])
 def test_audioset_by_its_segment_lists(
     audioset: Path, tmp_path: Path, mode: str, capsys: pytest.CaptureFixture
@@ -57,6 +58,7 @@ def test_audioset_by_its_segment_lists(
     assert "2 clips are missing" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_imagenet_by_its_folders(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for part, count in (("train", 6), ("val", 2)):

@@ -128,6 +128,7 @@ def test_a_probe_is_logistic_regression() -> None:
     assert np.isfinite(metrics["loss"])
 
 
+@pytest.mark.slow
 def test_random_weights_are_others_for_every_seed(table: Path, model: Path, tmp_path: Path) -> None:
     options = ("--random-init", "--seeds", "2", "--epochs", "1", "--warmup-epochs", "0")
     assert command("finetune", table, model, tmp_path, *options) == 0
@@ -250,6 +251,7 @@ def test_a_probe_has_no_model_to_export(
     assert "A probe leaves the encoder as it is" in capsys.readouterr().err
 
 
+@pytest.mark.slow
 def test_an_accumulated_update_is_the_same(finetuned: Path, table: Path, model: Path, tmp_path: Path) -> None:
     assert command("finetune", table, model, tmp_path, *FAST, "--accumulation-steps", "2") == 0
     for one, other in zip(

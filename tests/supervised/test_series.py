@@ -141,8 +141,6 @@ def test_options_are_refused_before_anything_is_made(
         (("--learning-rates", "nan"), "a probe needs learning_rates above 0"),
         (("--learning-rates", "1", "inf"), "a probe needs learning_rates above 0"),
         (("--batch-size", "1"), "one clip has no variance"),
-        (("--clip-norm", "1"), "masks and clip_norm are of fine-tuning"),
-        (("--mask-time", "0.3"), "masks and clip_norm are of fine-tuning"),
         (("--frames", "1000000000"), "beyond 100000"),
         (("--weight-decay", "1e30"), "lower --learning-rates"),
     ],
@@ -157,6 +155,12 @@ def test_a_mistake_of_a_probe_is_one_sentence(
 ) -> None:
     assert command("probe", table, model, tmp_path / "run", *SHORT, *options) == 2
     assert refused(capsys.readouterr().err, sentence)
+
+
+def test_a_probe_has_neither_masks_nor_a_limit_of_its_gradient() -> None:
+    for field in ("clip_norm", "mask_time_ratio", "mask_frequency_ratio"):
+        with pytest.raises(UserError, match="masks and clip_norm are of fine-tuning"):
+            SupervisedConfig(LOG_MEL, mode="probe", **{field: 0.3})
 
 
 @pytest.mark.parametrize(
@@ -185,6 +189,7 @@ def test_sound_without_a_header_is_named(
     )
 
 
+@pytest.mark.slow
 def test_pictures_need_no_published_run(tmp_path: Path) -> None:
     generator = np.random.default_rng(0)
     for part in ("train", "val"):
