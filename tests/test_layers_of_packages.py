@@ -28,6 +28,7 @@ LAYERS = {
     ],
     "hear_mwmae.pretrain": [
         {"hosts", "needed", "settings"},
+        {"options"},
         {"data", "model"},
         {"training"},
         {"configs"},

@@ -3,7 +3,6 @@
 import argparse
 import dataclasses
 import json
-import os
 import sys
 from collections.abc import Sequence
 from pathlib import Path
@@ -13,7 +12,8 @@ from hear_mwmae.errors import UserError
 from hear_mwmae.json_files import parse_json
 from hear_mwmae.names import printable
 from hear_mwmae.pretrain.needed import run_pretrain_command
-from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS, TrainConfig
+from hear_mwmae.pretrain.options import WATCHERS, add_host_options, add_run_options
+from hear_mwmae.pretrain.settings import PRECISIONS, TrainConfig
 
 PROGRAM = "hear-mwmae pretrain"
 HELP = f"""Train an MAE, MW-MAE or Audio-MAE on prepared data, or go on with a run.
@@ -171,8 +171,8 @@ def _parser() -> argparse.ArgumentParser:
         help="fields of ModelConfig to change, see above",
     )  # fmt: skip
     _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"))
-    _add_run_options(parser.add_argument_group("this run, the outcome stays the same"))
-    _add_host_options(parser.add_argument_group("several hosts"))
+    add_run_options(parser, WATCHERS | {"--picture-every": "steps; 0: never"})
+    add_host_options(parser)
     return parser
 
 
@@ -215,32 +215,6 @@ def _add_settings(group: argparse._ArgumentGroup) -> None:
         choices=PRECISIONS,
         help="of activations and products; bfloat16 is faster only where the device has it",
     )
-
-
-def _add_run_options(group: argparse._ArgumentGroup) -> None:
-    workers = min(8, (os.cpu_count() or 1) - 1)
-    group.add_argument("--workers", type=int, default=workers, metavar="N",
-                       help=f"processes that read data, 0: the training one (default {workers})")  # fmt: skip
-    group.add_argument("--log-every", type=int, default=50, metavar="N", help="steps (default 50)")
-    for option, text in (
-        ("--checkpoint-every", "steps; 0: at the end only"),
-        ("--validate-every", "steps; 0: never"),
-        ("--picture-every", "steps; 0: never"),
-    ):
-        group.add_argument(option, type=int, metavar="N", help=f"{text} (default: once an epoch)")
-    group.add_argument("--keep-every", type=int, default=0, metavar="EPOCHS", dest="keep_every_epochs",
-                       help="keep one checkpoint in so many epochs for good")  # fmt: skip
-    group.add_argument("--remat", action="store_true", help="less memory, more time")
-    group.add_argument("--fsdp", action="store_true", help="split parameters and moments over the devices")
-    group.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="of global attention heads")
-    group.add_argument("--wandb", default="", metavar="PROJECT", help="log to Weights & Biases too")
-
-
-def _add_host_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--distributed", action="store_true", help="find the others (TPU pods, SLURM, MPI)")
-    group.add_argument("--coordinator", default="", metavar="HOST:PORT", help="else: address of process 0")
-    group.add_argument("--processes", type=int, metavar="N", help="how many")
-    group.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
 
 
 if __name__ == "__main__":

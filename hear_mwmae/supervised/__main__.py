@@ -2,14 +2,14 @@
 
 import argparse
 import dataclasses
-import os
 import sys
 from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from hear_mwmae.errors import UserError
 from hear_mwmae.pretrain.needed import run_pretrain_command
-from hear_mwmae.pretrain.settings import KERNELS, PRECISIONS
+from hear_mwmae.pretrain.options import add_host_options, add_run_options
+from hear_mwmae.pretrain.settings import PRECISIONS
 from hear_mwmae.supervised.settings import LOSSES, MODES, POOLINGS, SAMPLINGS, SupervisedConfig
 
 HELP = """Train on labelled sound: all of an encoder and a classifier on it, or linear probes of a frozen one.
@@ -169,8 +169,8 @@ def _parser(command: str | None, mode: str) -> argparse.ArgumentParser:
     labelled.add_argument("--frames", type=int, metavar="N",
                           help="frames of 10 ms that are read of a clip, from its start")  # fmt: skip
     _add_settings(parser.add_argument_group("settings, which decide the outcome (default: the run's)"), mode)
-    _add_run_options(parser.add_argument_group("this run, the outcome stays the same"))
-    _add_host_options(parser.add_argument_group("several hosts"))
+    add_run_options(parser)
+    add_host_options(parser)
     return parser
 
 
@@ -206,31 +206,6 @@ def _add_numbers(group: argparse._ArgumentGroup, numbers: Mapping[str, tuple[typ
             option, type=kind, help=text, metavar="X" if kind is float else "N",
             dest=RENAMED.get(option, option.removeprefix("--").replace("-", "_")),
         )  # fmt: skip
-
-
-def _add_run_options(group: argparse._ArgumentGroup) -> None:
-    workers = min(8, (os.cpu_count() or 1) - 1)
-    group.add_argument("--workers", type=int, default=workers, metavar="N",
-                       help=f"processes that read data, 0: the training one (default {workers})")  # fmt: skip
-    group.add_argument("--log-every", type=int, default=50, metavar="N", help="steps (default 50)")
-    for option, text in (
-        ("--checkpoint-every", "steps; 0: at the end only"),
-        ("--validate-every", "steps; 0: never"),
-    ):
-        group.add_argument(option, type=int, metavar="N", help=f"{text} (default: once an epoch)")
-    group.add_argument("--keep-every", type=int, default=0, metavar="EPOCHS", dest="keep_every_epochs",
-                       help="keep one checkpoint in so many epochs for good")  # fmt: skip
-    group.add_argument("--remat", action="store_true", help="less memory, more time")
-    group.add_argument("--fsdp", action="store_true", help="split parameters and moments over the devices")
-    group.add_argument("--kernel", choices=KERNELS, default=KERNELS[0], help="of global attention heads")
-    group.add_argument("--wandb", default="", metavar="PROJECT", help="log to Weights & Biases too")
-
-
-def _add_host_options(group: argparse._ArgumentGroup) -> None:
-    group.add_argument("--distributed", action="store_true", help="find the others (TPU pods, SLURM, MPI)")
-    group.add_argument("--coordinator", default="", metavar="HOST:PORT", help="else: address of process 0")
-    group.add_argument("--processes", type=int, metavar="N", help="how many")
-    group.add_argument("--process-id", type=int, metavar="I", help="which one this is, from 0")
 
 
 if __name__ == "__main__":

@@ -9,7 +9,7 @@ import jax.numpy as jnp
 import numpy as np
 import pytest
 import torch
-from labelled_runs import command, tone, write_small_model, write_table
+from labelled_runs import command, tone, write_small_model
 from safetensors import safe_open
 from sklearn.linear_model import LogisticRegression
 from small_models import LOG_MEL
@@ -27,16 +27,6 @@ from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.step import begin_state, make_step
 
 FAST = ("--epochs", "12", "--warmup-epochs", "1", "--base-learning-rate", "0.3", "--log-every", "9")
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_table(tmp_path_factory.mktemp("pitches"))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_model(tmp_path_factory.mktemp("model"))
 
 
 @pytest.fixture(scope="module")

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 import sounds
 import torch
-from labelled_runs import PITCHES, command, tone, write_small_model, write_table
+from labelled_runs import PITCHES, command, tone
 from PIL import Image
 from small_models import LOG_MEL, write_model
 
@@ -24,16 +24,6 @@ from hear_mwmae.supervised.model.probe import frozen_features
 from hear_mwmae.supervised.settings import SupervisedConfig
 
 SHORT = ("--epochs", "2", "--warmup-epochs", "0", "--validate-every", "0")
-
-
-@pytest.fixture(scope="module")
-def table(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_table(tmp_path_factory.mktemp("pitches"))
-
-
-@pytest.fixture(scope="module")
-def model(tmp_path_factory: pytest.TempPathFactory) -> Path:
-    return write_small_model(tmp_path_factory.mktemp("model"))
 
 
 def another(table: Path, name: str, rows: Sequence[str], header: str = "filename,label,fold") -> Path:

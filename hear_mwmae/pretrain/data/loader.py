@@ -5,12 +5,11 @@ run are the same rows in the same order whatever the number of hosts, worker pro
 position in the data is one number.
 """
 
-import copy
 import hashlib
 import os
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Protocol, TypeVar
+from typing import Generic, Protocol, TypeVar
 
 import grain
 import numpy as np
@@ -131,7 +130,7 @@ def validation_batches(
 
 
 class _BatchSource:
-    """Random access to the batches of one host, from batch `first` on."""
+    """Random access to the batches of one host."""
 
     def __init__(
         self, clips: ClipSet, frames: int, plan: BatchPlan, normalisation: Normalisation | None
@@ -140,17 +139,11 @@ class _BatchSource:
         paths = [manifest.path(shard) for shard in manifest.shards]
         self._reader = ShardReader(paths, [shard.clips for shard in manifest.shards])
         self._shards, self._rows, self._clip_frames = clips.shards, clips.rows, clips.frames
-        self._frames, self._bands, self._plan, self._first = frames, manifest.bands, plan, 0
+        self._frames, self._bands, self._plan = frames, manifest.bands, plan
         self._normalisation = normalisation
 
-    def starting_at(self, first: int) -> "_BatchSource":
-        """Return the same batches from batch `first` on."""
-        moved = copy.copy(self)
-        moved._first = first
-        return moved
-
     def __len__(self) -> int:
-        return max(0, self._plan.steps - self._first)
+        return self._plan.steps
 
     @property
     def batch_bytes(self) -> int:
@@ -158,8 +151,7 @@ class _BatchSource:
         crops = len(self._plan.clips_of(0)) * self._plan.crops
         return crops * self._frames * self._bands * np.dtype(np.float32).itemsize
 
-    def __getitem__(self, index: int) -> Crops:
-        step = self._first + index
+    def __getitem__(self, step: int) -> Crops:
         chosen = self._plan.clips_of(step)
         lengths = self._clip_frames[chosen]
         offsets = self._plan.offsets(step, np.maximum(lengths - self._frames, 0) + 1)
@@ -180,16 +172,27 @@ class _BatchSource:
 class BatchSource(Protocol[BatchT_co]):
     """Random access to the batches of one host, which worker processes get a pickled copy of."""
 
-    def starting_at(self, first: int) -> "BatchSource[BatchT_co]":
-        """Return the same batches from batch `first` on."""
-
     def __len__(self) -> int: ...
 
-    def __getitem__(self, index: int) -> BatchT_co: ...
+    def __getitem__(self, step: int) -> BatchT_co: ...
 
     @property
     def batch_bytes(self) -> int:
         """Size of a whole batch of this host."""
+
+
+@dataclass(frozen=True)
+class _Remaining(Generic[BatchT_co]):
+    """The batches of a source from batch `first` on."""
+
+    source: BatchSource[BatchT_co]
+    first: int
+
+    def __len__(self) -> int:
+        return max(0, len(self.source) - self.first)
+
+    def __getitem__(self, index: int) -> BatchT_co:
+        return self.source[self.first + index]
 
 
 class BatchIterator(grain.DatasetIterator[BatchT]):
@@ -235,7 +238,7 @@ class BatchIterator(grain.DatasetIterator[BatchT]):
         return self._batches
 
     def _dataset(self) -> grain.IterDataset:
-        source = self._source.starting_at(self._step)
+        source = _Remaining(self._source, self._step)
         ahead = grain.ReadOptions(num_threads=self._threads, prefetch_buffer_size=self._threads)
         dataset = grain.MapDataset.source(source).to_iter_dataset(ahead)
         if self._workers and not flags.FLAGS.is_parsed():

@@ -1,7 +1,5 @@
 """Batches of features that are in memory already: what a linear probe trains on."""
 
-import copy
-
 import numpy as np
 from jaxtyping import Float
 
@@ -38,7 +36,7 @@ def feature_batches(
 
 
 class _FeatureSource:
-    """Random access to the batches of one host, from batch `first` on."""
+    """Random access to the batches of one host."""
 
     def __init__(
         self,
@@ -46,22 +44,16 @@ class _FeatureSource:
         targets: Float[np.ndarray, "clips classes"],
         plan: LabelledPlan,
     ) -> None:
-        self._features, self._targets, self._plan, self._first = features, targets, plan, 0
-
-    def starting_at(self, first: int) -> "_FeatureSource":
-        """Return the same batches from batch `first` on."""
-        moved = copy.copy(self)
-        moved._first = first
-        return moved
+        self._features, self._targets, self._plan = features, targets, plan
 
     def __len__(self) -> int:
-        return max(0, self._plan.steps - self._first)
+        return self._plan.steps
 
     @property
     def batch_bytes(self) -> int:
         """Size of a whole batch of this host."""
         return self._plan.most_rows * (self._features[0].nbytes + self._targets[0].nbytes)
 
-    def __getitem__(self, index: int) -> Batch:
-        chosen = self._plan.clips_of(self._first + index)
+    def __getitem__(self, step: int) -> Batch:
+        chosen = self._plan.clips_of(step)
         return Batch(self._features[chosen], self._targets[chosen])

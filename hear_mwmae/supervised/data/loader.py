@@ -5,7 +5,6 @@ the same order whatever the number of hosts, worker processes and threads, and t
 number. To make batches gives numpy's matrix products in a process one thread, for good.
 """
 
-import copy
 import functools
 from collections.abc import Sequence
 from typing import NamedTuple
@@ -101,7 +100,7 @@ def _give_numpy_one_thread() -> None:
 
 
 class _LabelledSource:
-    """Random access to the batches of one host, from batch `first` on."""
+    """Random access to the batches of one host."""
 
     def __init__(
         self,
@@ -113,16 +112,10 @@ class _LabelledSource:
     ) -> None:
         self._clips, self._classes, self._model, self._plan = clips, classes, config.model, plan
         self._shape = config.frames, config.model.input_size[1]
-        self._reader, self._first = reader or ClipReader(config.model.front_end), 0
-
-    def starting_at(self, first: int) -> "_LabelledSource":
-        """Return the same batches from batch `first` on."""
-        moved = copy.copy(self)
-        moved._first = first
-        return moved
+        self._reader = reader or ClipReader(config.model.front_end)
 
     def __len__(self) -> int:
-        return max(0, self._plan.steps - self._first)
+        return self._plan.steps
 
     @property
     def batch_bytes(self) -> int:
@@ -130,9 +123,9 @@ class _LabelledSource:
         frames, bands = self._shape
         return self._plan.most_rows * (frames * bands + self._classes) * np.dtype(np.float32).itemsize
 
-    def __getitem__(self, index: int) -> Batch:
+    def __getitem__(self, step: int) -> Batch:
         _give_numpy_one_thread()
-        rows = self._plan.rows_of(self._first + index)
+        rows = self._plan.rows_of(step)
         features = np.empty((len(rows), *self._shape), np.float32)
         targets = np.empty((len(rows), self._classes), np.float32)
         for number, row in enumerate(rows):

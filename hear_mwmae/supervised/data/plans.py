@@ -15,6 +15,7 @@ from hear_mwmae.pretrain.data.batch_plans import (
     ENDLESS,
     GAIN_SHAPE,
     LOWEST_GAIN,
+    ValidationPlan,
     counted_generator,
     part_of_host,
 )
@@ -169,17 +170,8 @@ class LabelledPlan:
         return [AstNoise(*of_row) for of_row in zip(levels, shifts, cells, strict=True)]
 
 
-@dataclass(frozen=True)
-class EvaluationPlan:
-    """Every clip once, in order and as it is."""
-
-    clips: int
-    batch_size: int
-
-    @property
-    def steps(self) -> int:
-        """Batches that hold every clip."""
-        return -(-self.clips // self.batch_size)
+class EvaluationPlan(ValidationPlan):
+    """Every clip once, in order and as it is; the last batch holds what is left."""
 
     @property
     def most_rows(self) -> int:
@@ -187,6 +179,5 @@ class EvaluationPlan:
         return min(self.clips, self.batch_size)
 
     def rows_of(self, step: int) -> list[Row]:
-        """Rows of batch `step`; the last batch holds what is left."""
-        first = step * self.batch_size
-        return [Row(Take(clip)) for clip in range(first, min(first + self.batch_size, self.clips))]
+        """Rows of batch `step`."""
+        return [Row(Take(clip)) for clip in self.clips_of(step).tolist()]
