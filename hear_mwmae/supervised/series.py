@@ -18,6 +18,7 @@ from hear_mwmae.json_files import read_json
 from hear_mwmae.model_file import read_model_header
 from hear_mwmae.named_weights import find_weights
 from hear_mwmae.names import printable
+from hear_mwmae.pretrain.data.manifest import file_sha256
 from hear_mwmae.pretrain.model.transformer import Params
 from hear_mwmae.pretrain.settings import CONFIG_FILE
 from hear_mwmae.pretrain.training.checkpoints import read_config
@@ -38,7 +39,6 @@ from hear_mwmae.supervised.settings import SupervisedConfig
 from hear_mwmae.supervised.training.initial import (
     check_encoder,
     describe_codes,
-    file_sha256,
     random_encoder,
     read_encoder,
 )

@@ -247,7 +247,8 @@ def test_an_accumulated_update_is_the_same(finetuned: Path, table: Path, model: 
     for one, other in zip(
         *(jax.tree.leaves(restore_params(run)[0]) for run in (tmp_path, finetuned)), strict=True
     ):
-        np.testing.assert_allclose(one, other, atol=2e-3)
+        # Twice what was measured: Adam blows up the rounding of gradients that are nearly zero.
+        np.testing.assert_allclose(one, other, atol=1e-3)
 
 
 @pytest.mark.parametrize(("mode", "option"), [("probe", "--drop-path"), ("finetune", "--learning-rates")])

@@ -34,6 +34,8 @@ FINETUNE = (
     "--base-learning-rate", "0.1", "--precision", "float32", "--mask-time", "0.3", "--drop-path", "0.3",
     "--clip-norm", "1",
 )  # fmt: skip
+# Three times what was measured of parameters, 1.8e-5: sums in another order.
+TOLERANCE = 5e-5
 pytestmark = pytest.mark.slow
 
 
@@ -102,7 +104,7 @@ def test_a_killed_run_ends_with_the_same_bits(
 def test_four_devices_fine_tune_as_one(
     inputs: tuple[str, ...], one_device: Path, tmp_path: Path, options: tuple[str, ...]
 ) -> None:
-    assert_alike(finished(inputs, tmp_path, *options, flags=FOUR_DEVICES), one_device, 2e-4)
+    assert_alike(finished(inputs, tmp_path, *options, flags=FOUR_DEVICES), one_device, TOLERANCE)
 
 
 @pytest.mark.parametrize("mode", ["finetune", "probe"])
@@ -127,4 +129,4 @@ def test_two_processes_with_four_devices_each_are_one(
         ]  # fmt: skip
         messages = [process.communicate(timeout=300)[1] for process in processes]
     assert [process.returncode for process in processes] == [0, 0], "\n".join(messages)
-    assert_alike(tmp_path / "two", one_device, 2e-4)
+    assert_alike(tmp_path / "two", one_device, TOLERANCE)

@@ -57,9 +57,9 @@ def print_plan(
     _print_size(train, clips, steps)
     memory = memory_per_device(train, machine.devices, options)
     crops = train.batch_size // train.accumulation_steps // machine.devices
-    _print_line("memory", f"{_bytes(memory.state)} of parameters, gradients and optimiser,")
-    _print_line("", f"about {_bytes(memory.activations)} of activations of {crops} crops at a time,")
-    _print_line("", f"on each of {machine.devices} x {machine.kind}")
+    print_line("memory", f"{_bytes(memory.state)} of parameters, gradients and optimiser,")
+    print_line("", f"about {_bytes(memory.activations)} of activations of {crops} crops at a time,")
+    print_line("", f"on each of {machine.devices} x {machine.kind}")
     if measure:
         _print_duration(train, steps, machine, options)
 
@@ -98,16 +98,16 @@ def _print_size(train: TrainConfig, clips: int, steps: int) -> None:
     per_crop = train_flops_per_crop(model)
     encoder = f"{count.encoder / 1e6:.3g} M of them the encoder's"
     kept = f"{model.kept_tokens} of {model.tokens} tokens kept"
-    _print_line("model", f"{count.total / 1e6:.3g} M parameters, {encoder}; {kept}")
+    print_line("model", f"{count.total / 1e6:.3g} M parameters, {encoder}; {kept}")
     an_epoch = f"{train.steps_per_epoch(clips):,} an epoch of {clips:,} clips"
-    _print_line("steps", f"{steps:,} of {train.batch_size} crops, {an_epoch}")
-    _print_line("operations", f"{steps * train.batch_size * per_crop:.2e}, {per_crop:.2e} per crop")
+    print_line("steps", f"{steps:,} of {train.batch_size} crops, {an_epoch}")
+    print_line("operations", f"{steps * train.batch_size * per_crop:.2e}, {per_crop:.2e} per crop")
 
 
 def _print_duration(train: TrainConfig, steps: int, machine: DeviceGroup, options: StepOptions) -> None:
     measured = measurable(train, machine, options)
     if measured is None:
-        _print_line("speed", "not measured: by the estimate not even the smallest batch fits the memory")
+        print_line("speed", "not measured: by the estimate not even the smallest batch fits the memory")
         return
     advice = memory_advice(train, remat=options.remat, fsdp=options.fsdp, parts=train.crops_per_clip)
     with advice:
@@ -115,18 +115,19 @@ def _print_duration(train: TrainConfig, steps: int, machine: DeviceGroup, option
         batch = training.random_batch()
         seconds = training.seconds_per_step(lambda: batch, TIMED_STEPS)
     crops_per_second = measured.batch_size / seconds
-    _print_line("speed", f"{crops_per_second:.4g} crops/s, {seconds:.3g} s a step of {measured.batch_size},")
+    print_line("speed", f"{crops_per_second:.4g} crops/s, {seconds:.3g} s a step of {measured.batch_size},")
     if measured != train:
-        _print_line(
+        print_line(
             "", f"scaled from that smaller batch: {train.batch_size} would be too much to measure here,"
         )
     used = crops_per_second * train_flops_per_crop(train.model) / machine.flops
-    _print_line("", f"{used:.0%} of {machine.flops / 1e12:.3g} TFLOP/s ({machine.source})")
+    print_line("", f"{used:.0%} of {machine.flops / 1e12:.3g} TFLOP/s ({machine.source})")
     duration = steps * train.batch_size / crops_per_second
-    _print_line("duration", f"{_duration(duration)} on this machine, if reading the data keeps up")
+    print_line("duration", f"{duration_text(duration)} on this machine, if reading the data keeps up")
 
 
-def _print_line(label: str, text: str) -> None:
+def print_line(label: str, text: str) -> None:
+    """Print one line of a plan; its label is "" where it goes on with the line above."""
     print(f"{label:11} {text}", flush=True)
 
 
@@ -134,7 +135,8 @@ def _bytes(size: float) -> str:
     return f"{size / 2**30:.1f} GiB" if size >= 2**30 else f"{size / 2**20:.3g} MiB"
 
 
-def _duration(seconds: float) -> str:
+def duration_text(seconds: float) -> str:
+    """Write a duration in minutes or hours."""
     if seconds < 3600:
         return f"{seconds / 60:.1f} minutes"
     return f"{seconds / 3600:,.1f} hours"

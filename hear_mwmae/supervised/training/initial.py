@@ -1,7 +1,6 @@
 """What supervised training departs from: the encoder of a model file, or random weights, at a new length."""
 
 import dataclasses
-import hashlib
 from pathlib import Path
 
 import jax
@@ -39,12 +38,6 @@ def check_encoder(path: Path | str, found: ModelConfig, wanted: ModelConfig) -> 
             f"{printable(path)}: is of another model than this run: {'; '.join(differences)}. Give the file "
             "of the model, or name another model with --config."
         )
-
-
-def file_sha256(path: Path) -> str:
-    """Return the SHA-256 of a file as hexadecimal digits."""
-    with path.open("rb") as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()
 
 
 def with_frames(model: ModelConfig, frames: int) -> ModelConfig:

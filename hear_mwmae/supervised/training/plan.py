@@ -9,6 +9,7 @@ from jaxtyping import Array, Float
 from hear_mwmae.pretrain.model.transformer import Params
 from hear_mwmae.pretrain.training.loop import LoopOptions
 from hear_mwmae.pretrain.training.memory import memory_advice
+from hear_mwmae.pretrain.training.plan import duration_text, print_line
 from hear_mwmae.pretrain.training.step import check_batch, data_mesh
 from hear_mwmae.supervised.data.labels import LabelledData
 from hear_mwmae.supervised.data.loader import Batch
@@ -30,9 +31,9 @@ def print_plan(
     """
     check_batch(config, jax.device_count(), jax.process_count())
     count = sum(leaf.size for leaf in jax.tree.leaves(encoder))
-    print(f"{'model':11} {count / 1e6:.3g} M parameters in the encoder; {config.frames} frames a clip")
+    print_line("model", f"{count / 1e6:.3g} M parameters in the encoder; {config.frames} frames a clip")
     classes, missing = len(data.classes), len(data.missing)
-    print(f"{'data':11} {len(data.training)} training clips, {classes} classes, {missing} missing")
+    print_line("data", f"{len(data.training)} training clips, {classes} classes, {missing} missing")
     with memory_advice(config, remat=options.remat, fsdp=options.fsdp):
         if config.mode == "probe":
             _print_probe(config, data, encoder)
@@ -49,7 +50,9 @@ def _print_probe(config: SupervisedConfig, data: LabelledData, encoder: Params) 
     for _ in range(TIMED):
         jax.block_until_ready(read(encoder, rows))
     seconds = (time.perf_counter() - start) / TIMED * clips / EVALUATED_AT_ONCE
-    print(f"{'duration':11} {_duration(seconds)} to encode {clips} clips, once for all runs of a command")
+    print_line(
+        "duration", f"{duration_text(seconds)} to encode {clips} clips, once for all runs of a command"
+    )
 
 
 def _print_finetuning(
@@ -59,8 +62,8 @@ def _print_finetuning(
     run, _ = prepare_finetuning(config, data, encoder, options, data_mesh())
     steps = config.total_steps(run.steps_per_epoch)
     per_clip = flops_per_clip(config, classes)
-    print(f"{'steps':11} {steps:,} of {config.batch_size} clips, {run.steps_per_epoch:,} an epoch")
-    print(f"{'operations':11} {steps * config.batch_size * per_clip:.2e}, {per_clip:.2e} per clip")
+    print_line("steps", f"{steps:,} of {config.batch_size} clips, {run.steps_per_epoch:,} an epoch")
+    print_line("operations", f"{steps * config.batch_size * per_clip:.2e}, {per_clip:.2e} per clip")
     share = config.batch_size // jax.process_count()
     batch = Batch(np.asarray(_random_rows(config, share)), np.zeros((share, classes), np.float32))
     state, metrics = run.update(run.begin(), batch)
@@ -70,15 +73,10 @@ def _print_finetuning(
         state, metrics = run.update(state, batch)
     jax.block_until_ready(metrics)
     seconds = (time.perf_counter() - start) / TIMED
-    print(f"{'speed':11} {config.batch_size / seconds:.4g} clips/s, {seconds:.3g} s a step")
-    print(
-        f"{'duration':11} {_duration(seconds * steps)} in each of {runs} runs, if reading the data keeps up"
-    )
+    print_line("speed", f"{config.batch_size / seconds:.4g} clips/s, {seconds:.3g} s a step")
+    duration = duration_text(seconds * steps)
+    print_line("duration", f"{duration} in each of {runs} runs, if reading the data keeps up")
 
 
 def _random_rows(config: SupervisedConfig, rows: int) -> Float[Array, "rows frames bands"]:
     return jax.random.normal(jax.random.key(0), (rows, config.frames, config.model.input_size[1]))
-
-
-def _duration(seconds: float) -> str:
-    return f"{seconds / 60:.1f} minutes" if seconds < 3600 else f"{seconds / 3600:,.1f} hours"
